@@ -1,0 +1,2 @@
+//! The tempoform executable.
+fn main() {}

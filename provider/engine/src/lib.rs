@@ -1,0 +1,1 @@
+//! The engine: render, plan, apply, wait, health.

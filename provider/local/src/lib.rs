@@ -1,0 +1,1 @@
+//! The local target: components as supervised child processes on this machine.

@@ -1,0 +1,27 @@
+//! Ids, tenants, limits, memory budget, span scanning and errors that every component shares.
+//!
+//! The two traits here are the seams of the runtime: a [`SpanSink`] takes spans in (an ingester, in
+//! this process or behind gRPC), a [`TraceSource`] answers queries (ingesters for what is recent,
+//! retrievers for what is in blocks). Components know each other only through them.
+
+mod account;
+mod error;
+mod ids;
+mod memory;
+pub mod protobuf;
+pub mod push_rpc;
+mod scan;
+mod sink;
+mod source;
+mod source_rpc;
+mod tenant;
+
+pub use account::Account;
+pub use error::{Error, ErrorKind, Result};
+pub use ids::TraceId;
+pub use memory::{MemoryBudget, Reservation};
+pub use scan::{MalformedRequest, SpanBatch, SpanRef, scan_export_request};
+pub use sink::{PushOutcome, SpanSink};
+pub use source::TraceSource;
+pub use source_rpc::{RemoteBlocks, RemoteRecent, SourceService};
+pub use tenant::{TENANT_HEADER, TenantId};

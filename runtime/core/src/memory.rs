@@ -1,0 +1,72 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Error, ErrorKind, Result};
+
+/// A process's memory ceiling: what is held for queues, live traces and queries is reserved here
+/// first, and what does not fit is refused with a reason. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MemoryBudget(Arc<Budget>);
+
+#[derive(Debug)]
+struct Budget {
+    limit: u64,
+    used: AtomicU64,
+}
+
+/// Bytes held of a [`MemoryBudget`]; given back on drop.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: MemoryBudget,
+    bytes: u64,
+}
+
+impl MemoryBudget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self(Arc::new(Budget { limit, used: AtomicU64::new(0) }))
+    }
+
+    /// Bytes reserved now.
+    pub fn used(&self) -> u64 {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// The ceiling, bytes.
+    pub fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
+    /// Reserves `bytes` for `purpose`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] when the ceiling would be passed.
+    pub fn reserve(&self, bytes: u64, purpose: &str) -> Result<Reservation> {
+        let reserved = self.0.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|sum| *sum <= self.0.limit)
+        });
+        match reserved {
+            Ok(_) => Ok(Reservation { budget: self.clone(), bytes }),
+            Err(used) => Err(Error::new(
+                ErrorKind::Exhausted,
+                format!(
+                    "memory ceiling reached: {purpose} needs {bytes} bytes, {used} of {} are in use",
+                    self.0.limit
+                ),
+            )),
+        }
+    }
+}
+
+impl Reservation {
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.0.used.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,197 @@
+//! OTLP requests over gRPC as raw bytes: the message is handed over as received, not decoded. Serves
+//! the front door (`TraceService/Export`) and the way from distributor to ingester alike.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut, Bytes};
+use prost::Message as _;
+use tempoform_wire::otlp::ExportTraceServiceResponse;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http;
+use tonic::metadata::MetadataMap;
+use tonic::server::{NamedService, UnaryService};
+use tonic::transport::Channel;
+
+use crate::{Error, ErrorKind, PushOutcome, Result, SpanBatch, SpanSink, TENANT_HEADER, TenantId};
+
+/// Where a service of this kind is mounted.
+pub trait Route: Send + Sync + 'static {
+    /// Full service name.
+    const SERVICE: &'static str;
+    /// Path of the one method.
+    const PATH: &'static str;
+}
+
+/// OTLP's own: what exporters call.
+#[derive(Debug)]
+pub struct Export;
+
+impl Route for Export {
+    const SERVICE: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
+    const PATH: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+}
+
+/// From a distributor to an ingester.
+#[derive(Debug)]
+pub struct Push;
+
+impl Route for Push {
+    const SERVICE: &'static str = "tempoform.Ingester";
+    const PATH: &'static str = "/tempoform.Ingester/Push";
+}
+
+/// Answers one export.
+#[async_trait::async_trait]
+pub trait ExportHandler: Send + Sync + 'static {
+    /// Takes the encoded request; a refusal is the gRPC status the client sees.
+    async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<ExportTraceServiceResponse, Status>;
+}
+
+/// A gRPC service at [`Route`] `R` over a handler.
+#[derive(Debug)]
+pub struct ExportServer<R, H> {
+    handler: Arc<H>,
+    max_message_size: usize,
+    route: PhantomData<fn() -> R>,
+}
+
+impl<R, H> ExportServer<R, H> {
+    /// Serves `handler`; larger messages than `max_message_size` bytes are refused.
+    pub fn new(handler: Arc<H>, max_message_size: usize) -> Self {
+        Self { handler, max_message_size, route: PhantomData }
+    }
+}
+
+impl<R, H> Clone for ExportServer<R, H> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.handler), self.max_message_size)
+    }
+}
+
+impl<R: Route, H> NamedService for ExportServer<R, H> {
+    const NAME: &'static str = R::SERVICE;
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl<R: Route, H: ExportHandler> tower::Service<http::Request<Body>> for ExportServer<R, H> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let handler = Arc::clone(&self.handler);
+        let max_message_size = self.max_message_size;
+        Box::pin(async move {
+            if request.uri().path() != R::PATH {
+                return Ok(Status::unimplemented(format!("no method {}", request.uri().path())).into_http());
+            }
+            let mut grpc = tonic::server::Grpc::new(RawCodec)
+                .max_decoding_message_size(max_message_size)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd);
+            Ok(grpc.unary(Method(handler), request).await)
+        })
+    }
+}
+
+struct Method<H>(Arc<H>);
+
+impl<H: ExportHandler> UnaryService<Bytes> for Method<H> {
+    type Response = Bytes;
+    type Future = BoxFuture<Result<tonic::Response<Bytes>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
+        let handler = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (metadata, _, body) = request.into_parts();
+            let response = handler.export(&metadata, body).await?;
+            Ok(tonic::Response::new(response.encode_to_vec().into()))
+        })
+    }
+}
+
+/// An ingester in another process.
+#[derive(Clone, Debug)]
+pub struct RemoteIngester {
+    channel: Channel,
+    max_message_size: usize,
+}
+
+impl RemoteIngester {
+    /// Pushes over `channel`.
+    pub fn new(channel: Channel, max_message_size: usize) -> Self {
+        Self { channel, max_message_size }
+    }
+}
+
+#[async_trait::async_trait]
+impl SpanSink for RemoteIngester {
+    async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
+        let mut grpc =
+            tonic::client::Grpc::new(self.channel.clone()).max_encoding_message_size(self.max_message_size);
+        grpc.ready()
+            .await
+            .map_err(|error| Error::new(ErrorKind::Unavailable, format!("ingester not reachable: {error}")))?;
+        let mut request = tonic::Request::new(batch.payload);
+        let name = tenant.as_str().parse().map_err(|_| {
+            Error::new(ErrorKind::Internal, format!("tenant {tenant} does not fit into gRPC metadata"))
+        })?;
+        request.metadata_mut().insert(TENANT_HEADER, name);
+        let path = http::uri::PathAndQuery::from_static(Push::PATH);
+        let response = grpc.unary(request, path, RawCodec).await?.into_inner();
+        let response = ExportTraceServiceResponse::decode(response)
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("ingester answered nonsense: {error}")))?;
+        let rejected = response.partial_success.map_or(0, |partial| partial.rejected_spans);
+        Ok(PushOutcome { rejected_spans: u64::try_from(rejected).unwrap_or_default() })
+    }
+}
+
+/// Hands messages over as they are.
+#[derive(Clone, Copy, Debug)]
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

@@ -1,0 +1,20 @@
+use crate::{Result, SpanBatch, TenantId};
+
+/// What became of a pushed batch whose acceptance was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PushOutcome {
+    /// Spans refused for good, e.g. because their trace is over its size limit. They are counted by
+    /// reason at the place that refused them and told to the client as a partial success.
+    pub rejected_spans: u64,
+}
+
+/// Takes spans and answers once they are durable.
+#[async_trait::async_trait]
+pub trait SpanSink: Send + Sync {
+    /// Stores `batch`. When this returns `Ok`, every span of it that was not rejected survives a
+    /// crash of the process and is found by id.
+    ///
+    /// # Errors
+    /// Nothing of the batch is acknowledged then; the kind tells whether to try again.
+    async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome>;
+}

@@ -1,0 +1,24 @@
+use tempoform_wire::internal::{
+    FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse,
+    TagValuesRequest, TagValuesResponse,
+};
+
+use crate::{Result, TenantId};
+
+/// Answers queries over some of the traces: an ingester over recent ones, a retriever over blocks.
+///
+/// A part that could not be read does not fail the whole: it is named in `failures` of the answer.
+#[async_trait::async_trait]
+pub trait TraceSource: Send + Sync {
+    /// All spans of one trace, as encoded pieces.
+    async fn find_trace(&self, tenant: &TenantId, request: FindTraceRequest) -> Result<FindTraceResponse>;
+
+    /// Traces that match a TraceQL query.
+    async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse>;
+
+    /// Attribute names by scope.
+    async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse>;
+
+    /// Values of one attribute.
+    async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse>;
+}

@@ -1,0 +1,147 @@
+//! [`TraceSource`] over gRPC: `Recent` (ingesters) and `Blocks` (retrievers) carry the same messages.
+
+use std::sync::Arc;
+
+use tempoform_wire::internal::blocks_client::BlocksClient;
+use tempoform_wire::internal::blocks_server::Blocks;
+use tempoform_wire::internal::recent_client::RecentClient;
+use tempoform_wire::internal::recent_server::Recent;
+use tempoform_wire::internal::{
+    AccountRequest, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse,
+    TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
+};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::{Account, Error, ErrorKind, Result, TENANT_HEADER, TenantId, TraceSource};
+
+/// Most bytes of one internal answer.
+const MAX_ANSWER: usize = 100 << 20;
+
+/// Serves a source under either service; `account` is what the process spent since it started.
+#[derive(Clone)]
+pub struct SourceService {
+    source: Arc<dyn TraceSource>,
+    account: Arc<Account>,
+}
+
+impl SourceService {
+    /// Serves `source`.
+    pub fn new(source: Arc<dyn TraceSource>, account: Arc<Account>) -> Self {
+        Self { source, account }
+    }
+}
+
+impl std::fmt::Debug for SourceService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceService").finish_non_exhaustive()
+    }
+}
+
+fn tenant_of<T>(request: &Request<T>) -> Result<TenantId, Status> {
+    let name = request
+        .metadata()
+        .get(TENANT_HEADER)
+        .ok_or_else(|| Status::invalid_argument(format!("internal call without {TENANT_HEADER}")))?;
+    let name = name.to_str().map_err(|error| Status::invalid_argument(format!("{TENANT_HEADER}: {error}")))?;
+    Ok(name.parse::<TenantId>()?)
+}
+
+fn with_tenant<T>(tenant: &TenantId, message: T) -> Result<Request<T>> {
+    let name = tenant.as_str().parse().map_err(|_| {
+        Error::new(ErrorKind::Internal, format!("tenant {tenant} does not fit into gRPC metadata"))
+    })?;
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(TENANT_HEADER, name);
+    Ok(request)
+}
+
+/// The server and client side of the four methods, for one of the two services.
+macro_rules! carry {
+    ($service:ident, $client:ident, $remote:ident, $what:literal $(, $extra:item)?) => {
+        #[tonic::async_trait]
+        impl $service for SourceService {
+            async fn find_trace(
+                &self,
+                request: Request<FindTraceRequest>,
+            ) -> Result<Response<FindTraceResponse>, Status> {
+                let tenant = tenant_of(&request)?;
+                Ok(Response::new(self.source.find_trace(&tenant, request.into_inner()).await?))
+            }
+
+            async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchResponse>, Status> {
+                let tenant = tenant_of(&request)?;
+                Ok(Response::new(self.source.search(&tenant, request.into_inner()).await?))
+            }
+
+            async fn tag_names(
+                &self,
+                request: Request<TagNamesRequest>,
+            ) -> Result<Response<TagNamesResponse>, Status> {
+                let tenant = tenant_of(&request)?;
+                Ok(Response::new(self.source.tag_names(&tenant, request.into_inner()).await?))
+            }
+
+            async fn tag_values(
+                &self,
+                request: Request<TagValuesRequest>,
+            ) -> Result<Response<TagValuesResponse>, Status> {
+                let tenant = tenant_of(&request)?;
+                Ok(Response::new(self.source.tag_values(&tenant, request.into_inner()).await?))
+            }
+
+            $($extra)?
+        }
+
+        #[doc = concat!($what, " in another process.")]
+        #[derive(Clone, Debug)]
+        pub struct $remote($client<Channel>);
+
+        impl $remote {
+            /// Asks over `channel`.
+            pub fn new(channel: Channel) -> Self {
+                Self($client::new(channel).max_decoding_message_size(MAX_ANSWER).max_encoding_message_size(MAX_ANSWER))
+            }
+        }
+
+        #[async_trait::async_trait]
+        impl TraceSource for $remote {
+            async fn find_trace(&self, tenant: &TenantId, request: FindTraceRequest) -> Result<FindTraceResponse> {
+                Ok(self.0.clone().find_trace(with_tenant(tenant, request)?).await?.into_inner())
+            }
+
+            async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse> {
+                Ok(self.0.clone().search(with_tenant(tenant, request)?).await?.into_inner())
+            }
+
+            async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {
+                Ok(self.0.clone().tag_names(with_tenant(tenant, request)?).await?.into_inner())
+            }
+
+            async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
+                Ok(self.0.clone().tag_values(with_tenant(tenant, request)?).await?.into_inner())
+            }
+        }
+    };
+}
+
+carry!(Recent, RecentClient, RemoteRecent, "An ingester's recent traces");
+carry!(
+    Blocks,
+    BlocksClient,
+    RemoteBlocks,
+    "A retriever's blocks",
+    async fn account(&self, _: Request<AccountRequest>) -> Result<Response<ReadAccount>, Status> {
+        Ok(Response::new(self.account.snapshot()))
+    }
+);
+
+impl RemoteBlocks {
+    /// What the retriever spent at the object store since it started.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn account(&self) -> Result<ReadAccount> {
+        Ok(self.0.clone().account(AccountRequest {}).await?.into_inner())
+    }
+}

@@ -1,0 +1,1 @@
+//! The one reader of object storage: block list, lookups by id, search on columns.

@@ -1,0 +1,1 @@
+//! Wires components into processes: targets, servers, membership, shutdown order, binaries.

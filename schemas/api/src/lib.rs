@@ -1,0 +1,1 @@
+//! The Tempo custom resource: types, defaults, validation, CRD.

@@ -1,0 +1,1 @@
+//! The runtime configuration file: Tempo's keys, defaults, strict checks.

@@ -1,0 +1,1 @@
+//! YAML documents with positions, schema checks that find every problem, and human units.

@@ -1,0 +1,1 @@
+//! Every manifest, process definition and generated configuration file, as handlebars templates.

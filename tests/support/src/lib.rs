@@ -1,0 +1,1 @@
+//! Real parts for tests: built tools, running servers, generated spans.

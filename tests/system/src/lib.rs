@@ -1,0 +1,1 @@
+//! Whole-system tests: the executables as a user runs them.
