@@ -8,6 +8,7 @@ mod account;
 mod error;
 mod ids;
 mod memory;
+pub mod metrics;
 pub mod protobuf;
 pub mod push_rpc;
 mod regroup;
