@@ -4,6 +4,7 @@ mod admin;
 mod args;
 mod channels;
 mod component_options;
+mod ingester_rpc;
 mod listen;
 mod logging;
 mod membership;
@@ -11,6 +12,7 @@ mod memory_limit;
 mod overrides;
 mod process;
 mod start;
+mod watched;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -59,7 +59,7 @@ pub(crate) type Members = Arc<BTreeMap<String, Member>>;
 /// Membership in the cluster. A process without `join_members` and without others is alone.
 pub(crate) struct Membership {
     members: Arc<RwLock<Members>>,
-    gossip: Option<ChitchatHandle>,
+    gossip: tokio::sync::Mutex<Option<ChitchatHandle>>,
     own_name: String,
 }
 
@@ -68,7 +68,7 @@ impl Membership {
     pub(crate) fn alone(own: Member) -> Self {
         let own_name = own.name.clone();
         let members = Arc::new(RwLock::new(Arc::new(BTreeMap::from([(own_name.clone(), own)]))));
-        Self { members, gossip: None, own_name }
+        Self { members, gossip: tokio::sync::Mutex::new(None), own_name }
     }
 
     /// Joins the cluster as `own`.
@@ -109,7 +109,7 @@ impl Membership {
             spawn_chitchat(config, key_values(&own), &UdpTransport).await.map_err(|error| failed(&error))?;
         let members = Arc::new(RwLock::new(Arc::new(BTreeMap::from([(own_name.clone(), own)]))));
         tokio::spawn(follow(gossip.with_chitchat(|chitchat| chitchat.live_nodes_watch_stream()).await, Arc::clone(&members)));
-        Ok(Self { members, gossip: Some(gossip), own_name })
+        Ok(Self { members, gossip: tokio::sync::Mutex::new(Some(gossip)), own_name })
     }
 
     /// The live members now.
@@ -119,7 +119,7 @@ impl Membership {
 
     /// Tells everybody.
     pub(crate) async fn set_state(&self, state: State) {
-        if let Some(gossip) = &self.gossip {
+        if let Some(gossip) = &*self.gossip.lock().await {
             gossip.with_chitchat(|chitchat| chitchat.self_node_state().set(STATE, state.as_str())).await;
         }
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
@@ -131,8 +131,8 @@ impl Membership {
     }
 
     /// Leaves the cluster.
-    pub(crate) async fn leave(self) {
-        if let Some(gossip) = self.gossip
+    pub(crate) async fn leave(&self) {
+        if let Some(gossip) = self.gossip.lock().await.take()
             && let Err(error) = gossip.shutdown().await
         {
             tracing::warn!(%error, "gossip did not end well");
