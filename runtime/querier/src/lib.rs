@@ -10,13 +10,24 @@
 
 mod admission;
 mod duration;
+mod encode;
 mod endpoint;
 mod error;
+mod fanout;
 mod frontend;
+mod json;
 mod logfmt;
+mod metrics;
 mod options;
+mod params;
 mod querier;
+mod request;
+mod search;
+mod status;
+mod tag_search;
+mod tags;
 mod tenants;
+mod trace;
 
 pub(crate) use error::ApiError;
 pub use frontend::Frontend;
