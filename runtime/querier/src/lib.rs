@@ -9,6 +9,8 @@
 //! only when everything was read.
 
 mod admission;
+#[cfg(test)]
+mod api_tests;
 mod duration;
 mod encode;
 mod endpoint;
