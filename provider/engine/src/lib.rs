@@ -1,1 +1,3 @@
 //! The engine: render, plan, apply, wait, health.
+
+pub mod render;
