@@ -1,3 +1,5 @@
+//! Objects as declared and as found.
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -109,8 +111,8 @@ pub struct Observed {
     pub guarded: Option<Guarded>,
     /// Every object that belongs to the document.
     pub objects: Vec<ObservedObject>,
-    /// What could not be found out, for people.
-    pub unknowns: Vec<String>,
+    /// What could not be found out, or will be in the way, for people.
+    pub notes: Vec<String>,
 }
 
 /// One running instance of a component and where it answers.

@@ -1,3 +1,5 @@
+//! What a place where Tempo can run must be able to do.
+
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -83,6 +85,9 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// Hears short messages for people.
+pub type Listener<'a> = dyn Fn(&str) + Send + Sync + 'a;
+
 /// A place where a declared Tempo can run. The engine decides what to do; a target does it.
 ///
 /// An implementation records each change before it begins and after it is done, so that a later
@@ -110,7 +115,7 @@ pub trait Target: Send + Sync {
         &self,
         object: &ObjectId,
         deadline: Instant,
-        waiting: &(dyn Fn(&str) + Send + Sync),
+        waiting: &Listener<'_>,
     ) -> Result<(), TargetError> {
         let mut last = String::new();
         loop {
@@ -135,7 +140,7 @@ pub trait Target: Send + Sync {
     async fn destroy(
         &self,
         data: DataPolicy,
-        progress: &(dyn Fn(&str) + Send + Sync),
+        progress: &Listener<'_>,
     ) -> Result<Vec<String>, TargetError>;
 
     /// Log lines; the channel ends when there are no more.

@@ -52,8 +52,8 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn plan(&mut self, plan: &Plan) -> fmt::Result {
-        for unknown in &plan.unknowns {
-            writeln!(self.out, "note: {unknown}")?;
+        for note in &plan.notes {
+            writeln!(self.out, "note: {note}")?;
         }
         if plan.is_empty() {
             let count = plan.changes.len();

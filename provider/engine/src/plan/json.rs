@@ -22,14 +22,14 @@ impl Plan {
     ///     "fields": [{"path": "config.ingester.x", "before": 1, "after": 2, "note": null}]
     ///   }],
     ///   "dangers": [{"kind": "storage-move", "message": "…"}],
-    ///   "unknowns": []
+    ///   "notes": []
     /// }
     /// ```
     ///
     /// `action` is `create`, `update`, `replace`, `restart`, `delete` or `noChange`; `before` and
     /// `after` are null where the field is not set. Secrets are masked.
     pub fn to_json(&self) -> Value {
-        let Self { name, target, changes, dangers, unknowns } = self;
+        let Self { name, target, changes, dangers, notes } = self;
         let Summary { create, update, replace, restart, delete, no_change } = self.summary();
         json!({
             "formatVersion": FORMAT_VERSION,
@@ -44,7 +44,7 @@ impl Plan {
                 .iter()
                 .map(|danger| json!({"kind": danger.kind.word(), "message": danger.message}))
                 .collect::<Vec<_>>(),
-            "unknowns": unknowns,
+            "notes": notes,
         })
     }
 }

@@ -66,8 +66,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What needs an explicit word.
     pub dangers: Vec<Danger>,
-    /// What could not be found out.
-    pub unknowns: Vec<String>,
+    /// What could not be found out, or will be in the way.
+    pub notes: Vec<String>,
 }
 
 /// How many objects there are of each action.
@@ -141,7 +141,7 @@ pub fn plan(target: &str, desired: &Desired, observed: &Observed) -> Plan {
         target: target.to_owned(),
         changes,
         dangers,
-        unknowns: observed.unknowns.clone(),
+        notes: observed.notes.clone(),
     }
 }
 
@@ -154,7 +154,7 @@ pub fn plan_removal(name: &str, target: &str, observed: &Observed) -> Plan {
         target: target.to_owned(),
         changes,
         dangers: Vec::new(),
-        unknowns: observed.unknowns.clone(),
+        notes: observed.notes.clone(),
     }
 }
 
