@@ -1,0 +1,3 @@
+//! Human units, as the documents use them.
+
+pub use tempoform_document::{ByteSize, GoDuration};
