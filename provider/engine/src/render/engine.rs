@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::RenderError;
 
@@ -19,6 +20,16 @@ pub(crate) fn render(template: &'static str, values: &impl Serialize) -> Result<
     REGISTRY
         .render(template, values)
         .map_err(|source| RenderError::Template { template, source: Box::new(source) })
+}
+
+/// Renders the embedded template of that name and reads the text as YAML.
+pub(crate) fn render_value(template: &'static str, values: &impl Serialize) -> Result<Value, RenderError> {
+    let text = render(template, values)?;
+    serde_saphyr::from_str(&text).map_err(|error| RenderError::Object {
+        template,
+        kind: "YAML document",
+        message: error.to_string(),
+    })
 }
 
 static REGISTRY: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
@@ -71,14 +82,14 @@ fn guard(text: &str) -> String {
     if !text.is_empty() && text.chars().all(harmless) {
         text.to_owned()
     } else {
-        flow(&serde_json::Value::from(text).to_string())
+        flow(&Value::from(text).to_string())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

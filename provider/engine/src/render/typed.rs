@@ -14,10 +14,11 @@ pub(crate) fn render<T>(template: &'static str, values: &impl Serialize) -> Resu
 where
     T: Resource + Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned,
 {
-    let text = engine::render(template, values)?;
-    let wrong = |message| RenderError::Object { template, kind: T::KIND, message };
-    let source: Value = serde_saphyr::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-    parse::<T>(source).map_err(wrong)
+    parse::<T>(engine::render_value(template, values)?).map_err(|message| RenderError::Object {
+        template,
+        kind: T::KIND,
+        message,
+    })
 }
 
 /// Reads a value as an object of type `T`.
@@ -37,7 +38,7 @@ where
     Ok(Manifest {
         api_version: T::API_VERSION.to_owned(),
         kind: T::KIND.to_owned(),
-        namespace: metadata.namespace.clone().ok_or("it has no namespace")?,
+        namespace: metadata.namespace.clone(),
         name: metadata.name.clone().ok_or("it has no name")?,
         value,
     })
@@ -85,10 +86,10 @@ mod tests {
                    "spec": {"ports": ports}})
         };
         let good = parse::<Service>(service(json!([{"port": 1, "targetPort": "http"}]))).unwrap();
-        assert_eq!((good.kind.as_str(), good.name.as_str(), good.namespace.as_str()), ("Service", "a", "b"));
+        assert_eq!((good.kind.as_str(), good.name.as_str(), good.namespace.as_deref()), ("Service", "a", Some("b")));
         let bad = parse::<Service>(service(json!([{"port": 1}, {"port": 2, "targetport": 3}]))).unwrap_err();
         assert_eq!(bad, "there is no field spec.ports[1].targetport");
         assert!(parse::<Service>(service(json!([{"port": "1"}]))).is_err());
-        assert!(parse::<Service>(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}})).is_err());
+        assert!(parse::<Service>(json!({"apiVersion": "v1", "kind": "Service", "metadata": {}})).is_err());
     }
 }
