@@ -5,8 +5,15 @@
 //! column and what would be right, before it makes the type. [`GoDuration`], [`ByteSize`] and [`Secret`]
 //! are the units that our documents share.
 
+mod decode;
+mod document;
+mod explain;
+mod load;
+pub mod path;
 mod problem;
 mod units;
 
+pub use decode::Scalars;
+pub use document::Document;
 pub use problem::{Problem, Problems};
 pub use units::{ByteSize, GoDuration, ParseByteSizeError, ParseDurationError, Secret};

@@ -17,8 +17,6 @@ pub(crate) fn words_for_pattern(pattern: &str) -> Option<&'static str> {
     }
 }
 
-#[expect(dead_code, reason = "used by decode")]
-
 /// Whether a pattern is that of [`GoDuration`].
 pub(crate) fn is_duration(pattern: &str) -> bool {
     pattern == duration::PATTERN

@@ -9,16 +9,17 @@ use crate::units::{ByteSize, GoDuration};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct BlocksSpec {
-    /// The longest time for which an ingester collects traces into one block. Default: `30m`.
+    /// The longest time for which an ingester collects traces into one block. Default: `5m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_duration: Option<GoDuration>,
-    /// The size at which an ingester cuts a block before that. Default: 500 MiB.
+    /// The size at which an ingester cuts a block before that. Default: 256 MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<ByteSize>,
-    /// Attributes with columns of their own, at most ten a scope and type. Default: none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 40))]
-    pub dedicated_columns: Vec<DedicatedColumnSpec>,
+    /// Attributes with columns of their own, at most ten a scope; an empty list for none.
+    /// Default: attributes of HTTP spans that are asked for most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    pub dedicated_columns: Option<Vec<DedicatedColumnSpec>>,
 }
 
 /// Where an attribute stands.
@@ -58,10 +59,7 @@ pub struct DedicatedColumnSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct CacheSpec {
-    /// In memory. Default: a quarter of the process's memory limit, 256 MiB without one.
+    /// In memory. Default: a quarter of the process's memory limit, 128 MiB without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
-    /// On disk. Default: 0, none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disk: Option<ByteSize>,
 }

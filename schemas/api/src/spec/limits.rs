@@ -14,11 +14,11 @@ use crate::units::{ByteSize, GoDuration};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RateStrategy {
-    /// The rate is shared by all distributors: two of them take half each.
-    #[default]
-    Global,
     /// Every distributor allows the whole rate.
+    #[default]
     Local,
+    /// The rate is shared by all distributors: two of them take half each.
+    Global,
 }
 
 /// How much may come in and be asked for.
@@ -49,7 +49,7 @@ pub struct TenantLimitsSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct IngestionLimitsSpec {
-    /// Whether the rate is for each distributor or for all together. Default: `global`.
+    /// Whether the rate is for each distributor or for all together. Default: `local`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_strategy: Option<RateStrategy>,
     /// Bytes of spans per second, in the long run. Default: 30 MB.
@@ -63,11 +63,10 @@ pub struct IngestionLimitsSpec {
     pub max_bytes_per_trace: Option<ByteSize>,
     /// Live traces in one ingester. 0: no limit. Default: 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 4_294_967_295_u64))]
     pub max_traces_per_user: Option<u32>,
     /// Size of one attribute's value; what is longer is cut. 0: no limit. Default: 2048.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_attribute_bytes: Option<ByteSize>,
+    pub max_attribute_bytes: Option<u32>,
 }
 
 /// Limits on what a tenant asks for.

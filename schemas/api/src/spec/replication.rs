@@ -26,7 +26,7 @@ pub struct ReplicationSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct WalSpec {
-    /// What has happened to spans when their sender gets the answer. Default: `fsync`.
+    /// What has happened to spans when their sender gets the answer. Default: `sync`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<WalDurability>,
 }
@@ -37,7 +37,7 @@ pub struct WalSpec {
 pub enum WalDurability {
     /// They are on the disk: safe from a crash of the machine. Writes of the same moment share one sync.
     #[default]
-    Fsync,
-    /// They are with the operating system: safe from a crash of the process.
-    Write,
+    Sync,
+    /// They are with the operating system: safe from a crash of the process, not of the machine.
+    Async,
 }

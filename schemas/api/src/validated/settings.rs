@@ -77,7 +77,7 @@ pub struct IngestionLimits {
     /// Live traces in one ingester; 0: no limit.
     pub max_traces_per_user: u32,
     /// Size of one attribute's value; 0: no limit.
-    pub max_attribute_bytes: ByteSize,
+    pub max_attribute_bytes: u32,
 }
 
 /// Limits on what a tenant asks for.
@@ -163,8 +163,6 @@ pub struct Wal {
 pub struct Cache {
     /// In memory.
     pub memory: ByteSize,
-    /// On disk; `None`: nothing.
-    pub disk: Option<ByteSize>,
 }
 
 /// Bounds of the query API.
