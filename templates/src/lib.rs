@@ -56,7 +56,6 @@ pub const ALL: &[Template] = embed! {
         "kubernetes/common/serviceaccount.yaml",
         "kubernetes/compactor/configmap.yaml",
         "kubernetes/compactor/deployment.yaml",
-        "kubernetes/compactor/poddisruptionbudget.yaml",
         "kubernetes/compactor/service.yaml",
         "kubernetes/distributor/configmap.yaml",
         "kubernetes/distributor/deployment.yaml",

@@ -29,6 +29,9 @@ pub(crate) fn parse<T>(source: Value) -> Result<Manifest, String>
 where
     T: Resource + Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned,
 {
+    if (&source["apiVersion"], &source["kind"]) != (&T::API_VERSION.into(), &T::KIND.into()) {
+        return Err(format!("it is not a {} of {}", T::KIND, T::API_VERSION));
+    }
     let object: T = T::deserialize(&source).map_err(|e| e.to_string())?;
     let value = serde_json::to_value(&object).map_err(|e| e.to_string())?;
     if let Some(path) = lost(&source, &value) {
