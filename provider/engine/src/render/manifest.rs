@@ -13,8 +13,8 @@ pub struct Manifest {
     pub api_version: String,
     /// `StatefulSet`.
     pub kind: String,
-    /// The namespace it lives in.
-    pub namespace: String,
+    /// The namespace it lives in; `None`: the one that is chosen when it is applied.
+    pub namespace: Option<String>,
     /// Its name.
     pub name: String,
     /// The whole object, these fields included.
@@ -32,7 +32,10 @@ impl Manifest {
 impl fmt::Display for Manifest {
     /// `StatefulSet tracing/tempo-ingester`, as people speak of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
     }
 }
 

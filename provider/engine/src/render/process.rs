@@ -17,9 +17,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tempoform_api::Component;
 use thiserror::Error;
 
-use super::Component;
+/// Where [`ProcessDefinition::overrides`] is kept, below the state directory.
+pub const OVERRIDES_FILE: &str = "config/overrides.yaml";
 
 /// One address of a process. The serialised names are those of `tempoform status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,6 +80,8 @@ pub struct EnvironmentName {
     pub name: String,
     /// The value when the document gives it; `None` is to be taken from the environment of `tempoform` itself.
     pub value: Option<String>,
+    /// The variable of `tempoform`'s environment that has the value when `value` is `None`; mostly the same name.
+    pub source: String,
     /// What the value is, in words, for the message when it is absent: `key access_key_id of secret tempo-s3`.
     pub purpose: String,
 }
@@ -92,13 +96,16 @@ pub struct ProcessDefinition {
     pub instance: String,
     /// The value of the runtime's `-target` flag.
     pub target: String,
+    /// Command-line arguments of the document's own, after ours.
+    pub extra_args: Vec<String>,
     /// The address that listeners bind to and peers connect to: `127.0.0.1`.
     pub host: std::net::IpAddr,
     /// The runtime's configuration, with placeholders.
     pub config: Value,
-    /// The per-tenant overrides file, when tenants have limits of their own. Its path in `config` is
-    /// `@(state)/config/overrides.yaml`; every process of a Tempo has the same.
-    pub overrides: Option<Value>,
+    /// The text of the file with the limits of single tenants, which `config` refers to as
+    /// [`OVERRIDES_FILE`] in the state directory. Every process of a Tempo has the same, and reads it again while it
+    /// runs: a change restarts nothing.
+    pub overrides: String,
     /// The endpoints that it listens on.
     pub endpoints: BTreeMap<Endpoint, PortRequest>,
     /// Environment variables, in the order of their names.
@@ -226,9 +233,10 @@ mod tests {
             component: Component::Ingester,
             instance: "ingester-0".into(),
             target: "ingester".into(),
+            extra_args: vec![],
             host: [127, 0, 0, 1].into(),
             config,
-            overrides: None,
+            overrides: String::new(),
             endpoints: [(Endpoint::Gossip, PortRequest::Choose)].into(),
             environment: vec![],
             directories: vec![],
