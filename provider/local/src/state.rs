@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tempoform_engine::object::{Guarded, Object, ObjectId};
-use tempoform_engine::render::ResolvedPorts;
+use tempoform_engine::render::{EnvironmentName, ResolvedPorts};
 use thiserror::Error;
 
 use crate::directory::StateDirectory;
 use crate::files::write_atomically;
+use crate::supervisor::ProcessSpec;
 
 /// The version of `state.json` that this release writes. Older ones stay readable.
 const VERSION: u32 = 1;
@@ -37,12 +38,24 @@ pub struct Record {
     pub object: Object,
     /// How far its last change came.
     pub phase: Phase,
-    /// Digest of everything that its process was started with.
-    pub digest: String,
+    /// Digest of the text of its file.
+    pub content: String,
+    /// Absent for an object that is only a file.
+    pub process: Option<ProcessRecord>,
+}
+
+/// What is needed to run an object's process again, also when it is no longer declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProcessRecord {
+    /// How it is run.
+    pub spec: ProcessSpec,
+    /// Where the values of its environment come from.
+    pub environment: Vec<EnvironmentName>,
     /// Folder of its write-ahead log, if it has one.
     pub wal: Option<PathBuf>,
-    /// Seconds that it may take to flush and stop.
-    pub stop_grace_seconds: u32,
+    /// Folder of its own that can go when it is removed and its log is empty.
+    pub data: PathBuf,
 }
 
 /// How far the last change of an object came.
@@ -71,7 +84,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// Its content is not ours.
-    #[error("{} is damaged; restore it from a backup, or move it away and apply again: running components are then adopted", path.display())]
+    #[error("{} is damaged; restore it from a backup, or move it away and apply again: components are then started anew, and data stay", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -165,9 +178,8 @@ mod tests {
         let record = Record {
             object,
             phase: Phase::Applying,
-            digest: "d".to_owned(),
-            wal: Some("/state/data/ingester-0".into()),
-            stop_grace_seconds: 60,
+            content: "d".to_owned(),
+            process: None,
         };
         state.objects.insert("Process/ingester-0".to_owned(), record);
         state

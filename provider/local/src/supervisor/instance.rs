@@ -40,7 +40,8 @@ pub(super) struct Worker {
     instance: String,
     environment: BTreeMap<String, String>,
     running: Option<Running>,
-    pause: Duration,
+    /// Ends in a row, each soon after its start.
+    quick_ends: u32,
 }
 
 enum Running {
@@ -51,7 +52,7 @@ enum Running {
 /// Runs until the sender of orders is dropped. The component then goes on without a supervisor.
 pub(super) async fn work(registry: Arc<Registry>, instance: String, mut orders: mpsc::Receiver<Order>) {
     let mut worker =
-        Worker { registry, instance, environment: BTreeMap::new(), running: None, pause: FIRST_PAUSE };
+        Worker { registry, instance, environment: BTreeMap::new(), running: None, quick_ends: 0 };
     worker.adopt();
     loop {
         let wakes = worker.wakes_after();
@@ -105,7 +106,7 @@ impl Worker {
     async fn start(&mut self, spec: ProcessSpec, environment: BTreeMap<String, String>) -> Result<(), String> {
         self.stop().await;
         self.environment = environment;
-        self.pause = FIRST_PAUSE;
+        self.quick_ends = 0;
         let status = InstanceStatus { spec, goal: Goal::Run, process: None, restarts: 0, last_exit: None };
         self.registry.insert(status);
         self.spawn()
@@ -122,7 +123,7 @@ impl Worker {
     fn spawn(&mut self) -> Result<(), String> {
         let Some(status) = self.registry.get(&self.instance) else { return Ok(()) };
         let spec = &status.spec;
-        if let Some(name) = spec.environment.iter().find(|name| !self.environment.contains_key(*name)) {
+        if let Some(name) = spec.environment.iter().find(|name| !self.knows(name)) {
             return Err(format!(
                 "the environment variable {name} is not known to this supervisor; run `tempoform apply` with it set"
             ));
@@ -137,6 +138,11 @@ impl Worker {
         self.running = Some(Running::Child { child, identity, since: Instant::now() });
         self.registry.update(&self.instance, |status| status.process = Some(identity));
         Ok(())
+    }
+
+    /// A new supervisor has the values only if the command that launched it had them.
+    fn knows(&self, variable: &str) -> bool {
+        self.environment.contains_key(variable) || std::env::var_os(variable).is_some()
     }
 
     fn command(&self, spec: &ProcessSpec) -> io::Result<Command> {
@@ -160,7 +166,7 @@ impl Worker {
 
     fn ended(&mut self, reason: EndReason) {
         let ran = self.running.take().map(|running| running.since().elapsed()).unwrap_or_default();
-        self.pause = if ran >= STABLE { FIRST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+        self.quick_ends = if ran >= STABLE { 0 } else { self.quick_ends.saturating_add(1) };
         tracing::info!(instance = self.instance, reason = reason.text, "ended");
         self.registry.update(&self.instance, |status| {
             let log_tail = logs::tail(&status.spec.log, LOG_TAIL).unwrap_or_default();
@@ -173,7 +179,7 @@ impl Worker {
     /// After which time something is to be done without an order.
     fn wakes_after(&self) -> Option<Duration> {
         let status = self.registry.get(&self.instance)?;
-        (self.running.is_none() && status.goal == Goal::Run).then_some(self.pause)
+        (self.running.is_none() && status.goal == Goal::Run).then(|| pause_after(self.quick_ends))
     }
 
     /// Asks the process to end, and kills it when it takes too long.
@@ -193,6 +199,12 @@ impl Worker {
             self.ended(reason);
         }
     }
+}
+
+/// The pause before a restart, after so many quick ends in a row.
+fn pause_after(quick_ends: u32) -> Duration {
+    let doublings = quick_ends.saturating_sub(1).min(16);
+    (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
 }
 
 impl Running {

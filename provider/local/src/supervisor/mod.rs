@@ -9,7 +9,8 @@ mod socket;
 
 pub use client::{Client, Launcher, SupervisorError, connect, connect_or_launch};
 pub use protocol::{ExitRecord, Goal, InstanceStatus, ProcessSpec};
-pub use server::{Ended, run, supervise};
+pub use registry::recorded;
+pub use server::{Ended, RunError, run, supervise};
 
 #[cfg(test)]
 mod tests;

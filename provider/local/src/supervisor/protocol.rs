@@ -64,8 +64,10 @@ pub struct ProcessSpec {
     pub arguments: Vec<String>,
     /// Names of the variables that it gets besides the supervisor's environment.
     pub environment: Vec<String>,
-    /// Digest of everything that it reads at its start.
+    /// Digest of everything that it reads at its start, but for the values of `environment`.
     pub digest: String,
+    /// Digest of the values of `environment`.
+    pub environment_digest: String,
     /// Its standard output and error are appended here.
     pub log: PathBuf,
     /// Seconds that it may take to stop when asked to.

@@ -17,17 +17,7 @@ impl Registry {
     /// What a former supervisor of this directory wrote down. A damaged file counts as none:
     /// the next apply starts what is missing, and finds what runs by its mark.
     pub(super) fn load(directory: &StateDirectory) -> Self {
-        let former: Vec<InstanceStatus> = match std::fs::read(directory.processes_file()) {
-            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
-                tracing::warn!(%error, "processes.json is damaged; beginning with none");
-                Vec::new()
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => {
-                tracing::warn!(%error, "processes.json cannot be read; beginning with none");
-                Vec::new()
-            }
-        };
+        let former = recorded(directory);
         let instances = former.into_iter().map(|status| (status.spec.instance.clone(), status)).collect();
         Self { directory: directory.clone(), instances: Mutex::new(instances) }
     }
@@ -73,5 +63,20 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, InstanceStatus>> {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the last supervisor of this directory wrote down.
+pub fn recorded(directory: &StateDirectory) -> Vec<InstanceStatus> {
+    match std::fs::read(directory.processes_file()) {
+        Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
+            tracing::warn!(%error, "processes.json is damaged; beginning with none");
+            Vec::new()
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            tracing::warn!(%error, "processes.json cannot be read; beginning with none");
+            Vec::new()
+        }
     }
 }
