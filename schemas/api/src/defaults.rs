@@ -9,11 +9,9 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::spec::{Backend, ColumnScope, ColumnType, Mode, RateStrategy};
-use crate::units::{ByteSize, GoDuration};
-use crate::validated::{
-    DedicatedColumn, IngestionLimits, PinnedPorts, Query, QueryLimits, TenantLimits,
-};
+use crate::validated::{DedicatedColumn, IngestionLimits, PinnedPorts, Query, QueryLimits, TenantLimits};
 use crate::{Component, Persistence};
+use tempoform_document::{ByteSize, GoDuration};
 
 /// Port of the HTTP API, the metrics and the readiness probe.
 pub const HTTP_PORT: u16 = 3200;
@@ -158,7 +156,10 @@ pub(crate) const LIMITS: TenantLimits = TenantLimits {
         max_traces_per_user: 10_000,
         max_attribute_bytes: 2048,
     },
-    query: QueryLimits { max_bytes_per_tag_values: ByteSize(1_000_000), max_search_duration: GoDuration::ZERO },
+    query: QueryLimits {
+        max_bytes_per_tag_values: ByteSize(1_000_000),
+        max_search_duration: GoDuration::ZERO,
+    },
 };
 
 pub(crate) const QUERY: Query = Query {

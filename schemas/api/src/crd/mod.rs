@@ -21,8 +21,7 @@ pub fn crd() -> CustomResourceDefinition {
 
 /// The definition as YAML, with a final newline.
 pub fn crd_yaml() -> String {
-    let value = serde_json::to_value(crd()).expect("a definition is plain data");
-    tempoform_document::to_yaml(&value)
+    serde_saphyr::to_string(&crd()).expect("a definition is plain data")
 }
 
 #[cfg(test)]

@@ -73,8 +73,16 @@ pub(crate) fn spec() -> Value {
 /// Rules of `spec.storage.trace`: the backend's section is there, and no other.
 pub(crate) fn trace_storage() -> Value {
     rules(&[
-        ("self.backend != 's3' || has(self.s3)", "backend s3 needs the section s3 with at least a bucket", Some(".backend")),
-        ("self.backend != 'gcs' || has(self.gcs)", "backend gcs needs the section gcs with at least a bucket", Some(".backend")),
+        (
+            "self.backend != 's3' || has(self.s3)",
+            "backend s3 needs the section s3 with at least a bucket",
+            Some(".backend"),
+        ),
+        (
+            "self.backend != 'gcs' || has(self.gcs)",
+            "backend gcs needs the section gcs with at least a bucket",
+            Some(".backend"),
+        ),
         (
             "self.backend != 'azure' || has(self.azure)",
             "backend azure needs the section azure with at least a container and an account",
@@ -82,8 +90,16 @@ pub(crate) fn trace_storage() -> Value {
         ),
         ("self.backend == 's3' || !has(self.s3)", "the section s3 needs backend: s3", Some(".s3")),
         ("self.backend == 'gcs' || !has(self.gcs)", "the section gcs needs backend: gcs", Some(".gcs")),
-        ("self.backend == 'azure' || !has(self.azure)", "the section azure needs backend: azure", Some(".azure")),
-        ("self.backend == 'local' || !has(self.local)", "the section local needs backend: local", Some(".local")),
+        (
+            "self.backend == 'azure' || !has(self.azure)",
+            "the section azure needs backend: azure",
+            Some(".azure"),
+        ),
+        (
+            "self.backend == 'local' || !has(self.local)",
+            "the section local needs backend: local",
+            Some(".local"),
+        ),
     ])
 }
 
@@ -107,7 +123,11 @@ pub(crate) fn credentials() -> Value {
 pub(crate) fn ca_bundle() -> Value {
     rules(&[
         ("has(self.configMap) != has(self.secret)", "name either a configMap or a secret", None),
-        ("!has(self.file)", "file is for the local target: in a cluster use configMap or secret", Some(".file")),
+        (
+            "!has(self.file)",
+            "file is for the local target: in a cluster use configMap or secret",
+            Some(".file"),
+        ),
     ])
 }
 

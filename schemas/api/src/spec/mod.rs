@@ -16,23 +16,26 @@ mod tenancy;
 mod tls;
 
 pub use blocks::{BlocksSpec, CacheSpec, ColumnScope, ColumnType, DedicatedColumnSpec};
+pub(crate) use components::CommonSpec;
 pub use components::{
     ComponentSpec, DistributorSpec, IngesterSpec, PersistenceSpec, PodTemplateSpec, PortsSpec, RawFragment,
     SingleBinarySpec,
 };
 pub use ingestion::{IngestionSpec, OtlpSpec, ReceiverSpec};
-pub use limits::{IngestionLimitsSpec, LimitsSpec, QueryLimitsSpec, RateStrategy, RetentionSpec, TenantLimitsSpec};
+pub use limits::{
+    IngestionLimitsSpec, LimitsSpec, QueryLimitsSpec, RateStrategy, RetentionSpec, TenantLimitsSpec,
+};
 pub use local::LocalSpec;
 pub use observability::{
-    DatasourceSpec, LogFormat, LogLevel, ObservabilitySpec, PrometheusObjectSpec, SelfTracingSpec, ServiceMonitorsSpec,
-    DashboardsSpec,
+    DashboardsSpec, DatasourceSpec, LogFormat, LogLevel, ObservabilitySpec, PrometheusObjectSpec,
+    SelfTracingSpec, ServiceMonitorsSpec,
 };
 pub use query::QuerySpec;
 pub use replication::{ReplicationSpec, WalDurability, WalSpec};
 pub use storage::{
-    AzureCredentialsSpec, AzureEnv, AzureSecretRef, AzureSpec, AzureWorkloadIdentity, Backend, GcsCredentialsSpec,
-    GcsEnv, GcsSecretRef, GcsSpec, GcsWorkloadIdentity, LocalStorageSpec, S3CredentialsSpec, S3Env, S3SecretRef,
-    S3Spec, S3WorkloadIdentity, StorageSpec, TraceStorageSpec,
+    AzureCredentialsSpec, AzureEnv, AzureSecretRef, AzureSpec, AzureWorkloadIdentity, Backend,
+    GcsCredentialsSpec, GcsEnv, GcsSecretRef, GcsSpec, GcsWorkloadIdentity, LocalStorageSpec,
+    S3CredentialsSpec, S3Env, S3SecretRef, S3Spec, S3WorkloadIdentity, StorageSpec, TraceStorageSpec,
 };
 pub use tenancy::{TenancySpec, TenantSpec};
 pub use tls::{CaBundleRef, ClientTlsSpec, KeyRef, ServerTlsSpec, TlsVersion};

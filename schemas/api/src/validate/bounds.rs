@@ -6,8 +6,8 @@ use super::report::Report;
 use crate::Component;
 use crate::defaults;
 use crate::spec::{BlocksSpec, CacheSpec, DedicatedColumnSpec, QuerySpec};
-use crate::units::{ByteSize, GoDuration};
 use crate::validated::{Blocks, Cache, ComponentSettings, DedicatedColumn, Query};
+use tempoform_document::{ByteSize, GoDuration};
 
 /// vParquet4 has ten spare columns of text for each scope.
 const DEDICATED_COLUMNS_PER_SCOPE: usize = 10;
@@ -109,8 +109,9 @@ pub(super) fn blocks(spec: Option<&BlocksSpec>, report: &mut Report) -> Blocks {
             format!("write at least {SMALLEST_BLOCK}; 256MiB is usual"),
         );
     }
-    let dedicated_columns =
-        spec.dedicated_columns.map_or_else(defaults::dedicated_columns, |columns| dedicated(&columns, report));
+    let dedicated_columns = spec
+        .dedicated_columns
+        .map_or_else(defaults::dedicated_columns, |columns| dedicated(&columns, report));
     Blocks { max_duration, max_bytes, dedicated_columns }
 }
 
@@ -121,9 +122,17 @@ fn dedicated(columns: &[DedicatedColumnSpec], report: &mut Report) -> Vec<Dedica
     for (index, column) in columns.iter().enumerate() {
         let path = format!("{path}[{index}]");
         if column.name.is_empty() {
-            report.refuse(format!("{path}.name"), "the name is empty", "name an attribute, for example http.route");
+            report.refuse(
+                format!("{path}.name"),
+                "the name is empty",
+                "name an attribute, for example http.route",
+            );
         } else if !seen.insert((column.scope, column.name.as_str())) {
-            report.refuse(path, format!("attribute {:?} has a column already", column.name), "keep one of them");
+            report.refuse(
+                path,
+                format!("attribute {:?} has a column already", column.name),
+                "keep one of them",
+            );
         }
         let count = per_scope.entry(column.scope).or_insert(0_usize);
         *count += 1;

@@ -8,10 +8,11 @@ use super::{listen_address, names, quantity};
 use crate::Component;
 use crate::defaults;
 use crate::spec::{CommonSpec, Mode, PersistenceSpec, PodTemplateSpec, PortsSpec, RawFragment, TempoSpec};
-use crate::units::ByteSize;
 use crate::validated::{
-    ComponentSettings, Image, Ingestion, LocalListen, Persistence, PinnedPorts, PodTemplate, Ports, Scheduling,
+    ComponentSettings, Image, Ingestion, LocalListen, Persistence, PinnedPorts, PodTemplate, Ports,
+    Scheduling,
 };
+use tempoform_document::ByteSize;
 
 /// A component's block, taken apart.
 #[derive(Clone, Copy)]
@@ -63,7 +64,9 @@ fn refuse_blocks_of_other_mode(spec: &TempoSpec, report: &mut Report) {
         .filter(|component| !expected.contains(component) && block(spec, *component).is_some());
     for component in strangers {
         let (mode, help) = match spec.mode {
-            Mode::SingleBinary => ("singleBinary", "move its settings to spec.tempo, or set mode: distributed"),
+            Mode::SingleBinary => {
+                ("singleBinary", "move its settings to spec.tempo, or set mode: distributed")
+            }
             Mode::Distributed => {
                 ("distributed", "move its settings to the components' blocks, or set mode: singleBinary")
             }
@@ -120,7 +123,8 @@ impl Resolver<'_> {
 
     fn ports(&self, component: Component) -> Ports {
         let receives = component.receives_spans();
-        let port = |receiver: &Option<crate::Receiver>| receiver.as_ref().filter(|_| receives).map(|it| it.port);
+        let port =
+            |receiver: &Option<crate::Receiver>| receiver.as_ref().filter(|_| receives).map(|it| it.port);
         Ports {
             http: defaults::HTTP_PORT,
             grpc: defaults::GRPC_PORT,
@@ -170,15 +174,21 @@ fn resources(
     path: &str,
     report: &mut Report,
 ) -> k8s_openapi::api::core::v1::ResourceRequirements {
-    let Some(given) = common.and_then(|common| common.resources) else { return defaults::resources(component) };
+    let Some(given) = common.and_then(|common| common.resources) else {
+        return defaults::resources(component);
+    };
     let (requests, limits) = (given.requests.iter().flatten(), given.limits.iter().flatten());
-    for (kind, name, amount) in requests.map(|(k, v)| ("requests", k, v)).chain(limits.map(|(k, v)| ("limits", k, v))) {
+    for (kind, name, amount) in
+        requests.map(|(k, v)| ("requests", k, v)).chain(limits.map(|(k, v)| ("limits", k, v)))
+    {
         let example = if name == "cpu" { "500m" } else { "2Gi" };
         report.check(format!("{path}.resources.{kind}.{name}"), quantity::positive(amount, example));
     }
     for (name, limit) in given.limits.iter().flatten() {
         let request = given.requests.as_ref().and_then(|requests| requests.get(name));
-        let (Some(asked), Some(allowed)) = (request.and_then(quantity::value), quantity::value(limit)) else { continue };
+        let (Some(asked), Some(allowed)) = (request.and_then(quantity::value), quantity::value(limit)) else {
+            continue;
+        };
         if asked > allowed {
             let request = request.map(|request| request.0.as_str()).unwrap_or_default();
             report.refuse(

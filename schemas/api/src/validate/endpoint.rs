@@ -21,7 +21,8 @@ impl Endpoint {
                 "put them into a secret and name it in credentials.secretRef",
             ));
         }
-        let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+        let (scheme, rest) =
+            text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
         let plain = match scheme {
             None => None,
             Some("https") => Some(false),
@@ -68,7 +69,10 @@ fn check_authority(text: &str, authority: &str) -> Result<(), Refusal> {
     let (host, port) = host_and_port(authority);
     let plain_host = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte));
     if host.is_empty() || !plain_host {
-        return Err(Refusal::new(format!("{text:?} has no host"), "write host, host:port or a URL: https://minio.example.org:9000"));
+        return Err(Refusal::new(
+            format!("{text:?} has no host"),
+            "write host, host:port or a URL: https://minio.example.org:9000",
+        ));
     }
     match port.map(str::parse::<u16>) {
         None | Some(Ok(1..)) => Ok(()),
@@ -86,18 +90,36 @@ mod tests {
             ("minio", None, "minio", "minio"),
             ("minio:9000", None, "minio:9000", "minio"),
             ("http://minio:9000/", Some(true), "minio:9000", "minio"),
-            ("https://s3.eu-west-1.amazonaws.com", Some(false), "s3.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com"),
+            (
+                "https://s3.eu-west-1.amazonaws.com",
+                Some(false),
+                "s3.eu-west-1.amazonaws.com",
+                "s3.eu-west-1.amazonaws.com",
+            ),
             ("http://[::1]:9000", Some(true), "[::1]:9000", "[::1]"),
             ("[::1]", None, "[::1]", "[::1]"),
         ] {
             let endpoint = Endpoint::parse(text).unwrap();
-            assert_eq!((endpoint.plain, endpoint.authority.as_str(), endpoint.host()), (plain, authority, host), "{text}");
+            assert_eq!(
+                (endpoint.plain, endpoint.authority.as_str(), endpoint.host()),
+                (plain, authority, host),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn refuses_what_is_no_address_and_never_repeats_credentials() {
-        for text in ["", "s3://bucket", "minio:0", "minio:70000", "minio:x", "https://minio/bucket", "mi nio", ":9000"] {
+        for text in [
+            "",
+            "s3://bucket",
+            "minio:0",
+            "minio:70000",
+            "minio:x",
+            "https://minio/bucket",
+            "mi nio",
+            ":9000",
+        ] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
         }
         let refusal = Endpoint::parse("https://key:hunter2@minio").unwrap_err();

@@ -12,8 +12,10 @@ pub(super) fn resolve(spec: &TempoSpec, report: &mut Report) -> Ingestion {
     let receiver = |name: &str, spec: Option<&ReceiverSpec>, port: u16, report: &mut Report| {
         resolve_receiver(&format!("spec.ingestion.otlp.{name}"), spec, shared, port, report)
     };
-    let otlp_grpc = receiver("grpc", otlp.and_then(|otlp| otlp.grpc.as_ref()), defaults::OTLP_GRPC_PORT, report);
-    let otlp_http = receiver("http", otlp.and_then(|otlp| otlp.http.as_ref()), defaults::OTLP_HTTP_PORT, report);
+    let otlp_grpc =
+        receiver("grpc", otlp.and_then(|otlp| otlp.grpc.as_ref()), defaults::OTLP_GRPC_PORT, report);
+    let otlp_http =
+        receiver("http", otlp.and_then(|otlp| otlp.http.as_ref()), defaults::OTLP_HTTP_PORT, report);
     refuse_clashes(otlp_grpc.as_ref(), otlp_http.as_ref(), report);
     Ingestion { otlp_grpc, otlp_http }
 }
@@ -61,7 +63,8 @@ fn refuse_clashes(grpc: Option<&Receiver>, http: Option<&Receiver>, report: &mut
     }
     for (path, receiver) in [("grpc", grpc), ("http", http)] {
         let taken = [(defaults::HTTP_PORT, "the HTTP API"), (defaults::GRPC_PORT, "internal gRPC")];
-        let clash = taken.into_iter().find(|(port, _)| receiver.is_some_and(|receiver| receiver.port == *port));
+        let clash =
+            taken.into_iter().find(|(port, _)| receiver.is_some_and(|receiver| receiver.port == *port));
         if let Some((port, owner)) = clash {
             report.refuse(
                 format!("spec.ingestion.otlp.{path}.port"),

@@ -133,7 +133,11 @@ fn local(tempo: &Tempo, report: &mut Report) -> Local {
     let address = spec.and_then(|spec| spec.listen_address.as_deref());
     let state_directory = spec.and_then(|spec| spec.state_directory.clone());
     if state_directory.as_deref() == Some("") {
-        report.refuse("spec.local.stateDirectory", "the path is empty", "name a folder, or leave the field out");
+        report.refuse(
+            "spec.local.stateDirectory",
+            "the path is empty",
+            "name a folder, or leave the field out",
+        );
     }
     Local {
         state_directory,

@@ -24,7 +24,10 @@ pub(super) fn dns_label(name: &str, max: usize) -> Result<(), Refusal> {
     if !is_dns_label(name) {
         return Err(Refusal::new(
             format!("{name:?} is not a DNS label"),
-            format!("use lower-case letters, digits and dashes, with a letter or digit at both ends{}", like(name)),
+            format!(
+                "use lower-case letters, digits and dashes, with a letter or digit at both ends{}",
+                like(name)
+            ),
         ));
     }
     if name.len() > max {
@@ -86,7 +89,8 @@ pub(super) fn env_name(name: &str) -> Result<(), Refusal> {
 /// What can be in `X-Scope-OrgID` and be a folder's name.
 pub(super) fn tenant(id: &str) -> Result<(), Refusal> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!-_.*'()".contains(&byte);
-    let good = !id.is_empty() && id.len() <= TENANT_LENGTH && id != "." && id != ".." && id.bytes().all(allowed);
+    let good =
+        !id.is_empty() && id.len() <= TENANT_LENGTH && id != "." && id != ".." && id.bytes().all(allowed);
     if good {
         return Ok(());
     }
@@ -153,7 +157,8 @@ pub(super) fn azure_account(account: &str) -> Result<(), Refusal> {
 pub(super) fn label_value(value: &str) -> Result<(), Refusal> {
     let bytes = value.as_bytes();
     let ends = bytes.first().zip(bytes.last());
-    let good = ends.is_some_and(|(first, last)| first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric())
+    let good = ends
+        .is_some_and(|(first, last)| first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric())
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
         && value.len() <= DNS_LABEL_LENGTH;
     if good {

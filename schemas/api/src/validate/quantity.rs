@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::report::Refusal;
-use crate::units::ByteSize;
+use tempoform_document::ByteSize;
 
 const SUFFIXES: [(&str, f64); 15] = [
     ("Ki", 1024.0),
@@ -38,7 +38,11 @@ pub(super) fn value(quantity: &Quantity) -> Option<f64> {
 /// A quantity of bytes, rounded down.
 pub(super) fn bytes(quantity: &Quantity) -> Option<ByteSize> {
     let value = value(quantity).filter(|value| (0.0..9.3e18).contains(value))?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range; rounds down")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be in range; rounds down"
+    )]
     let bytes = value as u64;
     Some(ByteSize(bytes))
 }
@@ -47,7 +51,10 @@ pub(super) fn bytes(quantity: &Quantity) -> Option<ByteSize> {
 pub(super) fn positive(quantity: &Quantity, example: &str) -> Result<(), Refusal> {
     match value(quantity) {
         Some(value) if value > 0.0 => Ok(()),
-        Some(_) => Err(Refusal::new(format!("{:?} is not above zero", quantity.0), format!("write for example {example}"))),
+        Some(_) => Err(Refusal::new(
+            format!("{:?} is not above zero", quantity.0),
+            format!("write for example {example}"),
+        )),
         None => Err(Refusal::new(
             format!("{:?} is not a Kubernetes quantity", quantity.0),
             format!("write a number with a unit (m, k, M, G, Ki, Mi, Gi), for example {example}"),

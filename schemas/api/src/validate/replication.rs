@@ -62,7 +62,11 @@ fn check_single(replication: &Replication, report: &mut Report) {
 fn check_factor(replication: &Replication, ingesters: u32, report: &mut Report) {
     let (factor, path) = (replication.factor, format!("{PATH}.factor"));
     if factor == 0 {
-        report.refuse(path, "without a copy nothing is kept", "set 1, or 3 to survive the loss of an ingester");
+        report.refuse(
+            path,
+            "without a copy nothing is kept",
+            "set 1, or 3 to survive the loss of an ingester",
+        );
     } else if ingesters > 0 && factor > ingesters {
         report.refuse(
             path,
@@ -118,7 +122,9 @@ fn check_zones(replication: &Replication, ingesters: u32, report: &mut Report) {
     } else if !ingesters.is_multiple_of(zones) {
         report.warn(
             &path,
-            format!("{ingesters} ingesters do not divide evenly by {zones} zones, so some carry more than others"),
+            format!(
+                "{ingesters} ingesters do not divide evenly by {zones} zones, so some carry more than others"
+            ),
             format!("set spec.ingester.replicas to a multiple of {zones}"),
         );
     }

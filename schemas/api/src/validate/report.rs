@@ -41,7 +41,12 @@ impl Report {
     }
 
     /// Notes that the value at `path` is allowed but may not be meant.
-    pub(super) fn warn(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn warn(
+        &mut self,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.warnings.push(Problem::new(path, message).help(help));
     }
 

@@ -59,7 +59,11 @@ fn refuse_other_sections(spec: &TraceStorageSpec, report: &mut Report) {
 fn local(spec: Option<&LocalStorageSpec>, report: &mut Report) -> LocalStorage {
     let path = spec.and_then(|spec| spec.path.clone());
     if path.as_deref() == Some("") {
-        report.refuse(format!("{PATH}.local.path"), "the path is empty", "name a folder, or leave the field out");
+        report.refuse(
+            format!("{PATH}.local.path"),
+            "the path is empty",
+            "name a folder, or leave the field out",
+        );
     }
     LocalStorage { path }
 }
@@ -173,7 +177,8 @@ fn insecure(path: &str, endpoint: Option<&Endpoint>, given: Option<bool>, report
 /// A folder within the bucket, without slashes at its ends.
 fn prefix(path: &str, prefix: Option<&str>, report: &mut Report) -> String {
     let trimmed = prefix.unwrap_or_default().trim_matches('/');
-    let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(char::is_control);
+    let bad =
+        |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(char::is_control);
     if !trimmed.is_empty() && trimmed.split('/').any(bad) {
         report.refuse(
             format!("{path}.prefix"),

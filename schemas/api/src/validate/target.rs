@@ -8,8 +8,8 @@ use tempoform_document::Problems;
 use super::report::Report;
 use crate::spec::Mode;
 use crate::validated::{
-    AzureCredentials, CaBundle, Certificate, ClientTls, GcsCredentials, Receiver, S3Credentials, ServerTls, Storage,
-    Target, ValidatedTempo,
+    AzureCredentials, CaBundle, Certificate, ClientTls, GcsCredentials, Receiver, S3Credentials, ServerTls,
+    Storage, Target, ValidatedTempo,
 };
 
 impl ValidatedTempo {

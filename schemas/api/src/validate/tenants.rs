@@ -8,8 +8,8 @@ use crate::defaults;
 use crate::spec::{
     IngestionLimitsSpec, LimitsSpec, QueryLimitsSpec, RetentionSpec, TenancySpec, TenantLimitsSpec,
 };
-use crate::units::GoDuration;
 use crate::validated::{IngestionLimits, Limits, QueryLimits, Retention, Tenancy, Tenant, TenantLimits};
+use tempoform_document::GoDuration;
 
 pub(super) fn tenancy(spec: Option<&TenancySpec>, report: &mut Report) -> Tenancy {
     let listed = spec.map(|spec| spec.tenants.as_slice()).unwrap_or_default();
@@ -182,7 +182,11 @@ pub(super) fn retention(
 
 fn check_retention(path: &str, kept: GoDuration, block_duration: GoDuration, report: &mut Report) {
     if kept.is_zero() {
-        report.refuse(path, "a retention of 0 keeps nothing", "write how long traces are kept, for example 336h or 14d");
+        report.refuse(
+            path,
+            "a retention of 0 keeps nothing",
+            "write how long traces are kept, for example 336h or 14d",
+        );
     } else if kept < block_duration {
         report.refuse(
             path,

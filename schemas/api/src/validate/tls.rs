@@ -42,7 +42,11 @@ fn certificate(path: &str, spec: &ServerTlsSpec, report: &mut Report) -> Option<
             Some(Certificate::Files { cert_file: cert_file.clone(), key_file: key_file.clone() })
         }
         (None, None, None) => {
-            report.refuse(path, "no certificate is named", "name a secret in secretName, or both certFile and keyFile");
+            report.refuse(
+                path,
+                "no certificate is named",
+                "name a secret in secretName, or both certFile and keyFile",
+            );
             None
         }
         (Some(_), ..) => {
@@ -50,7 +54,11 @@ fn certificate(path: &str, spec: &ServerTlsSpec, report: &mut Report) -> Option<
             None
         }
         (None, ..) => {
-            report.refuse(path, "a certificate and its key belong together", "name both certFile and keyFile");
+            report.refuse(
+                path,
+                "a certificate and its key belong together",
+                "name both certFile and keyFile",
+            );
             None
         }
     }
@@ -68,7 +76,11 @@ fn ca_bundle(path: &str, spec: &CaBundleRef, report: &mut Report) -> Option<CaBu
         }
         (None, None, Some(file)) => Some(CaBundle::File(file.clone())),
         _ => {
-            report.refuse(path, "the certificates must come from one place", "name one of configMap, secret and file");
+            report.refuse(
+                path,
+                "the certificates must come from one place",
+                "name one of configMap, secret and file",
+            );
             None
         }
     }

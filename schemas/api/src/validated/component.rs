@@ -5,13 +5,14 @@ use std::fmt;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, EnvFromSource, EnvVar, PodSecurityContext, ResourceRequirements, Toleration, TopologySpreadConstraint,
+    Affinity, EnvFromSource, EnvVar, PodSecurityContext, ResourceRequirements, Toleration,
+    TopologySpreadConstraint,
 };
 use serde::Serialize;
 
 use crate::Component;
 use crate::spec::RawFragment;
-use crate::units::ByteSize;
+use tempoform_document::ByteSize;
 
 /// One component: how many instances run, where, and with what.
 #[derive(Clone, Debug, PartialEq, Serialize)]

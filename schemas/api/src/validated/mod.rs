@@ -12,12 +12,13 @@ pub use component::{
     ComponentSettings, Image, LocalListen, Persistence, PinnedPorts, PodTemplate, Ports, Scheduling,
 };
 pub use settings::{
-    Blocks, Cache, DedicatedColumn, Ingestion, IngestionLimits, Limits, Local, Monitoring, Observability, Query,
-    QueryLimits, Receiver, Replication, Retention, SelfTracing, ServiceAccount, Tenancy, Tenant, TenantLimits, Wal,
-    Zone,
+    Blocks, Cache, DedicatedColumn, Ingestion, IngestionLimits, Limits, Local, Monitoring, Observability,
+    Query, QueryLimits, Receiver, Replication, Retention, SelfTracing, ServiceAccount, Tenancy, Tenant,
+    TenantLimits, Wal, Zone,
 };
 pub use storage::{
-    AzureCredentials, AzureStorage, GcsCredentials, GcsStorage, LocalStorage, S3Credentials, S3Storage, Storage,
+    AzureCredentials, AzureStorage, GcsCredentials, GcsStorage, LocalStorage, S3Credentials, S3Storage,
+    Storage,
 };
 pub use tls::{CaBundle, Certificate, ClientTls, ServerTls};
 
@@ -30,7 +31,7 @@ use tempoform_document::Problem;
 
 use crate::Component;
 use crate::spec::{DeletionPolicy, ImagePullPolicy, Mode};
-use crate::units::GoDuration;
+use tempoform_document::GoDuration;
 
 /// A Tempo whose document has been checked, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]

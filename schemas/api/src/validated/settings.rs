@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::tls::ServerTls;
 use crate::spec::{ColumnScope, ColumnType, LogFormat, LogLevel, RateStrategy, WalDurability};
-use crate::units::{ByteSize, GoDuration};
+use tempoform_document::{ByteSize, GoDuration};
 
 /// The service account under which the pods run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

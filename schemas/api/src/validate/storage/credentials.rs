@@ -14,7 +14,13 @@ pub(super) fn s3(path: &str, spec: Option<&S3CredentialsSpec>, report: &mut Repo
         report.check(format!("{path}.name"), names::dns_name(&secret.name));
         return S3Credentials::Secret {
             name: secret.name,
-            access_key_id_key: key(&path, "accessKeyIdKey", secret.access_key_id_key, defaults::S3_ACCESS_KEY_ID_KEY, report),
+            access_key_id_key: key(
+                &path,
+                "accessKeyIdKey",
+                secret.access_key_id_key,
+                defaults::S3_ACCESS_KEY_ID_KEY,
+                report,
+            ),
             secret_access_key_key: key(
                 &path,
                 "secretAccessKeyKey",
@@ -22,7 +28,9 @@ pub(super) fn s3(path: &str, spec: Option<&S3CredentialsSpec>, report: &mut Repo
                 defaults::S3_SECRET_ACCESS_KEY_KEY,
                 report,
             ),
-            session_token_key: secret.session_token_key.map(|name| key(&path, "sessionTokenKey", Some(name), "", report)),
+            session_token_key: secret
+                .session_token_key
+                .map(|name| key(&path, "sessionTokenKey", Some(name), "", report)),
         };
     }
     if let Some(identity) = workload_identity {
@@ -35,7 +43,13 @@ pub(super) fn s3(path: &str, spec: Option<&S3CredentialsSpec>, report: &mut Repo
     let Some(env) = env else { return S3Credentials::Ambient };
     let path = format!("{path}.env");
     S3Credentials::Env {
-        access_key_id: variable(&path, "accessKeyId", env.access_key_id, defaults::S3_ACCESS_KEY_ID_ENV, report),
+        access_key_id: variable(
+            &path,
+            "accessKeyId",
+            env.access_key_id,
+            defaults::S3_ACCESS_KEY_ID_ENV,
+            report,
+        ),
         secret_access_key: variable(
             &path,
             "secretAccessKey",
@@ -77,7 +91,11 @@ pub(super) fn gcs(path: &str, spec: Option<&GcsCredentialsSpec>, report: &mut Re
     GcsCredentials::Env { credentials_file: file }
 }
 
-pub(super) fn azure(path: &str, spec: Option<&AzureCredentialsSpec>, report: &mut Report) -> AzureCredentials {
+pub(super) fn azure(
+    path: &str,
+    spec: Option<&AzureCredentialsSpec>,
+    report: &mut Report,
+) -> AzureCredentials {
     let AzureCredentialsSpec { secret_ref, workload_identity, env } = spec.cloned().unwrap_or_default();
     refuse_several(path, [secret_ref.is_some(), workload_identity.is_some(), env.is_some()], report);
     if let Some(secret) = secret_ref {
@@ -101,8 +119,13 @@ pub(super) fn azure(path: &str, spec: Option<&AzureCredentialsSpec>, report: &mu
         };
     }
     let Some(env) = env else { return AzureCredentials::Ambient };
-    let account_key =
-        variable(&format!("{path}.env"), "accountKey", env.account_key, defaults::AZURE_ACCOUNT_KEY_ENV, report);
+    let account_key = variable(
+        &format!("{path}.env"),
+        "accountKey",
+        env.account_key,
+        defaults::AZURE_ACCOUNT_KEY_ENV,
+        report,
+    );
     AzureCredentials::Env { account_key }
 }
 
@@ -133,7 +156,11 @@ fn variable(path: &str, field: &str, given: Option<String>, default: &str, repor
 fn check_role(path: &str, role: Option<&str>, report: &mut Report) {
     let good = |role: &str| role.starts_with("arn:") && role.contains(":role/");
     if let Some(role) = role.filter(|role| !good(role)) {
-        report.refuse(path, format!("{role:?} is not an IAM role"), "write arn:aws:iam::123456789012:role/traces");
+        report.refuse(
+            path,
+            format!("{role:?} is not an IAM role"),
+            "write arn:aws:iam::123456789012:role/traces",
+        );
     }
 }
 

@@ -1,3 +1,0 @@
-//! Human units, as the documents use them.
-
-pub use tempoform_document::{ByteSize, GoDuration};
