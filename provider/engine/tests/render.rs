@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use tempoform_api::{ValidatedTempo, Target};
+use tempoform_api::{Target, ValidatedTempo};
 use tempoform_engine::render;
 
 fn print(path: &str) {
