@@ -17,6 +17,7 @@ mod duration;
 mod error;
 mod filter;
 mod fold;
+pub mod fuzz;
 mod identifier;
 mod lenient;
 mod lexer;
@@ -42,3 +43,6 @@ pub use parse::parse_attribute;
 pub use query::{Match, Query, SpanSet};
 pub use tag_search::tag_search_to_query;
 pub use value::{Kind, Static, Status};
+
+#[cfg(test)]
+mod tests;

@@ -263,6 +263,3 @@ const AFTER_NOT: u8 = PRODUCT;
 fn right_level(level: u8) -> u8 {
     if level == POWER { POWER } else { level + 1 }
 }
-
-#[cfg(test)]
-mod tests;

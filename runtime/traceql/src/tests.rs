@@ -1,0 +1,8 @@
+//! Tests of the crate as a whole.
+
+mod examples;
+mod generate;
+mod model;
+mod naive;
+mod properties;
+mod results;
