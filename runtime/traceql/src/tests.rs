@@ -2,6 +2,7 @@
 
 mod examples;
 mod generate;
+mod golden;
 mod model;
 mod naive;
 mod properties;
