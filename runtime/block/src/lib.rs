@@ -1,6 +1,7 @@
 //! Tempo's blocks: vParquet columns, blooms, metas, tenant index, and the object store they live in.
 
 pub mod bloom;
+mod columns;
 pub mod dedicated;
 mod error;
 pub mod extra;
@@ -22,6 +23,7 @@ pub use error::{BlockError, Result};
 pub use extra::Extra;
 pub use meta::{BlockMeta, BlockVersion};
 pub use paths::{BlockObject, BlockPath};
+pub use reader::{BlockReader, SpanFacts, TagNames, TagScope, TraceSummary, may_contain};
 pub use store::{BlockList, BlockObjects, BlockStore, BlockUpload, CompactedBlock, StoreOptions};
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{
