@@ -27,5 +27,6 @@ pub use reader::{BlockReader, SpanFacts, TagNames, TagScope, TraceSummary, may_c
 pub use store::{BlockList, BlockObjects, BlockStore, BlockUpload, CompactedBlock, StoreOptions};
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{
-    BlockWriter, EncodedResource, EncodedScope, PageCompression, WriteError, WriterOptions, WrittenBlock,
+    BlockWriter, EncodedResource, EncodedScope, NestedSetNode, NestedSetNumbers, PageCompression, WriteError,
+    WriterOptions, WrittenBlock, nested_set_numbers,
 };
