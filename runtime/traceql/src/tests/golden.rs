@@ -39,14 +39,17 @@ fn answers_are_those_of_tempo() {
 fn trace(line: &str) -> Trace {
     let line: Value = serde_json::from_str(line).unwrap();
     let mut resources: Vec<Resource> = list(&line["trace"], "resourceSpans").iter().map(resource).collect();
-    let numbers = tree_numbers(&raw_spans(&line));
+    let raw = raw_spans(&line);
     let spans = resources.iter_mut().flat_map(|one| &mut one.scopes).flat_map(|one| &mut one.spans);
-    for (span, (left, right, parent)) in spans.zip(&numbers) {
-        let children = numbers.iter().filter(|(_, _, parent)| *left > 0 && parent == left).count() as i64;
+    for ((span, (left, right, parent)), one) in spans.zip(tree_numbers(&raw)).zip(&raw) {
+        let id = raw_id(one, "spanId");
+        let count = raw.iter().filter(|other| raw_id(other, "parentSpanId") == id).count();
+        // Tempo counts by parent id, but only in traces that it numbers.
+        let children = if left > 0 { count as i64 } else { 0 };
         span.intrinsics.extend([
-            (Intrinsic::NestedSetLeft, Static::Int(*left)),
-            (Intrinsic::NestedSetRight, Static::Int(*right)),
-            (Intrinsic::NestedSetParent, Static::Int(*parent)),
+            (Intrinsic::NestedSetLeft, Static::Int(left)),
+            (Intrinsic::NestedSetRight, Static::Int(right)),
+            (Intrinsic::NestedSetParent, Static::Int(parent)),
             (Intrinsic::ChildCount, Static::Int(children)),
         ]);
     }
