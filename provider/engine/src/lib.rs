@@ -1,1 +1,8 @@
 //! The engine: render, plan, apply, wait, health.
+
+pub mod apply;
+pub mod health;
+pub mod object;
+pub mod plan;
+pub mod render;
+pub mod target;

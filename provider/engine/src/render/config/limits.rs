@@ -1,0 +1,71 @@
+//! The limits of a tenant in the shape of Tempo's overrides, and the overrides file.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tempoform_api::spec::RateStrategy;
+use tempoform_api::{ByteSize, GoDuration, TenantLimits, ValidatedTempo};
+
+use crate::render::flavour::Flavour;
+use crate::render::{RenderError, engine, yaml};
+
+/// Every limit of a tenant; none is left to inheritance, which Grafana Tempo does not know.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LimitsValues {
+    rate_strategy: RateStrategy,
+    rate_limit_bytes: ByteSize,
+    burst_size_bytes: ByteSize,
+    max_traces_per_user: u32,
+    max_attribute_bytes: Option<u64>,
+    max_bytes_per_tag_values_query: ByteSize,
+    max_search_duration: GoDuration,
+    block_retention: GoDuration,
+    max_bytes_per_trace: ByteSize,
+}
+
+/// The runtimes' own default, in bytes.
+const MAX_ATTRIBUTE_BYTES: u64 = 2048;
+
+pub(super) fn values(limits: &TenantLimits, retention: GoDuration, flavour: Flavour) -> LimitsValues {
+    let TenantLimits { ingestion, query } = limits;
+    LimitsValues {
+        rate_strategy: ingestion.rate_strategy,
+        rate_limit_bytes: ingestion.rate_limit_bytes,
+        burst_size_bytes: ingestion.burst_size_bytes,
+        max_traces_per_user: ingestion.max_traces_per_user,
+        max_attribute_bytes: max_attribute_bytes(ingestion.max_attribute_bytes, flavour),
+        max_bytes_per_tag_values_query: query.max_bytes_per_tag_values,
+        max_search_duration: query.max_search_duration,
+        block_retention: retention,
+        max_bytes_per_trace: ingestion.max_bytes_per_trace,
+    }
+}
+
+/// The document's 0 means no limit, the configuration's that of the distributor. Early versions of Tempo 2 do not
+/// know the key, so that it is left out for them where it says no more than the default.
+fn max_attribute_bytes(limit: ByteSize, flavour: Flavour) -> Option<u64> {
+    match limit.0 {
+        0 => Some(u64::from(u32::MAX)),
+        MAX_ATTRIBUTE_BYTES if flavour == Flavour::Upstream => None,
+        bytes => Some(bytes),
+    }
+}
+
+/// The file with the limits of single tenants, read again by every process while it runs.
+///
+/// # Errors
+/// When the template does not fit, which is a defect of ours.
+pub(crate) fn overrides_file(tempo: &ValidatedTempo, flavour: Flavour) -> Result<String, RenderError> {
+    #[derive(Serialize)]
+    struct Values<'a> {
+        tenants: BTreeMap<&'a str, LimitsValues>,
+    }
+    let tenants = tempo
+        .tenant_overrides()
+        .into_iter()
+        .map(|(tenant, settings)| (tenant, values(settings.limits, settings.retention, flavour)))
+        .collect();
+    let template = "config/overrides.yaml";
+    Ok(yaml::to_string(&engine::render_value(template, &Values { tenants })?))
+}
