@@ -9,7 +9,9 @@
 
 use std::sync::LazyLock;
 
-use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason};
+use handlebars::{
+    Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderErrorReason, ScopedJson,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -36,7 +38,7 @@ static REGISTRY: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
     registry.register_escape_fn(guard);
-    registry.register_helper("yaml", Box::new(yaml));
+    registry.register_helper("yaml", Box::new(Unescaped(Yaml)));
     for template in tempoform_templates::ALL {
         registry
             .register_template_string(template.name, template.text)
@@ -46,19 +48,42 @@ static REGISTRY: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
 });
 
 /// `{{yaml value}}`: the value as one line of JSON, which is flow YAML.
-fn yaml(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
-    let value = helper.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("yaml", 0))?;
-    if value.is_value_missing() {
-        return Err(RenderErrorReason::MissingVariable(value.relative_path().cloned()).into());
+struct Yaml;
+
+impl HelperDef for Yaml {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, handlebars::RenderError> {
+        let value = helper.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("yaml", 0))?;
+        if value.is_value_missing() {
+            return Err(RenderErrorReason::MissingVariable(value.relative_path().cloned()).into());
+        }
+        Ok(ScopedJson::Derived(flow(&value.value().to_string()).into()))
     }
-    out.write(&flow(&value.value().to_string()))?;
-    Ok(())
+}
+
+/// A helper whose text is written as it is, yet indented like any other.
+struct Unescaped<H>(H);
+
+impl<H: HelperDef> HelperDef for Unescaped<H> {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        registry: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        render: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let before = render.is_disable_escape();
+        render.set_disable_escape(true);
+        let result = self.0.call(helper, registry, context, render, out);
+        render.set_disable_escape(before);
+        result
+    }
 }
 
 /// JSON text that a YAML reader takes for the same value: YAML allows fewer characters to stand as they are.

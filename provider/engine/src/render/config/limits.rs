@@ -17,7 +17,7 @@ pub(super) struct LimitsValues {
     rate_limit_bytes: ByteSize,
     burst_size_bytes: ByteSize,
     max_traces_per_user: u32,
-    max_attribute_bytes: Option<u64>,
+    max_attribute_bytes: Option<u32>,
     max_bytes_per_tag_values_query: ByteSize,
     max_search_duration: GoDuration,
     block_retention: GoDuration,
@@ -25,7 +25,7 @@ pub(super) struct LimitsValues {
 }
 
 /// The runtimes' own default, in bytes.
-const MAX_ATTRIBUTE_BYTES: u64 = 2048;
+const MAX_ATTRIBUTE_BYTES: u32 = 2048;
 
 pub(super) fn values(limits: &TenantLimits, retention: GoDuration, flavour: Flavour) -> LimitsValues {
     let TenantLimits { ingestion, query } = limits;
@@ -44,9 +44,9 @@ pub(super) fn values(limits: &TenantLimits, retention: GoDuration, flavour: Flav
 
 /// The document's 0 means no limit, the configuration's that of the distributor. Early versions of Tempo 2 do not
 /// know the key, so that it is left out for them where it says no more than the default.
-fn max_attribute_bytes(limit: ByteSize, flavour: Flavour) -> Option<u64> {
-    match limit.0 {
-        0 => Some(u64::from(u32::MAX)),
+fn max_attribute_bytes(limit: u32, flavour: Flavour) -> Option<u32> {
+    match limit {
+        0 => Some(u32::MAX),
         MAX_ATTRIBUTE_BYTES if flavour == Flavour::Upstream => None,
         bytes => Some(bytes),
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tempoform_api::spec::{Backend, TlsVersion};
 use tempoform_api::{
-    AzureCredentials, AzureStorage, Backend, ClientTls, GcsCredentials, GcsStorage, S3Credentials, S3Storage, Storage,
-    spec::TlsVersion,
+    AzureCredentials, AzureStorage, ClientTls, GcsCredentials, GcsStorage, S3Credentials, S3Storage, Storage,
 };
 
 use super::files::{self, Mount};

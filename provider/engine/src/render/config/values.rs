@@ -83,7 +83,7 @@ struct Ingester<'a> {
     max_block_duration: GoDuration,
     max_block_bytes: ByteSize,
     flush_all_on_shutdown: bool,
-    durability: &'static str,
+    durability: WalDurability,
     zone: Option<&'a str>,
 }
 
@@ -230,10 +230,7 @@ fn ingester<'a>(tempo: &'a ValidatedTempo, place: &'a Place) -> Ingester<'a> {
         max_block_duration: tempo.blocks.max_duration,
         max_block_bytes: tempo.blocks.max_bytes,
         flush_all_on_shutdown: true,
-        durability: match tempo.wal.durability {
-            WalDurability::Fsync => "sync",
-            WalDurability::Write => "async",
-        },
+        durability: tempo.wal.durability,
         zone: place.zone.as_deref(),
     }
 }

@@ -82,7 +82,7 @@ struct Placement<'a> {
     tolerations: &'a [Toleration],
     priority_class_name: Option<&'a str>,
     affinity: Option<&'a Affinity>,
-    zone_spread: Vec<ZoneSpread<'a>>,
+    zone_spread: Option<ZoneSpread<'a>>,
     topology_spread_constraints: &'a [TopologySpreadConstraint],
 }
 
@@ -209,7 +209,7 @@ fn placement<'a>(tempo: &'a ValidatedTempo, settings: &'a ComponentSettings, zon
         tolerations: &scheduling.tolerations,
         priority_class_name: scheduling.priority_class_name.as_deref(),
         affinity: scheduling.affinity.as_ref(),
-        zone_spread: if zone.is_some() || own { vec![] } else { vec![spread] },
+        zone_spread: (zone.is_none() && !own).then_some(spread),
         topology_spread_constraints: &scheduling.topology_spread_constraints,
     }
 }
