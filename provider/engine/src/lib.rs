@@ -1,6 +1,7 @@
 //! The engine: render, plan, apply, wait, health.
 
 pub mod apply;
+pub mod guard;
 pub mod health;
 pub mod object;
 pub mod plan;

@@ -124,6 +124,7 @@ impl Maker<'_> {
         let mut arguments = self.program.arguments.clone();
         arguments.push(format!("--target={}", definition.target));
         arguments.push(format!("--config.file={}", self.directory.config_file(instance).display()));
+        arguments.push("--config.expand-env=true".to_owned());
         arguments.extend(definition.extra_args.iter().cloned());
         let version = env!("CARGO_PKG_VERSION");
         let literals = definition.environment.iter().filter_map(|variable| variable.value.as_deref());

@@ -60,6 +60,8 @@ pub struct HealthOptions {
     pub ingesters: usize,
     /// One request.
     pub request_timeout: Duration,
+    /// Until the ring is complete: members learn of each other by gossip.
+    pub ring_within: Duration,
     /// From the canary's write until it is read by id.
     pub by_id_within: Duration,
     /// From the canary's write until a search finds it; later is a warning.
@@ -72,6 +74,7 @@ impl Default for HealthOptions {
             tenant: None,
             ingesters: 1,
             request_timeout: Duration::from_secs(5),
+            ring_within: Duration::from_secs(10),
             by_id_within: Duration::from_secs(5),
             search_within: Duration::from_secs(10),
         }
@@ -95,7 +98,7 @@ pub async fn check(instances: &[Instance], options: &HealthOptions) -> Report {
     }
     let all_ready = checks.iter().all(|check| check.outcome == Outcome::Pass);
     if all_ready {
-        if let Some(check) = ring::check(&client, instances, options.ingesters).await {
+        if let Some(check) = ring::check(&client, instances, options.ingesters, options.ring_within).await {
             checks.push(check);
         }
         checks.extend(canary::check(&client, instances, options).await);

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use serde::Deserialize;
@@ -15,27 +15,31 @@ struct Ring {
 
 #[derive(Deserialize)]
 struct Member {
-    #[serde(alias = "id", alias = "instance")]
     name: String,
-    #[serde(default, alias = "role")]
-    component: String,
-    #[serde(default)]
+    target: String,
     state: String,
 }
 
+const POLL: Duration = Duration::from_millis(100);
+
 /// Whether the component that writes sees as many live ingesters as are declared. None where there
 /// is no ring: a single binary.
-pub(super) async fn check(client: &Client, instances: &[Instance], ingesters: usize) -> Option<Check> {
+pub(super) async fn check(client: &Client, instances: &[Instance], ingesters: usize, within: Duration) -> Option<Check> {
     if !instances.iter().any(|instance| instance.name == "ingester") {
         return None;
     }
     let began = Instant::now();
     let address = endpoint(instances, &WRITERS, "http")?;
-    let (outcome, reason) = match fetch(client, address).await {
-        Ok(ring) => judge(&ring, ingesters),
-        Err(reason) => (Outcome::Fail, format!("http://{address}/status/ring: {reason}")),
-    };
-    Some(Check::new("ring", began, outcome, reason))
+    loop {
+        let (outcome, reason) = match fetch(client, address).await {
+            Ok(ring) => judge(&ring, ingesters),
+            Err(reason) => (Outcome::Fail, format!("http://{address}/status/ring: {reason}")),
+        };
+        if outcome == Outcome::Pass || began.elapsed() >= within {
+            return Some(Check::new("ring", began, outcome, reason));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn fetch(client: &Client, address: &str) -> Result<Ring, String> {
@@ -51,12 +55,9 @@ fn judge(ring: &Ring, declared: usize) -> (Outcome, String) {
     let of_ring: Vec<&Member> = ring
         .members
         .iter()
-        .filter(|member| {
-            let component = if member.component.is_empty() { &member.name } else { &member.component };
-            component.starts_with("ingester")
-        })
+        .filter(|member| member.target == "ingester")
         .collect();
-    let (live, away): (Vec<&Member>, Vec<&Member>) = of_ring.into_iter().partition(|member| is_live(&member.state));
+    let (live, away): (Vec<&Member>, Vec<&Member>) = of_ring.into_iter().partition(|member| member.state == "active");
     let away: Vec<String> = away.iter().map(|member| format!("{} is {}", member.name, member.state)).collect();
     let seen = format!("{} of {declared} ingesters are live", live.len());
     match (live.len() >= declared, away.is_empty()) {
@@ -65,10 +66,6 @@ fn judge(ring: &Ring, declared: usize) -> (Outcome, String) {
         (false, true) => (Outcome::Fail, seen),
         (false, false) => (Outcome::Fail, format!("{seen}; {}", away.join(", "))),
     }
-}
-
-fn is_live(state: &str) -> bool {
-    state.is_empty() || ["active", "live", "alive", "ready"].iter().any(|live| state.eq_ignore_ascii_case(live))
 }
 
 #[cfg(test)]
@@ -82,9 +79,9 @@ mod tests {
     #[test]
     fn a_complete_ring_passes() {
         let ring = ring(
-            r#"{"members":[{"name":"ingester-0","component":"ingester","state":"ACTIVE"},
-                {"name":"ingester-1","component":"ingester","state":"ACTIVE"},
-                {"name":"distributor-0","component":"distributor","state":"ACTIVE"}]}"#,
+            r#"{"members":[{"name":"ingester-0","target":"ingester","state":"active","grpc":"127.0.0.1:1"},
+                {"name":"ingester-1","target":"ingester","state":"active"},
+                {"name":"distributor-0","target":"distributor","state":"active"}]}"#,
         );
         assert_eq!(judge(&ring, 2), (Outcome::Pass, "2 of 2 ingesters are live".to_owned()));
     }
@@ -92,17 +89,19 @@ mod tests {
     #[test]
     fn a_missing_ingester_fails_by_name() {
         let ring = ring(
-            r#"{"members":[{"name":"ingester-0","state":"ACTIVE"},{"name":"ingester-1","state":"DEAD"}]}"#,
+            r#"{"members":[{"name":"ingester-0","target":"ingester","state":"active"},
+                {"name":"ingester-1","target":"ingester","state":"joining"}]}"#,
         );
         let (outcome, reason) = judge(&ring, 2);
         assert_eq!(outcome, Outcome::Fail);
-        assert_eq!(reason, "1 of 2 ingesters are live; ingester-1 is DEAD");
+        assert_eq!(reason, "1 of 2 ingesters are live; ingester-1 is joining");
     }
 
     #[test]
-    fn a_leftover_member_warns() {
+    fn a_leaving_member_warns() {
         let ring = ring(
-            r#"{"members":[{"name":"ingester-0","state":"ACTIVE"},{"name":"ingester-1","state":"LEAVING"}]}"#,
+            r#"{"members":[{"name":"ingester-0","target":"ingester","state":"active"},
+                {"name":"ingester-1","target":"ingester","state":"leaving"}]}"#,
         );
         assert_eq!(judge(&ring, 1).0, Outcome::Warn);
     }

@@ -87,9 +87,14 @@ impl LocalTarget {
         let Some(address) = self.http_address(instance) else { return Ok(()) };
         let grace = Duration::from_secs(u64::from(process.spec.stop_grace_seconds));
         let deadline = Instant::now() + grace;
-        let asked = self.client.post(format!("http://{address}/shutdown")).timeout(grace).send().await;
-        if !asked.is_ok_and(|answer| answer.status().is_success()) {
-            return Ok(());
+        match self.client.post(format!("http://{address}/shutdown")).timeout(grace).send().await {
+            Ok(answer) if answer.status().is_success() => {}
+            // The component goes on, so that nothing is lost.
+            Ok(answer) if answer.status().is_server_error() => {
+                let reason = answer.text().await.unwrap_or_default();
+                return Err(kept(instance, process, unflushed(process)).caused_by(reason));
+            }
+            _ => return Ok(()),
         }
         while is_running(supervisor, instance).await? && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
