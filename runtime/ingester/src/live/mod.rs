@@ -5,11 +5,11 @@ mod batch;
 mod summary;
 mod tags;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
-use tempoform_block::results::{self, Found};
-use tempoform_block::{SpanFacts, TraceSummary};
+use tempoform_block::results::{shown_spans, trace_result};
+use tempoform_block::{SearchLimits, SpanFacts, TraceSummary, combine_traces};
 use tempoform_core::{Error, ErrorKind, MemoryBudget, Result};
 use tempoform_traceql::{Batch, Match, Query};
 use tempoform_wire::internal::{Failure, SearchRequest, SearchResponse};
@@ -35,17 +35,24 @@ pub(crate) fn search(snapshot: &Snapshot, request: &SearchRequest, memory: &Memo
         .map_err(|error| Error::new(ErrorKind::Invalid, format!("invalid TraceQL query: {error}")))?;
     let mut response = SearchResponse { fresh_blocks: fresh(snapshot), ..SearchResponse::default() };
     let fields = query.fields();
-    let limit = request.limit.max(1) as usize;
-    let visited = each_slice(snapshot, (request.start, request.end), memory, &mut response.failures, |traces| {
+    let limits = SearchLimits {
+        traces: request.limit.max(1) as usize,
+        spans_per_span_set: request.spans_per_span_set as usize,
+        omit_span_sets: request.omit_span_sets,
+        ..SearchLimits::default()
+    };
+    let mut failures = Vec::new();
+    each_slice(snapshot, (request.start, request.end), memory, &mut failures, |traces| {
         response.inspected_traces += traces.len() as u32;
         let columns = batch(&traces, &fields);
         response.inspected_spans += u64::from(columns.layout.spans());
         let matches = query.evaluate(&columns).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
-        response.traces.extend(matches.iter().map(|found| metadata(&query, request, &traces, &columns, found)));
-        keep_newest(&mut response.traces, limit);
+        response.traces.extend(matches.iter().map(|found| metadata(&query, &limits, &traces, &columns, found)));
+        keep_newest(&mut response.traces, limits.traces);
         Ok(())
-    });
-    visited.map(|()| response)
+    })?;
+    response.failures = failures;
+    Ok(response)
 }
 
 fn keep_newest(traces: &mut Vec<TraceSearchMetadata>, limit: usize) {
@@ -55,7 +62,7 @@ fn keep_newest(traces: &mut Vec<TraceSearchMetadata>, limit: usize) {
 
 fn metadata(
     query: &Query,
-    request: &SearchRequest,
+    limits: &SearchLimits,
     traces: &[LiveTrace],
     columns: &Batch,
     found: &Match,
@@ -63,15 +70,10 @@ fn metadata(
     let trace = &traces[found.trace as usize];
     let first = columns.layout.spans_of_trace(found.trace).start;
     let spans: Vec<&Span> = spans(&trace.data).collect();
-    let facts = |row: u32| {
-        let span = spans[(row - first) as usize];
-        SpanFacts {
-            span_id: span.span_id.clone(),
-            name: span.name.clone(),
-            start_unix_nano: span.start_time_unix_nano,
-            duration_nanos: span.end_time_unix_nano.wrapping_sub(span.start_time_unix_nano),
-        }
-    };
+    let facts: HashMap<u32, SpanFacts> = shown_spans(std::slice::from_ref(found), limits)
+        .into_iter()
+        .map(|row| (row, facts(spans[(row - first) as usize])))
+        .collect();
     let summary = TraceSummary {
         trace_id: trace.id,
         root_service_name: trace.summary.root_service.clone(),
@@ -80,8 +82,16 @@ fn metadata(
         duration_nanos: trace.summary.duration_nanos(),
         service_stats: trace.summary.services.clone(),
     };
-    let spans_per_set = if request.omit_span_sets { None } else { Some(request.spans_per_span_set as usize) };
-    results::metadata(Found { query, batch: columns, found }, &summary, facts, spans_per_set)
+    trace_result(query, columns, found, &summary, &facts, limits)
+}
+
+fn facts(span: &Span) -> SpanFacts {
+    SpanFacts {
+        span_id: span.span_id.clone(),
+        name: span.name.clone(),
+        start_unix_nano: span.start_time_unix_nano,
+        duration_nanos: span.end_time_unix_nano.wrapping_sub(span.start_time_unix_nano),
+    }
 }
 
 fn spans(data: &TracesData) -> impl Iterator<Item = &Span> {
@@ -133,7 +143,7 @@ fn read(snapshot: &Snapshot, merged: &Merged) -> std::result::Result<(LiveTrace,
     let last = merged.parts.last().map_or(0, |(view, _)| *view);
     let data = TracesData::decode(encoded.as_slice())
         .map_err(|error| (last, std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
-    let data = results::combine_traces(vec![data]);
+    let data = combine_traces(vec![data]);
     let summary = Summary::of(&data);
     Ok((LiveTrace { id: merged.id, data, summary }, encoded.len()))
 }

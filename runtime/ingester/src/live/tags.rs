@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tempoform_block::{TagScope, distinct_values};
+use tempoform_block::TagScope;
 use tempoform_core::{Error, ErrorKind, MemoryBudget, Result};
-use tempoform_traceql::{Query, lenient_filter, parse_attribute, value_of};
+use tempoform_traceql::{Query, Static, lenient_filter, parse_attribute, value_of};
 use tempoform_wire::internal::{TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse};
 use tempoform_wire::otlp::{KeyValue, ResourceSpans, ScopeSpans, Span};
 use tempoform_wire::tempopb::{SearchTagsV2Scope, TagValue};
@@ -107,15 +107,11 @@ pub(crate) fn tag_values(
     let mut values = BTreeSet::new();
     each_slice(snapshot, (request.start, request.end), memory, &mut response.failures, |traces| {
         let columns = batch(&traces, &fields);
-        match matching(filter.as_ref(), &traces)? {
-            None => {
-                for field in &fields {
-                    columns.columns.get(field).into_iter().for_each(|column| distinct_values(field, column, &mut values));
-                }
-            }
-            Some(spans) => {
-                let found = spans.iter().flat_map(|span| fields.iter().filter_map(|field| value_of(&columns, field, *span)));
-                values.extend(found.flat_map(|value| tempoform_block::tag_values_of(&value)));
+        let wanted = matching(filter.as_ref(), &traces)?;
+        let spans = (0..columns.layout.spans()).filter(|span| wanted.as_ref().is_none_or(|spans| spans.contains(span)));
+        for span in spans {
+            for field in &fields {
+                value_of(&columns, field, span).into_iter().for_each(|value| add_typed(value, &mut values));
             }
         }
         Ok(())
@@ -127,4 +123,24 @@ pub(crate) fn tag_values(
         .map(|(kind, value)| TagValue { r#type: kind.to_owned(), value })
         .collect();
     Ok(response)
+}
+
+/// Adds a value's type and text. Durations have no values worth listing; an array counts by element.
+fn add_typed(value: Static, values: &mut BTreeSet<(&'static str, String)>) {
+    let mut add = |kind, value: String| {
+        values.insert((kind, value));
+    };
+    match value {
+        Static::Nil | Static::Duration(_) => {}
+        Static::String(text) => add("string", text),
+        Static::Int(int) => add("int", int.to_string()),
+        Static::Float(float) => add("float", float.to_string()),
+        Static::Bool(bool) => add("bool", bool.to_string()),
+        Static::Status(status) => add("keyword", status.as_str().to_owned()),
+        Static::Kind(kind) => add("keyword", kind.as_str().to_owned()),
+        Static::StringArray(texts) => texts.into_iter().for_each(|text| add("string", text)),
+        Static::IntArray(ints) => ints.iter().for_each(|int| add("int", int.to_string())),
+        Static::FloatArray(floats) => floats.iter().for_each(|float| add("float", float.to_string())),
+        Static::BoolArray(bools) => bools.iter().for_each(|bool| add("bool", bool.to_string())),
+    }
 }
