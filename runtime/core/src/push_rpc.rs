@@ -154,12 +154,21 @@ impl<H: ExportHandler> UnaryService<Bytes> for Method<H> {
 
 /// A receiver in another process, sent requests that are encoded already.
 #[derive(Clone, Debug)]
-pub struct RemoteExporter(Channel);
+pub struct RemoteExporter {
+    channel: Channel,
+    tenant: Option<String>,
+}
 
 impl RemoteExporter {
     /// Exports over `channel`.
     pub fn new(channel: Channel) -> Self {
-        Self(channel)
+        Self { channel, tenant: None }
+    }
+
+    /// The same, as `tenant`.
+    #[must_use]
+    pub fn with_tenant(self, tenant: impl Into<String>) -> Self {
+        Self { tenant: Some(tenant.into()), ..self }
     }
 
     /// Sends one request; `Ok` is the acknowledgement of all of it.
@@ -167,7 +176,12 @@ impl RemoteExporter {
     /// # Errors
     /// The receiver's status, or `FAILED_PRECONDITION` when it refused a part for good.
     pub async fn export(&self, request: Bytes) -> Result<(), Status> {
-        let response = call::<Export>(&self.0, usize::MAX, tonic::Request::new(request)).await?;
+        let mut request = tonic::Request::new(request);
+        if let Some(tenant) = &self.tenant {
+            let name = tenant.parse().map_err(|_| Status::invalid_argument(format!("tenant {tenant:?} is no metadata value")))?;
+            request.metadata_mut().insert(TENANT_HEADER, name);
+        }
+        let response = call::<Export>(&self.channel, usize::MAX, request).await?;
         match response.partial_success {
             Some(partial) if partial.rejected_spans > 0 => {
                 Err(Status::failed_precondition(format!("{} spans rejected: {}", partial.rejected_spans, partial.error_message)))

@@ -23,6 +23,12 @@ impl Exporter {
         Ok(Self(RemoteExporter::new(endpoint.connect_lazy())))
     }
 
+    /// The same connection, sending as a tenant.
+    #[must_use]
+    pub fn with_tenant(&self, tenant: &str) -> Self {
+        Self(self.0.clone().with_tenant(tenant))
+    }
+
     /// Sends one request; `Ok` is the acknowledgement.
     ///
     /// # Errors
