@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tempoform_core::Account;
 use tempoform_traceql::{AttributeScope, Batch, Column, Field, Intrinsic, Layout, Level, Sparse};
 
+use crate::dedicated::SERVICE_NAME;
 use crate::error::Result;
 use crate::reader::{BlockReader, Fetched, Owner, Placed, Values, level};
 
@@ -24,7 +25,18 @@ impl BlockReader {
     /// # Errors
     /// [`BlockError::Corrupt`](crate::BlockError::Corrupt) or the store's error.
     pub async fn batch(&self, row_group: usize, fields: &[Field], account: &Account) -> Result<Batch> {
-        let plan = Plan::new(self, row_group, fields);
+        self.run(Plan::new(self, row_group, fields), row_group, account).await
+    }
+
+    /// As [`batch`](Self::batch) for one field, but with what stands in the block for a missing service
+    /// name: an empty one, which Tempo lists among the values.
+    pub(crate) async fn stored_values(&self, row_group: usize, field: &Field, account: &Account) -> Result<Batch> {
+        let mut plan = Plan::new(self, row_group, std::slice::from_ref(field));
+        plan.empty_service_is_missing = false;
+        self.run(plan, row_group, account).await
+    }
+
+    async fn run(&self, plan: Plan, row_group: usize, account: &Account) -> Result<Batch> {
         let names: Vec<_> = plan.columns.iter().map(String::as_str).collect();
         let fetched = self.fetch(row_group, &names, account).await?;
         self.compute(move || plan.decode(&fetched)).await
@@ -39,6 +51,7 @@ struct Plan {
     attributes: Vec<(Owner, Vec<String>)>,
     needs_events: bool,
     needs_links: bool,
+    empty_service_is_missing: bool,
 }
 
 /// The Parquet column of an intrinsic.
@@ -143,6 +156,7 @@ impl Plan {
             attributes: Vec::new(),
             needs_events: false,
             needs_links: false,
+            empty_service_is_missing: true,
         };
         for field in fields {
             match field {
@@ -203,7 +217,7 @@ impl Plan {
         }
         for (owner, names) in &self.attributes {
             let (scope, _) = scope(*owner);
-            for (name, column) in names.iter().zip(attribute_columns(fetched, *owner, names)?) {
+            for (name, column) in names.iter().zip(self.attribute_columns(fetched, *owner, names)?) {
                 columns.insert(Field::Attribute { scope, name: name.clone() }, column);
             }
         }
@@ -218,12 +232,29 @@ impl Plan {
         layout.resource_of_scope = take(level::SCOPE);
         layout.scope_of_span = take(level::SPAN);
         if self.needs_events {
-            layout.span_of_event = fetched.layers(EVENT_NAME, level::EVENT)?.parents_of(level::EVENT).to_vec();
+            layout.span_of_event =
+                fetched.layers(EVENT_NAME, level::EVENT)?.parents_of(level::EVENT).to_vec();
         }
         if self.needs_links {
-            layout.span_of_link = fetched.layers(LINK_TRACE_ID, level::LINK)?.parents_of(level::LINK).to_vec();
+            layout.span_of_link =
+                fetched.layers(LINK_TRACE_ID, level::LINK)?.parents_of(level::LINK).to_vec();
         }
         Ok(layout)
+    }
+
+    /// The columns of some attributes of one owner, in the order of `names`.
+    fn attribute_columns(&self, fetched: &Fetched, owner: Owner, names: &[String]) -> Result<Vec<Column>> {
+        let (_, level) = scope(owner);
+        let mut parts: Vec<Parts> = names.iter().map(|_| Parts::default()).collect();
+        for (key, column) in owner.own_columns(fetched.reader()) {
+            for (name, parts) in names.iter().zip(&mut parts).filter(|(name, _)| **name == key) {
+                if let Some(placed) = fetched.placed(&column, owner.level())? {
+                    parts.add_own(&placed, self.empty_service_is_missing && name == SERVICE_NAME);
+                }
+            }
+        }
+        add_generic(fetched, owner, names, &mut parts)?;
+        Ok(parts.into_iter().map(|parts| parts.into_column(level)).collect())
     }
 }
 
@@ -254,21 +285,6 @@ fn render(bytes: &[u8], form: Form) -> String {
             if short.is_empty() { "0".to_owned() } else { short.to_owned() }
         }
     }
-}
-
-/// The columns of some attributes of one owner, in the order of `names`.
-fn attribute_columns(fetched: &Fetched, owner: Owner, names: &[String]) -> Result<Vec<Column>> {
-    let (_, level) = scope(owner);
-    let mut parts: Vec<Parts> = names.iter().map(|_| Parts::default()).collect();
-    for (key, column) in owner.own_columns(fetched.reader()) {
-        for (name, parts) in names.iter().zip(&mut parts).filter(|(name, _)| **name == key) {
-            if let Some(placed) = fetched.placed(&column, owner.level())? {
-                parts.add_own(&placed, name == crate::dedicated::SERVICE_NAME);
-            }
-        }
-    }
-    add_generic(fetched, owner, names, &mut parts)?;
-    Ok(parts.into_iter().map(|parts| parts.into_column(level)).collect())
 }
 
 /// Values of one attribute gathered from several columns, not yet in row order.
@@ -369,7 +385,9 @@ fn distribute(placed: &Placed, wanted: &[Wanted], parts: &mut [Parts]) {
         let target = &mut parts[*name];
         match &placed.values {
             Values::Ints(values) => target.ints.extend(values[range].iter().map(|value| (*owner, *value))),
-            Values::Doubles(values) => target.floats.extend(values[range].iter().map(|value| (*owner, *value))),
+            Values::Doubles(values) => {
+                target.floats.extend(values[range].iter().map(|value| (*owner, *value)))
+            }
             Values::Bools(values) => target.bools.extend(values[range].iter().map(|value| (*owner, *value))),
             Values::Strings(strings) => {
                 // Only the entries that this attribute uses get into its dictionary.

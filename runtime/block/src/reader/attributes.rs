@@ -8,9 +8,7 @@ use tempoform_wire::otlp::{AnyValue, ArrayValue, KeyValue, any_value::Value};
 use super::parquet::column::Values;
 use super::placed::{Layers, Placed};
 use super::{Fetched, level};
-use crate::dedicated::{
-    DedicatedScope, HTTP_STATUS_CODE, PROMOTED_RESOURCE, PROMOTED_SPAN, SERVICE_NAME,
-};
+use crate::dedicated::{DedicatedScope, HTTP_STATUS_CODE, PROMOTED_RESOURCE, PROMOTED_SPAN, SERVICE_NAME};
 use crate::error::Result;
 use crate::meta::BlockVersion;
 
@@ -68,7 +66,8 @@ impl Owner {
             Self::Span => PROMOTED_SPAN.into_iter().chain([(HTTP_STATUS_CODE, "HttpStatusCode")]).collect(),
             Self::Scope | Self::Event | Self::Link => Vec::new(),
         };
-        let promoted = promoted.into_iter().map(|(key, name)| (key.to_owned(), format!("{}.{name}", self.group())));
+        let promoted =
+            promoted.into_iter().map(|(key, name)| (key.to_owned(), format!("{}.{name}", self.group())));
         dedicated.into_iter().chain(promoted.filter(|(_, name)| schema.find(name).is_some())).collect()
     }
 }
@@ -231,7 +230,9 @@ impl Generic {
         }
         let json = self.json.iter_mut().filter_map(|cursor| {
             let range = cursor.next(row);
-            (!range.is_empty()).then(|| cursor.placed.bytes(range.start).to_vec())
+            // vParquet3 has empty text in the column that does not apply.
+            let json = cursor.placed.bytes(range.start);
+            (!range.is_empty() && !json.is_empty()).then(|| json.to_vec())
         });
         let json = json.last();
         if is_array {

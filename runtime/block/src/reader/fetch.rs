@@ -50,7 +50,9 @@ impl BlockReader {
             let chunk = self.chunk(row_group, *column);
             let page = index.as_ref().and_then(|pages| column::ranges_of_row(chunk, pages, row));
             match &page {
-                Some((dictionary, page, _)) => ranges.extend([dictionary.clone().unwrap_or(0..0), page.clone()]),
+                Some((dictionary, page, _)) => {
+                    ranges.extend([dictionary.clone().unwrap_or(0..0), page.clone()])
+                }
                 None => ranges.extend([0..0, chunk.range.clone()]),
             }
             pages.push(page);

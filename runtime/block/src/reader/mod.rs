@@ -65,7 +65,8 @@ impl BlockReader {
     /// Bytes of a column in a row group; the greatest number if it is not there.
     pub(crate) fn stored_bytes(&self, row_group: usize, name: &str) -> u64 {
         let groups = &self.0.file.footer.row_groups;
-        let chunk = self.0.file.schema.find(name).and_then(|column| groups.get(row_group)?.chunks.get(column));
+        let chunk =
+            self.0.file.schema.find(name).and_then(|column| groups.get(row_group)?.chunks.get(column));
         chunk.map_or(u64::MAX, |chunk| chunk.range.end - chunk.range.start)
     }
 

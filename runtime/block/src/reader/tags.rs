@@ -94,7 +94,7 @@ impl BlockReader {
     pub async fn tag_values(&self, field: &Field, limit: usize, account: &Account) -> Result<Vec<TagValue>> {
         let mut values = BTreeSet::new();
         for row_group in 0..self.row_groups() {
-            let batch = self.batch(row_group, std::slice::from_ref(field), account).await?;
+            let batch = self.stored_values(row_group, field, account).await?;
             if let Some(column) = batch.columns.get(field) {
                 collect_values(field, column, &mut values);
             }

@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use tempoform_core::{Account, TraceId};
-use tempoform_traceql::{Field, parse_attribute};
+use tempoform_traceql::{Field, Query, parse_attribute};
 use tempoform_wire::otlp::TracesData;
 
 use super::*;
@@ -17,7 +17,9 @@ fn golden(block: &TestBlock) -> BTreeMap<TraceId, Json> {
     let lines = block.companion("golden.");
     let parsed = lines.lines().map(|line| {
         let line: Json = serde_json::from_str(line).unwrap();
-        (line["traceID"].as_str().unwrap().parse().unwrap(), normal(line["trace"].clone()))
+        // Through our own types: Go writes 0 where serde writes 0.0.
+        let trace: TracesData = serde_json::from_value(line["trace"].clone()).unwrap();
+        (line["traceID"].as_str().unwrap().parse().unwrap(), json(&trace))
     });
     parsed.collect()
 }
@@ -68,6 +70,9 @@ fn pretty_assert(name: &str, id: TraceId, found: &Json, expected: &Json) {
             (Json::Object(a), Json::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
                 let missing = Json::Null;
                 let (a, b) = (a.get(key).unwrap_or(&missing), b.get(key).unwrap_or(&missing));
+                if a.is_null() || b.is_null() {
+                    return Some(format!("{path}.{key} is only in {}", if a.is_null() { "what was expected" } else { "what was found" }));
+                }
                 difference(&format!("{path}.{key}"), a, b)
             }),
             (Json::Array(a), Json::Array(b)) if a.len() == b.len() => {
@@ -77,7 +82,7 @@ fn pretty_assert(name: &str, id: TraceId, found: &Json, expected: &Json) {
         }
     }
     if let Some(difference) = difference("", found, expected) {
-        panic!("{name}, trace {id}: {difference}");
+        panic!("{name}, trace {id}: {difference}\nfound {found}");
     }
 }
 
@@ -159,11 +164,16 @@ async fn tag_names_and_values_are_tempos() {
         let mut lines = text.lines();
         let (_, expected) = parse_list(lines.next().unwrap());
         let names = reader.tag_names(&TagScope::ALL, &account).await.unwrap();
-        let found = names.iter().flat_map(|(scope, names)| {
-            names.iter().map(move |name| format!("{}.{name}", scope.as_str()))
-        });
-        let mut found: Vec<_> = found.collect();
-        found.sort();
+        let found = names
+            .iter()
+            .flat_map(|(scope, names)| names.iter().map(move |name| format!("{}.{name}", scope.as_str())));
+        let found: BTreeSet<_> = found.collect();
+        // Tempo does not list events' dedicated columns.
+        let dedicated = block.meta.dedicated_columns.iter();
+        let dedicated = dedicated.filter(|column| column.scope == crate::DedicatedScope::Event);
+        let of_events: BTreeSet<_> = dedicated.map(|column| format!("event.{}", column.name)).collect();
+        assert!(of_events.is_subset(&found), "{}: {found:?}", block.name);
+        let expected: BTreeSet<_> = expected.into_iter().chain(of_events).collect();
         assert_eq!(found, expected, "{}: names", block.name);
 
         for line in lines {
@@ -219,9 +229,12 @@ async fn summaries_and_span_facts_are_those_of_the_traces() {
             let start = of_trace.iter().map(|span| span.start_time_unix_nano).min().unwrap();
             let end = of_trace.iter().map(|span| span.end_time_unix_nano).max().unwrap();
             assert_eq!((summary.start_unix_nano, summary.duration_nanos), (start, end - start));
-            let roots = of_trace.iter().filter(|span| span.parent_span_id.is_empty());
-            let names: Vec<_> = roots.map(|span| span.name.as_str()).collect();
-            assert!(names.is_empty() || names.contains(&summary.root_span_name.as_str()), "{}", block.name);
+            let roots = of_trace.iter().filter(|span| span.parent_span_id.is_empty() && !is_linked_child(span));
+            let mut names: Vec<_> = roots.map(|span| span.name.as_str()).collect();
+            if names.is_empty() {
+                names.push("");
+            }
+            assert!(names.contains(&summary.root_span_name.as_str()), "{}: {id}", block.name);
             if block.meta.version != crate::BlockVersion::VParquet3 {
                 let counted: u32 = summary.service_stats.values().map(|stats| stats.span_count).sum();
                 assert_eq!(counted as usize, of_trace.len(), "{}", block.name);
@@ -236,4 +249,40 @@ async fn summaries_and_span_facts_are_those_of_the_traces() {
         }
         assert_eq!(facts.len(), spans.len());
     }
+}
+
+/// A span without parent that names one in a link, as Jaeger's clients do.
+fn is_linked_child(span: &tempoform_wire::otlp::Span) -> bool {
+    let is_child_of = |attribute: &tempoform_wire::otlp::KeyValue| attribute.key == "opentracing.ref_type";
+    span.links.iter().any(|link| link.trace_id == span.trace_id && link.attributes.iter().any(is_child_of))
+}
+
+/// Queries whose answer depends on what Tempo's storage keeps or skips, not on the language.
+fn is_known_difference(block: &str, query: &str) -> bool {
+    let _ = (block, query);
+    false
+}
+
+#[tokio::test]
+async fn queries_find_what_tempo_finds() {
+    let mut differences = Vec::new();
+    for block in test_blocks() {
+        let (reader, account) = (open(&block).await, Account::default());
+        for line in block.companion("traceql.").lines() {
+            let (text, expected) = line.split_once("traces=").unwrap();
+            let query = Query::parse(text.trim()).unwrap();
+            let (mut traces, mut spans) = (0, 0);
+            for row_group in 0..reader.row_groups() {
+                let batch = reader.batch(row_group, &query.fields(), &account).await.unwrap();
+                let matches = query.evaluate(&batch).unwrap();
+                traces += matches.len();
+                spans += matches.iter().flat_map(|found| &found.spansets).map(|set| set.spans.len()).sum::<usize>();
+            }
+            let found = format!("{traces} spans={spans}");
+            if found != expected && !is_known_difference(&block.name, text.trim()) {
+                differences.push(format!("{}: {} {found} instead of {expected}", block.name, text.trim()));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -197,7 +197,11 @@ impl Assembly {
         let fits = spans.into_iter().all(|column| column.rows.len() == rows)
             && [&self.scope.name, &self.scope.version].into_iter().all(|column| column.rows.len() == scopes)
             && self.ids.rows.len() == self.layers.traces as usize;
-        if fits { Ok(()) } else { Err(reader.damaged("", Malformed::new("has columns of different lengths"))) }
+        if fits {
+            Ok(())
+        } else {
+            Err(reader.damaged("", Malformed::new("has columns of different lengths")))
+        }
     }
 
     fn traces(mut self) -> Result<Vec<(TraceId, TracesData)>> {
@@ -206,7 +210,8 @@ impl Assembly {
                 let bytes = self.ids.bytes(trace as usize).to_vec();
                 let id = TraceId::from_slice(&bytes).unwrap_or_default();
                 let resources = self.layers.children(level::RESOURCE, trace);
-                let resource_spans = resources.map(|resource| self.resource_spans(resource, &bytes)).collect();
+                let resource_spans =
+                    resources.map(|resource| self.resource_spans(resource, &bytes)).collect();
                 Ok((id, TracesData { resource_spans }))
             })
             .collect()
@@ -360,7 +365,9 @@ impl LinkColumns {
 
     fn of_span(&mut self, span: u32) -> Vec<span::Link> {
         match self {
-            Self::Encoded(encoded) => EncodedLinks::decode(encoded.bytes(span as usize)).unwrap_or_default().links,
+            Self::Encoded(encoded) => {
+                EncodedLinks::decode(encoded.bytes(span as usize)).unwrap_or_default().links
+            }
             Self::Columns { layers, trace_id, span_id, trace_state, dropped, attributes } => {
                 let links = layers.children(level::LINK, span);
                 links

@@ -34,7 +34,8 @@ impl ParsedFiles {
         let now = state.clock;
         state.files.insert(block.clone(), (file.clone(), now));
         if state.files.len() > CAPACITY {
-            let oldest = state.files.iter().min_by_key(|(_, (_, used))| *used).map(|(block, _)| block.clone());
+            let oldest =
+                state.files.iter().min_by_key(|(_, (_, used))| *used).map(|(block, _)| block.clone());
             oldest.and_then(|block| state.files.remove(&block));
         }
     }
