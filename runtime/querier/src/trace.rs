@@ -63,7 +63,7 @@ fn combine(answers: Vec<FindTraceResponse>, max: usize) -> Result<Trace> {
         })?;
         pieces.push(decoded);
     }
-    let mut data = tempoform_block::combine_traces(pieces);
+    let mut data = crate::combine_shim(pieces);
     let over_limit = (max > 0 && (cut_off || data.encoded_len() > max)).then_some(max);
     if let Some(max) = over_limit {
         cut(&mut data, max);
