@@ -25,8 +25,8 @@ mod params;
 mod querier;
 mod request;
 mod search;
+mod shared_ids;
 mod status;
-mod tag_search;
 mod tags;
 mod tenants;
 mod trace;
@@ -37,4 +37,3 @@ pub use options::{
     ApiOptions, BuildInfo, FrontendOptions, LimitsOf, NamedSource, QuerierOptions, QuerierUrls, QueryLimits, Sources,
 };
 pub use querier::Querier;
-pub(crate) fn combine_shim(p: Vec<tempoform_wire::otlp::TracesData>) -> tempoform_wire::otlp::TracesData { tempoform_wire::otlp::TracesData { resource_spans: p.into_iter().flat_map(|t| t.resource_spans).collect() } }

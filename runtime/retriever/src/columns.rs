@@ -2,7 +2,7 @@
 
 use tempoform_block::BlockReader;
 use tempoform_core::{Account, Error, ErrorKind, Result};
-use tempoform_traceql::{Batch, Field, Intrinsic, Level, Match, Query};
+use tempoform_traceql::{Batch, Column, Condition, Field, Intrinsic, Level, Match, Query};
 
 use crate::admission::{Admission, Held};
 
@@ -17,8 +17,8 @@ pub(crate) struct Evaluated {
     _memory: Held,
 }
 
-/// Reads the columns of `query` and `more` in a row group and evaluates the query; `None` when the query's
-/// conditions rule the row group out.
+/// Reads the columns of `query` and `more` in a row group and evaluates the query; `None` when its conditions
+/// rule the row group out.
 pub(crate) async fn evaluate(
     reader: &BlockReader,
     row_group: usize,
@@ -30,7 +30,7 @@ pub(crate) async fn evaluate(
     let mut fields = query.fields();
     fields.extend(more.iter().filter(|field| !query.fields().contains(field)).cloned());
     let memory = admission.memory(estimate(reader, row_group, &fields)).await?;
-    if ruled_out(reader, row_group, query, fields.len(), account).await? {
+    if ruled_out(reader, row_group, query, account).await? {
         return Ok(None);
     }
     let batch = reader.batch(row_group, &fields, account).await?;
@@ -46,28 +46,28 @@ pub(crate) async fn evaluate(
     Ok(Some(Evaluated { batch, matches, _memory: memory }))
 }
 
-/// Whether the most selective looking condition has no value here that satisfies it. That column is read first
-/// where it is cheap compared with the rest; a column with attributes of all keys is not.
-async fn ruled_out(
-    reader: &BlockReader,
-    row_group: usize,
-    query: &Query,
-    fields: usize,
-    account: &Account,
-) -> Result<bool> {
-    let cheap = |field: &Field| matches!(field, Field::Intrinsic(Intrinsic::Name | Intrinsic::RootName | Intrinsic::RootService));
+/// Whether a condition on names has no value here that satisfies it. Such a column is small and has few distinct
+/// values, so it is read before the others where there are others.
+pub(crate) async fn ruled_out(reader: &BlockReader, row_group: usize, query: &Query, account: &Account) -> Result<bool> {
+    const SMALL: [Field; 3] = [
+        Field::Intrinsic(Intrinsic::Name),
+        Field::Intrinsic(Intrinsic::RootName),
+        Field::Intrinsic(Intrinsic::RootService),
+    ];
     let conditions = query.prune();
-    let Some(condition) = conditions.iter().find(|condition| condition.fields.iter().all(cheap)) else { return Ok(false) };
-    if fields == condition.fields.len() {
+    let small = |condition: &&Condition| condition.fields.iter().all(|field| SMALL.contains(field));
+    let Some(condition) = conditions.iter().find(small) else { return Ok(false) };
+    if query.fields().len() <= condition.fields.len() {
         return Ok(false);
     }
     let batch = reader.batch(row_group, &condition.fields, account).await?;
-    let satisfied = |column: &tempoform_traceql::Column| column.strings.dictionary.iter().any(|value| condition.matches_string(value));
+    let satisfied =
+        |column: &Column| column.strings.dictionary.iter().any(|value| condition.matches_string(value));
     Ok(!batch.columns.values().any(satisfied))
 }
 
 /// Bytes that the columns take in memory, roughly.
-fn estimate(reader: &BlockReader, row_group: usize, fields: &[Field]) -> u64 {
+pub(crate) fn estimate(reader: &BlockReader, row_group: usize, fields: &[Field]) -> u64 {
     let traces = reader.meta().total_objects.max(1);
     let share = reader.traces_in(row_group).min(traces);
     let stored = u128::from(reader.meta().size) * u128::from(share) / u128::from(traces);

@@ -10,7 +10,6 @@ mod find;
 mod metrics;
 mod options;
 mod poll;
-mod result;
 mod retriever;
 mod search;
 mod tags;

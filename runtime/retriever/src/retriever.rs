@@ -26,7 +26,7 @@ use crate::{RetrieverOptions, find, metrics, search, tags};
 pub struct Retriever {
     store: BlockStore,
     options: RetrieverOptions,
-    list: RwLock<Option<Arc<BlockList>>>,
+    pub(crate) list: RwLock<Option<Arc<BlockList>>>,
     admission: Admission,
     account: Arc<Account>,
 }
