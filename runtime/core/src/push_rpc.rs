@@ -152,6 +152,57 @@ impl<H: ExportHandler> UnaryService<Bytes> for Method<H> {
     }
 }
 
+/// A receiver in another process, sent requests that are encoded already.
+#[derive(Clone, Debug)]
+pub struct RemoteExporter {
+    channel: Channel,
+    tenant: Option<String>,
+}
+
+impl RemoteExporter {
+    /// Exports over `channel`.
+    pub fn new(channel: Channel) -> Self {
+        Self { channel, tenant: None }
+    }
+
+    /// The same, as `tenant`.
+    #[must_use]
+    pub fn with_tenant(self, tenant: impl Into<String>) -> Self {
+        Self { tenant: Some(tenant.into()), ..self }
+    }
+
+    /// Sends one request; `Ok` is the acknowledgement of all of it.
+    ///
+    /// # Errors
+    /// The receiver's status, or `FAILED_PRECONDITION` when it refused a part for good.
+    pub async fn export(&self, request: Bytes) -> Result<(), Status> {
+        let mut request = tonic::Request::new(request);
+        if let Some(tenant) = &self.tenant {
+            let name = tenant.parse().map_err(|_| Status::invalid_argument(format!("tenant {tenant:?} is no metadata value")))?;
+            request.metadata_mut().insert(TENANT_HEADER, name);
+        }
+        let response = call::<Export>(&self.channel, usize::MAX, request).await?;
+        match response.partial_success {
+            Some(partial) if partial.rejected_spans > 0 => {
+                Err(Status::failed_precondition(format!("{} spans rejected: {}", partial.rejected_spans, partial.error_message)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn call<R: Route>(
+    channel: &Channel,
+    max_message_size: usize,
+    request: tonic::Request<Bytes>,
+) -> Result<ExportTraceServiceResponse, Status> {
+    let mut grpc = tonic::client::Grpc::new(channel.clone()).max_encoding_message_size(max_message_size);
+    grpc.ready().await.map_err(|error| Status::unavailable(format!("not reachable: {error}")))?;
+    let response = grpc.unary(request, http::uri::PathAndQuery::from_static(R::PATH), RawCodec).await?;
+    ExportTraceServiceResponse::decode(response.into_inner())
+        .map_err(|error| Status::internal(format!("the answer cannot be decoded: {error}")))
+}
+
 /// An ingester in another process.
 #[derive(Clone, Debug)]
 pub struct RemoteIngester {
@@ -169,20 +220,12 @@ impl RemoteIngester {
 #[async_trait::async_trait]
 impl SpanSink for RemoteIngester {
     async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
-        let mut grpc =
-            tonic::client::Grpc::new(self.channel.clone()).max_encoding_message_size(self.max_message_size);
-        grpc.ready()
-            .await
-            .map_err(|error| Error::new(ErrorKind::Unavailable, format!("ingester not reachable: {error}")))?;
         let mut request = tonic::Request::new(batch.payload);
         let name = tenant.as_str().parse().map_err(|_| {
             Error::new(ErrorKind::Internal, format!("tenant {tenant} does not fit into gRPC metadata"))
         })?;
         request.metadata_mut().insert(TENANT_HEADER, name);
-        let path = http::uri::PathAndQuery::from_static(Push::PATH);
-        let response = grpc.unary(request, path, RawCodec).await?.into_inner();
-        let response = ExportTraceServiceResponse::decode(response)
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("ingester answered nonsense: {error}")))?;
+        let response = call::<Push>(&self.channel, self.max_message_size, request).await?;
         let rejected = response.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(PushOutcome { rejected_spans: u64::try_from(rejected).unwrap_or_default() })
     }

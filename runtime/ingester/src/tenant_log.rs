@@ -214,10 +214,4 @@ impl TenantLog {
         let open = lock(&self.stages).open.clone();
         open.map_or(0, |segment| i64::try_from(segment.index().traces()).unwrap_or(i64::MAX))
     }
-
-    /// Ids of blocks that are still named to readers.
-    pub(crate) fn fresh_ids(&self) -> Vec<Uuid> {
-        let now = Instant::now();
-        lock(&self.stages).fresh.iter().filter(|block| block.until > now).map(|block| block.meta.block_id).collect()
-    }
 }

@@ -94,7 +94,7 @@ impl Writer {
                 Some(Command::CloseAll(done)) => {
                     self.close_where(|_| true);
                     // The one who asked may have gone.
-                    drop(done.send(()));
+                    let _gone = done.send(());
                 }
                 _ => self.close_old(),
             }

@@ -1,14 +1,14 @@
 //! A request of the query API, checked: what is not a right request never reaches a source.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Uri;
 use tempoform_core::{TenantId, TraceId};
-use tempoform_traceql::Query;
+use tempoform_traceql::{Query, tag_search_to_query};
 
 use crate::endpoint::Endpoint;
 use crate::params::{Params, TimeRange};
-use crate::{ApiError, ApiOptions, logfmt, tag_search};
+use crate::{ApiError, ApiOptions, logfmt};
 
 /// What is asked.
 #[derive(Debug)]
@@ -136,17 +136,7 @@ impl Parser<'_> {
         let (query, omit_span_sets) = match (self.params.get("q"), self.tags()?) {
             (Some(_), Some(_)) => return Err(ApiError::invalid("q and tags exclude each other")),
             (Some(query), None) => (query.to_owned(), false),
-            (None, tags) => {
-                let (shortest, longest) = (self.params.duration("minDuration")?, self.params.duration("maxDuration")?);
-                // A Jaeger bridge sends both always; zero is its "none".
-                let longest = longest.filter(|longest| !longest.is_zero());
-                if let (Some(shortest), Some(longest)) = (shortest, longest)
-                    && longest < shortest
-                {
-                    return Err(ApiError::invalid("invalid maxDuration: must be greater than minDuration"));
-                }
-                (tag_search::query(&tags.unwrap_or_default(), shortest, longest)?, true)
-            }
+            (None, tags) => (self.tag_query(&tags.unwrap_or_default())?, true),
         };
         self.check(&query)?;
         Ok(SearchRequest {
@@ -156,6 +146,20 @@ impl Parser<'_> {
             spans_per_span_set: self.spans_per_span_set()?,
             omit_span_sets,
         })
+    }
+
+    /// Search from before TraceQL, as TraceQL.
+    fn tag_query(&self, tags: &[(String, String)]) -> Result<String, ApiError> {
+        let milliseconds = |bound: Duration| Duration::from_millis(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
+        let bound = |name| Ok::<_, ApiError>(self.params.duration(name)?.map(milliseconds));
+        // A Jaeger bridge sends both always; zero is its "none".
+        let (shortest, longest) = (bound("minDuration")?, bound("maxDuration")?.filter(|longest| !longest.is_zero()));
+        if let (Some(shortest), Some(longest)) = (shortest, longest)
+            && longest < shortest
+        {
+            return Err(ApiError::invalid("invalid maxDuration: must be greater than minDuration"));
+        }
+        Ok(tag_search_to_query(tags, shortest.filter(|shortest| !shortest.is_zero()), longest).to_string())
     }
 
     /// The tags, and for the oldest kind of search all parameters that have no other meaning.

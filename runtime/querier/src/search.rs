@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use tempoform_block::results::NO_ROOT;
 use tempoform_core::{Result, TenantId, TraceId};
 use tempoform_wire::tempopb::{SearchMetrics, SearchResponse, ServiceStats, SpanSet, TraceSearchMetadata};
 use tempoform_wire::internal;
@@ -12,9 +13,6 @@ use crate::fanout::{Fanout, Gathered};
 use crate::params::TimeRange;
 use crate::request::{self, SearchRequest};
 use crate::{ApiOptions, QueryLimits};
-
-/// Stands for the root's service while the root span is missing.
-const NO_ROOT: &str = "<root span not yet received>";
 
 /// A merged answer and what it lacks.
 pub(crate) type Answer<T> = (T, Gathered<()>);
@@ -141,7 +139,7 @@ fn same_group(a: &SpanSet, b: &SpanSet) -> bool {
 /// What clients expect of a complete result, whoever found it.
 fn finish(trace: &mut TraceSearchMetadata, limits: &QueryLimits) {
     trace.span_set = trace.span_sets.first().cloned();
-    if trace.root_service_name.is_empty() {
+    if trace.root_service_name.is_empty() && trace.root_trace_name.is_empty() {
         trace.root_service_name = NO_ROOT.to_owned();
     }
     if let Ok(id) = trace.trace_id.parse::<TraceId>() {

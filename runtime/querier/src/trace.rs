@@ -6,10 +6,10 @@ use tempoform_core::{Error, ErrorKind, Result, TenantId};
 use tempoform_wire::internal::{FindTraceRequest, FindTraceResponse};
 use tempoform_wire::otlp::TracesData;
 
-use crate::ApiOptions;
 use crate::fanout::{Fanout, Gathered};
 use crate::request::{Mode, TraceRequest};
 use crate::search::Answer;
+use crate::{ApiOptions, shared_ids};
 
 /// Pieces may hold every span several times (replicas, a block that was compacted meanwhile); those
 /// beyond this multiple of the largest trace are not decoded.
@@ -64,6 +64,7 @@ fn combine(answers: Vec<FindTraceResponse>, max: usize) -> Result<Trace> {
         pieces.push(decoded);
     }
     let mut data = tempoform_block::combine_traces(pieces);
+    shared_ids::take_apart(&mut data);
     let over_limit = (max > 0 && (cut_off || data.encoded_len() > max)).then_some(max);
     if let Some(max) = over_limit {
         cut(&mut data, max);

@@ -112,11 +112,10 @@ impl Range {
         meta.overlaps(self.start, self.end)
     }
 
-    /// Whether something from `start` for `duration` nanoseconds touches the range.
-    pub(crate) fn touches_nanos(&self, start: u64, duration: u64) -> bool {
-        let (first, last) = (self.start.as_nanosecond(), self.end.as_nanosecond());
-        let end = i128::from(start) + i128::from(duration);
-        i128::from(start) <= last && end >= first
+    /// The bounds as nanoseconds since 1970.
+    pub(crate) fn unix_nanos(&self) -> (u64, u64) {
+        let nanos = |at: Timestamp| u64::try_from(at.as_nanosecond().max(0)).unwrap_or(u64::MAX);
+        (nanos(self.start), if self.end == Timestamp::MAX { u64::MAX } else { nanos(self.end) })
     }
 }
 
@@ -184,13 +183,8 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_traces() {
-        let range = Range::of_seconds(10, 20);
-        assert!(range.touches_nanos(5_000_000_000, 5_000_000_000));
-        assert!(!range.touches_nanos(5_000_000_000, 4_999_999_999));
-        assert!(range.touches_nanos(20_000_000_000, 0));
-        assert!(!range.touches_nanos(20_000_000_001, 0));
-        assert!(Range::of_seconds(0, 0).touches_nanos(u64::MAX, u64::MAX));
-        assert!(Range::of_seconds(1, u64::from(u32::MAX)).touches_nanos(2_000_000_000, 1));
+    fn bounds_in_nanoseconds() {
+        assert_eq!(Range::of_seconds(0, 0).unix_nanos(), (0, u64::MAX));
+        assert_eq!(Range::of_seconds(10, 20).unix_nanos(), (10_000_000_000, 20_000_000_000));
     }
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use prometheus::{Encoder as _, TextEncoder};
 use serde::Deserialize;
-use tempoform_config::Config;
+use tempoform_config::{Config, YamlMode};
 use tempoform_ingester::Ingester;
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
@@ -152,19 +152,17 @@ struct ConfigMode {
 }
 
 async fn config(State(admin): State<Arc<Admin>>, Query(query): Query<ConfigMode>) -> Response {
-    let mode = match query.mode.as_deref() {
-        None => tempoform_config::YamlMode::Full,
-        Some("diff") => tempoform_config::YamlMode::Diff,
-        Some("defaults") => tempoform_config::YamlMode::Defaults,
-        Some(other) => {
-            return (StatusCode::BAD_REQUEST, format!("mode {other:?}: modes are diff and defaults\n")).into_response();
+    match query.mode.as_deref().map(str::parse::<YamlMode>).transpose() {
+        Ok(mode) => {
+            let text = admin.config.to_yaml(mode.unwrap_or(YamlMode::All));
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
         }
-    };
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], admin.config.to_yaml(mode)).into_response()
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> String {
-    let config = admin.config.to_yaml(tempoform_config::YamlMode::Full);
+    let config = admin.config.to_yaml(YamlMode::All);
     format!(
         "GET /status/version\n{}\nGET /status/services\n{}\nGET /status/ring\n{}\n\nGET /status/config\n{config}\n",
         version_text(),

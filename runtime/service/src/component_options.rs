@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempoform_block::{BlockVersion, DedicatedColumn};
 use tempoform_config::{Config, Durability};
-use tempoform_core::TenantId;
+use tempoform_core::{MemoryBudget, TenantId};
 use tempoform_querier::{ApiOptions, BuildInfo, FrontendOptions, QuerierOptions, QueryLimits};
 use tempoform_retriever::RetrieverOptions;
 
@@ -73,12 +73,12 @@ pub(crate) fn compactor(config: &Config, limits: &Arc<TenantLimits>) -> tempofor
     }
 }
 
-pub(crate) fn retriever(config: &Config) -> RetrieverOptions {
+pub(crate) fn retriever(config: &Config, memory: &MemoryBudget) -> RetrieverOptions {
     RetrieverOptions {
         poll_interval: config.storage.trace.blocklist_poll.0,
         poll_concurrency: config.storage.trace.blocklist_poll_concurrency as usize,
         max_concurrent_blocks: config.retriever.concurrent_blocks as usize,
-        ..RetrieverOptions::default()
+        ..RetrieverOptions::new(memory.clone())
     }
 }
 

@@ -102,7 +102,7 @@ impl Membership {
             marked_for_deletion_grace_period: Duration::from_secs(3600),
             catchup_callback: None,
             extra_liveness_predicate: None,
-            protocol_version: chitchat::ProtocolVersion::default(),
+            protocol_version: chitchat::ProtocolVersion::V1,
         };
         let own_name = own.name.clone();
         let gossip =

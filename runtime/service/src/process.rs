@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tempoform_block::BlockStore;
+use tempoform_block::{BlockStore, StoreOptions};
 use tempoform_compactor::Compactor;
 use tempoform_config::{Config, Target};
 use tempoform_core::push_rpc::{Export, ExportServer, Push};
@@ -145,11 +145,21 @@ impl Process {
             parts.ingester = Some(ingester);
         }
         if self.runs(Target::Retriever) {
-            let retriever = Retriever::new(store.clone(), component_options::retriever(config), parts.memory.clone());
+            let retriever = Retriever::new(store.clone(), component_options::retriever(config, &parts.memory));
             let running = Arc::clone(&retriever);
-            self.tasks.spawn(stop_with(self.servers.clone(), async move { running.run().await }));
+            // Dropped when the servers end, which ends the polling.
+            let (polling, stopped) = tokio::sync::watch::channel(false);
+            self.tasks.spawn(running.run(stopped));
+            let until = self.servers.clone();
+            self.tasks.spawn(async move {
+                until.cancelled().await;
+                drop(polling);
+            });
             let checked = Arc::clone(&retriever);
-            self.admin.add_check("retriever", Arc::new(move || checked.ready()));
+            self.admin.add_check(
+                "retriever",
+                Arc::new(move || if checked.is_ready() { Ok(()) } else { Err("the block list was not read yet".to_owned()) }),
+            );
             parts.retriever = Some(retriever);
         }
         if self.runs(Target::Compactor) {
@@ -406,7 +416,8 @@ impl Receivers {
 }
 
 fn open_store(config: &Config) -> Result<BlockStore> {
-    Ok(BlockStore::open(&config.storage.trace, usize::try_from(config.retriever.cache_bytes.0).unwrap_or(usize::MAX))?)
+    let cache_bytes = usize::try_from(config.retriever.cache_bytes.0).unwrap_or(usize::MAX);
+    Ok(BlockStore::open(&config.storage.trace, StoreOptions { cache_bytes, ..StoreOptions::default() })?)
 }
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr> {

@@ -1,9 +1,11 @@
 //! The object store: every request to it goes through here, is timed, counted and bounded.
 
 mod cache;
+mod configured;
 mod list;
 mod metrics;
 mod open;
+mod parsed;
 mod upload;
 
 use std::ops::Range;
@@ -20,6 +22,7 @@ use tempoform_core::{Account, TenantId};
 use crate::error::{BlockError, Result};
 use crate::meta::BlockMeta;
 use crate::paths::{self, BlockObject, BlockPath};
+use crate::reader::ParsedFile;
 use crate::tenant_index::TenantIndex;
 
 pub use list::{BlockList, CompactedBlock};
@@ -59,6 +62,7 @@ struct Inner {
     prefix: Path,
     options: StoreOptions,
     cache: cache::Cache,
+    parsed: parsed::ParsedFiles,
     metrics: metrics::Metrics,
 }
 
@@ -84,7 +88,8 @@ impl BlockStore {
             .map_err(|error| BlockError::Configuration { setting: "prefix", problem: error.to_string() })?;
         let cache = cache::Cache::new(options.cache_bytes);
         let metrics = metrics::Metrics::new(registry);
-        Ok(Self(Arc::new(Inner { objects, prefix, options, cache, metrics })))
+        let parsed = parsed::ParsedFiles::default();
+        Ok(Self(Arc::new(Inner { objects, prefix, options, cache, parsed, metrics })))
     }
 
     /// Bytes the cache holds now.
@@ -223,6 +228,16 @@ impl BlockStore {
             (index.to_protobuf().map_err(encoding)?, index.to_json().map_err(encoding)?);
         self.put(&protobuf, protobuf_bytes.into(), account).await?;
         self.put(&json, json_bytes.into(), account).await
+    }
+
+    /// A block's footer, if it was parsed lately.
+    pub(crate) fn parsed(&self, block: &BlockPath) -> Option<Arc<ParsedFile>> {
+        self.0.parsed.get(block)
+    }
+
+    /// Keeps a block's footer.
+    pub(crate) fn keep_parsed(&self, block: &BlockPath, file: &Arc<ParsedFile>) {
+        self.0.parsed.put(block, file);
     }
 
     async fn get(&self, path: &Path, caching: Caching, account: &Account) -> Result<Bytes> {

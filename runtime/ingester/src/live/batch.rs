@@ -20,7 +20,7 @@ pub(super) struct LiveTrace {
 /// Columns for `fields` over `traces`.
 pub(super) fn batch(traces: &[LiveTrace], fields: &[Field]) -> Batch {
     let layout = layout(traces);
-    let columns = fields.iter().map(|field| (field.clone(), column(traces, &layout, field))).collect();
+    let columns = fields.iter().map(|field| (field.clone(), column(traces, field))).collect();
     Batch { layout, columns }
 }
 
@@ -57,10 +57,10 @@ fn spans(traces: &[LiveTrace]) -> impl Iterator<Item = &Span> {
     scopes(traces).flat_map(|scope| &scope.spans)
 }
 
-fn column(traces: &[LiveTrace], layout: &Layout, field: &Field) -> Column {
+fn column(traces: &[LiveTrace], field: &Field) -> Column {
     match field {
         Field::Attribute { scope, name } => attribute(traces, *scope, name),
-        Field::Intrinsic(intrinsic) => self::intrinsic(traces, layout, *intrinsic),
+        Field::Intrinsic(intrinsic) => self::intrinsic(traces, *intrinsic),
     }
 }
 
@@ -100,7 +100,7 @@ fn attribute_of<'a>(level: Level, name: &str, rows: impl Iterator<Item = &'a [Ke
     column.column
 }
 
-fn intrinsic(traces: &[LiveTrace], layout: &Layout, intrinsic: Intrinsic) -> Column {
+fn intrinsic(traces: &[LiveTrace], intrinsic: Intrinsic) -> Column {
     let ints = |level: Level, values: &mut dyn Iterator<Item = i64>| {
         let mut column = Column::new(level);
         for (row, value) in (0..).zip(values) {

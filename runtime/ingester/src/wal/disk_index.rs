@@ -1,7 +1,6 @@
 //! A sealed segment's index on disk: binary search by `pread`, nothing in memory.
 //!
-//! Little-endian: magic, number of scopes (u32), number of runs (u32), number of spans (u64), length
-//! of the log (u64); the scopes (8 u32 each); the runs by trace id (id, scope, start, length); CRC-32C
+//! Little-endian: magic, number of scopes (u32), number of runs (u32), length of the log (u64); the scopes (8 u32 each); the runs by trace id (id, scope, start, length); CRC-32C
 //! of all before.
 
 use std::fs::File;
@@ -14,7 +13,7 @@ use super::index::{MemoryIndex, Place, Run, ScopePlace};
 use super::segment::{SegmentPaths, sync_directory};
 
 const MAGIC: &[u8; 8] = b"TFIDX\n01";
-const HEADER: usize = 32;
+const HEADER: usize = 24;
 const SCOPE: usize = 32;
 const RUN: usize = 28;
 /// Runs read at a time when going through all.
@@ -24,7 +23,7 @@ const STRIDE: usize = 4096;
 #[derive(Debug)]
 pub(crate) enum DiskIndex {
     File(IndexFile),
-    Memory { scopes: Vec<ScopePlace>, runs: Vec<Run>, spans: u64 },
+    Memory { scopes: Vec<ScopePlace>, runs: Vec<Run> },
 }
 
 #[derive(Debug)]
@@ -32,26 +31,18 @@ pub(crate) struct IndexFile {
     file: File,
     scopes: u32,
     runs: u32,
-    spans: u64,
 }
 
 impl DiskIndex {
     /// Writes the index of a sealed log of `wal_length` bytes; keeps it in memory if that fails.
     pub(crate) fn create(paths: &SegmentPaths, index: &MemoryIndex, wal_length: u64) -> Self {
         let runs = index.sorted_runs();
-        match IndexFile::write(paths, &index.scopes, &runs, index.spans, wal_length) {
+        match IndexFile::write(paths, &index.scopes, &runs, wal_length) {
             Ok(file) => Self::File(file),
             Err(error) => {
                 tracing::warn!(segment = %paths.id(), %error, "could not write the index of a segment; it stays in memory");
-                Self::Memory { scopes: index.scopes.clone(), runs, spans: index.spans }
+                Self::Memory { scopes: index.scopes.clone(), runs }
             }
-        }
-    }
-
-    pub(crate) fn spans(&self) -> u64 {
-        match self {
-            Self::File(file) => file.spans,
-            Self::Memory { spans, .. } => *spans,
         }
     }
 
@@ -118,7 +109,6 @@ impl IndexFile {
         paths: &SegmentPaths,
         scopes: &[ScopePlace],
         runs: &[Run],
-        spans: u64,
         wal_length: u64,
     ) -> io::Result<Self> {
         let temporary = paths.index().with_extension("idx.tmp");
@@ -127,7 +117,6 @@ impl IndexFile {
             out.put(MAGIC)?;
             out.put(&(scopes.len() as u32).to_le_bytes())?;
             out.put(&(runs.len() as u32).to_le_bytes())?;
-            out.put(&spans.to_le_bytes())?;
             out.put(&wal_length.to_le_bytes())?;
             for scope in scopes {
                 let ScopePlace { resource, resource_schema_url, scope, scope_schema_url } = scope;
@@ -156,7 +145,6 @@ impl IndexFile {
             file: File::open(paths.index())?,
             scopes: scopes.len() as u32,
             runs: runs.len() as u32,
-            spans,
         })
     }
 
@@ -175,16 +163,16 @@ impl IndexFile {
         }
         file.read_exact(&mut header)?;
         let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let long = |at: usize| u64::from(number(at)) | u64::from(number(at + 4)) << 32;
-        let (scopes, runs, spans) = (number(8), number(12), long(16));
+        let length_of_log = u64::from(number(16)) | u64::from(number(20)) << 32;
+        let (scopes, runs) = (number(8), number(12));
         let expected = HEADER as u64 + u64::from(scopes) * SCOPE as u64 + u64::from(runs) * RUN as u64 + 4;
-        if &header[..8] != MAGIC || long(24) != wal_length || length != expected {
+        if &header[..8] != MAGIC || length_of_log != wal_length || length != expected {
             return Ok(None);
         }
         if !crc_holds(&mut file, &header, length)? {
             return Ok(None);
         }
-        Ok(Some(Self { file, scopes, runs, spans }))
+        Ok(Some(Self { file, scopes, runs }))
     }
 
     fn run(&self, at: usize) -> io::Result<Run> {

@@ -17,5 +17,5 @@ mod segment;
 pub(crate) use disk_index::{DiskIndex, IndexFile};
 pub(crate) use index::{MemoryIndex, Place, Run, ScopePlace};
 pub(crate) use read::{SegmentReader, TraceRuns};
-pub(crate) use replay::{ReplayedSegment, replay_segment};
+pub(crate) use replay::replay_segment;
 pub(crate) use segment::{Appended, Segment, SegmentPaths, sync_directory};

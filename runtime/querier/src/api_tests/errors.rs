@@ -95,19 +95,21 @@ async fn a_trace_over_its_limit() {
     assert!((1..100).contains(&spans), "{spans}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_deadline_is_504_and_a_slow_source_is_named() {
     let slow = Arc::new(Fake { delay: Duration::from_secs(60), ..Fake::default() });
-    let router = querier(&slow, &slow, QuerierOptions::default());
-    assert_refused(&router, "/api/search?q=%7B%7D", 504, "longer than 30 s").await;
+    let short = Duration::from_millis(50);
+    let options = QuerierOptions { timeout: short, ..QuerierOptions::default() };
+    assert_refused(&querier(&slow, &slow, options), "/api/search?q=%7B%7D", 504, "longer than 0.05 s").await;
 
-    let router = querier(&Arc::default(), &slow, QuerierOptions::default());
-    assert_refused(&router, "/api/traces/1", 503, "retriever-0: no answer within 20 s").await;
+    let options = QuerierOptions { source_timeout: short, ..QuerierOptions::default() };
+    let router = querier(&Arc::default(), &slow, options);
+    assert_refused(&router, "/api/traces/1", 503, "retriever-0: no answer within 0.05 s").await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_full_queue_is_429() {
-    let slow = Arc::new(Fake { delay: Duration::from_secs(5), ..Fake::default() });
+    let slow = Arc::new(Fake { delay: Duration::from_millis(100), ..Fake::default() });
     let options = QuerierOptions { max_concurrent: 1, max_queued: 1, ..QuerierOptions::default() };
     let router = querier(&slow, &slow, options);
     let uri = "/api/search?q=%7B%7D";

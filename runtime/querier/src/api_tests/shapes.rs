@@ -144,7 +144,7 @@ async fn what_a_search_asks_the_sources() {
     assert!(!first.omit_span_sets);
 
     let (recent, blocks) = (&asked(&ingester)[1], &asked(&retriever)[1]);
-    assert!(recent.omit_span_sets && recent.query.contains("service") && recent.query.contains("1500ms"), "{recent:?}");
+    assert!(recent.omit_span_sets && recent.query.contains("service") && recent.query.contains("1.5s"), "{recent:?}");
     assert_eq!((recent.start, recent.end), (0, 0), "without a range everything recent is asked");
     let hour_ago = crate::request::now() - 3600;
     assert!((hour_ago - 5..=hour_ago + 5).contains(&blocks.start), "{blocks:?}");
