@@ -2,8 +2,8 @@
 //! string quoted that a YAML 1.1 reader (kubectl, Grafana Tempo) would take for something else.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use serde_saphyr::SingleQuoted;
 use serde_json::Value;
+use serde_saphyr::SingleQuoted;
 
 /// The value as one YAML document that ends with a newline.
 pub(crate) fn to_string(value: &Value) -> String {
@@ -57,7 +57,10 @@ mod tests {
         );
         assert_eq!(
             text,
-            format!("a:\n  file: |\n    x: 1\n    y: on\nb: \"1e3\"\nc:\n- k: \"on\"\nd: {}\n", "x".repeat(200))
+            format!(
+                "a:\n  file: |\n    x: 1\n    y: on\nb: \"1e3\"\nc:\n- k: \"on\"\nd: {}\n",
+                "x".repeat(200)
+            )
         );
     }
 

@@ -1,5 +1,6 @@
 //! The runtime's configuration file for each process.
 
+mod check;
 mod escape_hatch;
 pub(crate) mod files;
 mod limits;
@@ -9,6 +10,7 @@ mod values;
 use serde_json::Value;
 use tempoform_api::{Component, ComponentSettings, ValidatedTempo};
 
+pub(crate) use check::check;
 pub(crate) use limits::overrides_file;
 pub(crate) use storage::Access;
 
@@ -77,10 +79,10 @@ pub(crate) struct Rendered {
     pub(crate) access: Access,
 }
 
-/// Renders the configuration of a process and lays the document's own over it.
+/// Renders the configuration of a process and lays the document's own over it; [`check`] says whether that is sound.
 ///
 /// # Errors
-/// When the document's `spec.config` does not fit the runtime's configuration.
+/// When the template does not fit, which is a defect of ours.
 pub(crate) fn render(
     tempo: &ValidatedTempo,
     process: &Process<'_>,
@@ -88,7 +90,6 @@ pub(crate) fn render(
 ) -> Result<Rendered, RenderError> {
     let (values, access) = values::collect(tempo, process, place);
     let mut config = engine::render_value("config/tempo.yaml", &values)?;
-    escape_hatch::lay_over(&mut config, &tempo.config, process)?;
+    escape_hatch::lay_over(&mut config, &tempo.config, process);
     Ok(Rendered { config, access })
 }
-

@@ -131,7 +131,11 @@ fn s3_access(s3: &S3Storage, flavour: Flavour) -> Access {
     match &s3.credentials {
         S3Credentials::Secret { name, access_key_id_key, secret_access_key_key, session_token_key } => {
             let entry = |key: &String| Source::Secret { name: name.clone(), key: key.clone() };
-            keys(entry(access_key_id_key), entry(secret_access_key_key), session_token_key.as_ref().map(entry));
+            keys(
+                entry(access_key_id_key),
+                entry(secret_access_key_key),
+                session_token_key.as_ref().map(entry),
+            );
         }
         S3Credentials::Env { access_key_id, secret_access_key, session_token } => {
             let variable = |name: &String| Source::Environment(name.clone());

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, PodSecurityContext, ResourceRequirements,
-    SecretKeySelector, Toleration, TopologySpreadConstraint,
+    Affinity, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, PodSecurityContext,
+    ResourceRequirements, SecretKeySelector, Toleration, TopologySpreadConstraint,
 };
 use serde::Serialize;
 use tempoform_api::spec::{DeletionPolicy, ImagePullPolicy, RawFragment};
@@ -194,7 +194,11 @@ fn variable(variable: &Variable) -> Option<EnvVar> {
     }
 }
 
-fn placement<'a>(tempo: &'a ValidatedTempo, settings: &'a ComponentSettings, zone: Option<&'a str>) -> Placement<'a> {
+fn placement<'a>(
+    tempo: &'a ValidatedTempo,
+    settings: &'a ComponentSettings,
+    zone: Option<&'a str>,
+) -> Placement<'a> {
     let topology_key = tempo.replication.topology_key.as_str();
     let scheduling = &settings.scheduling;
     let mut node_selector = strings(&scheduling.node_selector);
