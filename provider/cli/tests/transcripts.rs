@@ -1,7 +1,5 @@
 //! What a user of the command line sees, without any component running: output, errors, exit codes.
 
-#![expect(missing_docs, reason = "a test crate")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,6 +20,7 @@ spec:
   tempo:
     ports:
       http: 23200
+      grpc: 29095
       otlpGrpc: 24317
       otlpHttp: 24318
 ";
@@ -77,7 +76,7 @@ impl Folder {
         let mut redacted = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
             let digits = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
-            let pinned = ["23200", "24317", "24318"].contains(&&piece[..digits]);
+            let pinned = ["23200", "29095", "24317", "24318"].contains(&&piece[..digits]);
             redacted.push_str("127.0.0.1:");
             redacted.push_str(if pinned { &piece[..digits] } else { "CHOSEN" });
             redacted.push_str(&piece[digits..]);
