@@ -10,7 +10,8 @@
 use std::sync::LazyLock;
 
 use handlebars::{
-    Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderErrorReason, ScopedJson,
+    Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderErrorReason,
+    ScopedJson,
 };
 use serde::Serialize;
 use serde_json::Value;

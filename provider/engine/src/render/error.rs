@@ -1,18 +1,15 @@
 //! Why a document could not be rendered.
 
+use tempoform_api::Problems;
 use thiserror::Error;
 
 /// Why a document could not be rendered.
 #[derive(Debug, Error)]
 pub enum RenderError {
-    /// The user's `spec.config` does not make a configuration that the runtime accepts.
-    #[error("{path}: {message}")]
-    Config {
-        /// The field of the document that is wrong: `spec.config.ingester.max_block_bytes`.
-        path: String,
-        /// What is wrong with it and what would be right.
-        message: String,
-    },
+    /// The runtime would refuse the configuration, mostly for what `spec.config` says. Every problem has the path of
+    /// its field in the document: `spec.config.ingester.max_block_bytes`.
+    #[error("{0}")]
+    Config(Problems),
     /// The user's pod template overrides do not fit the object they are laid over.
     #[error("{path}: {message}")]
     Override {
@@ -39,7 +36,9 @@ pub enum RenderError {
         source: Box<handlebars::RenderError>,
     },
     /// A template's text is not the object it should be. This is a defect of tempoform, not of the document.
-    #[error("template {template} does not render a valid {kind}: {message}; please report this as a defect of tempoform")]
+    #[error(
+        "template {template} does not render a valid {kind}: {message}; please report this as a defect of tempoform"
+    )]
     Object {
         /// The template's name.
         template: &'static str,

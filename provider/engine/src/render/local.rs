@@ -5,15 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tempoform_api::{Component, ComponentSettings, Storage, ValidatedTempo};
 
+use super::RenderError;
 use super::config::storage::{Source, Variable};
 use super::config::{self, Place, Process, Rendered};
 use super::flavour::Flavour;
 use super::names::Names;
 use super::process::{Endpoint, EnvironmentName, OVERRIDES_FILE, PortRequest, ProcessDefinition};
-use super::RenderError;
 
 /// The processes, component by component in start order, each component's instances in the order of their numbers.
 pub(super) fn processes(tempo: &ValidatedTempo) -> Result<Vec<ProcessDefinition>, RenderError> {
+    let first = tempo.components.values().map(|settings| (native(settings), place(tempo, settings, 0)));
+    config::check(tempo, first)?;
     let overrides = config::overrides_file(tempo, Flavour::Native)?;
     let mut all = Vec::new();
     for component in START_ORDER {
@@ -57,9 +59,8 @@ fn process(
 ) -> Result<ProcessDefinition, RenderError> {
     let component = settings.component;
     let name = instance(component, number);
-    // Images mean nothing here: the runtime is the one that comes with this program.
-    let process = Process { component, flavour: Flavour::Native, settings };
-    let Rendered { config, access } = config::render(tempo, &process, &place(tempo, settings, number))?;
+    let Rendered { config, access } =
+        config::render(tempo, &native(settings), &place(tempo, settings, number))?;
     Ok(ProcessDefinition {
         component,
         target: component.target().to_owned(),
@@ -71,9 +72,15 @@ fn process(
         environment: environment(settings, &access.variables),
         directories: directories(tempo, &name),
         depends_on: depends_on(component).to_vec(),
-        stop_grace_seconds: u32::try_from(settings.pod_template.termination_grace_period_seconds).unwrap_or(u32::MAX),
+        stop_grace_seconds: u32::try_from(settings.pod_template.termination_grace_period_seconds)
+            .unwrap_or(u32::MAX),
         instance: name,
     })
+}
+
+/// Images mean nothing here: the runtime is the one that comes with this program.
+fn native(settings: &ComponentSettings) -> Process<'_> {
+    Process { component: settings.component, flavour: Flavour::Native, settings }
 }
 
 fn place(tempo: &ValidatedTempo, settings: &ComponentSettings, number: u32) -> Place {
@@ -105,7 +112,9 @@ fn place(tempo: &ValidatedTempo, settings: &ComponentSettings, number: u32) -> P
 fn seeds(tempo: &ValidatedTempo) -> Vec<String> {
     let processes: u32 = tempo.components.values().map(|settings| settings.replicas).sum();
     let running = tempo.components.values().filter(|settings| settings.replicas > 0 && processes > 1);
-    running.map(|settings| format!("@(address:{}/{})", instance(settings.component, 0), Endpoint::Gossip)).collect()
+    running
+        .map(|settings| format!("@(address:{}/{})", instance(settings.component, 0), Endpoint::Gossip))
+        .collect()
 }
 
 /// Peers cannot call "every address".
@@ -136,7 +145,8 @@ fn endpoints(
 ) -> BTreeMap<Endpoint, PortRequest> {
     let pinned = settings.local.ports;
     // Only the first instance can have a port that the document names.
-    let request = |port: Option<u16>| port.filter(|_| number == 0).map_or(PortRequest::Choose, PortRequest::Pinned);
+    let request =
+        |port: Option<u16>| port.filter(|_| number == 0).map_or(PortRequest::Choose, PortRequest::Pinned);
     let mut endpoints = BTreeMap::from([
         (Endpoint::Http, request(pinned.http)),
         (Endpoint::Grpc, request(pinned.grpc)),
@@ -163,7 +173,9 @@ fn environment(settings: &ComponentSettings, storage: &[Variable]) -> Vec<Enviro
         purpose: format!("extraEnv of {}", settings.component),
     });
     let ours = storage.iter().map(|variable| match &variable.source {
-        Source::Literal(value) => (variable.name, Some(value.clone()), variable.name.to_owned(), "storage".to_owned()),
+        Source::Literal(value) => {
+            (variable.name, Some(value.clone()), variable.name.to_owned(), "set by tempoform".to_owned())
+        }
         Source::Environment(source) => {
             (variable.name, None, source.clone(), "credentials of the storage".to_owned())
         }
@@ -171,8 +183,14 @@ fn environment(settings: &ComponentSettings, storage: &[Variable]) -> Vec<Enviro
             (variable.name, None, variable.name.to_owned(), format!("entry {key} of secret {name}"))
         }
     });
-    let ours = ours.map(|(name, value, source, purpose)| EnvironmentName { name: name.to_owned(), value, source, purpose });
-    let by_name: BTreeMap<String, EnvironmentName> = ours.chain(own).map(|env| (env.name.clone(), env)).collect();
+    let ours = ours.map(|(name, value, source, purpose)| EnvironmentName {
+        name: name.to_owned(),
+        value,
+        source,
+        purpose,
+    });
+    let by_name: BTreeMap<String, EnvironmentName> =
+        ours.chain(own).map(|env| (env.name.clone(), env)).collect();
     by_name.into_values().collect()
 }
 

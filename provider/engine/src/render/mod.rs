@@ -48,7 +48,8 @@ pub fn local(tempo: &ValidatedTempo) -> Result<Vec<ProcessDefinition>, RenderErr
 /// The `Tempo` resource itself, for an operator to render: as written, without status.
 #[must_use]
 pub fn tempo_resource(tempo: &Tempo) -> Manifest {
-    let mut value = serde_json::to_value(tempo).expect("a resource that was read from YAML has string keys only");
+    let mut value =
+        serde_json::to_value(tempo).expect("a resource that was read from YAML has string keys only");
     if let Value::Object(fields) = &mut value {
         fields.remove("status");
     }

@@ -83,7 +83,8 @@ mod tests {
     fn names_stay_legal_and_apart() {
         let long = "a".repeat(60);
         let names = Names::new(&long);
-        let (a, b) = (names.of_component(Component::QueryFrontend, "discovery"), names.component(Component::Querier));
+        let (a, b) =
+            (names.of_component(Component::QueryFrontend, "discovery"), names.component(Component::Querier));
         assert_eq!((a.len(), b.len()), (63, 63));
         assert_ne!(a, b);
         let set = |zone| names.stateful_set(Component::Ingester, Some(zone));

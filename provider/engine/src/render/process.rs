@@ -155,16 +155,28 @@ impl ProcessDefinition {
     /// When a placeholder names an endpoint that `ports` does not have.
     pub fn resolve(&self, ports: &ResolvedPorts, state: &Path) -> Result<String, ResolveError> {
         let mut config = self.config.clone();
-        Resolver { instance: &self.instance, ports, state: state.to_string_lossy().into_owned() }
+        let address = |instance: &str, endpoint| ports.get(instance, endpoint);
+        Resolver { instance: &self.instance, address: &address, state: &state.to_string_lossy() }
             .value(&mut config)?;
         Ok(super::yaml::to_string(&config))
     }
 }
 
+/// The configuration with something in the place of each placeholder that is legal there.
+pub(super) fn with_examples(mut config: Value) -> Value {
+    let address = |_: &str, endpoint: Endpoint| {
+        let number = Endpoint::ALL.into_iter().zip(1024..).find(|(e, _)| *e == endpoint);
+        number.map(|(_, port)| SocketAddr::from(([127, 0, 0, 1], port)))
+    };
+    // A reference to no endpoint at all stays as it is, and is refused where it stands.
+    let _ = Resolver { instance: "", address: &address, state: "/state" }.value(&mut config);
+    config
+}
+
 struct Resolver<'a> {
     instance: &'a str,
-    ports: &'a ResolvedPorts,
-    state: String,
+    address: &'a dyn Fn(&str, Endpoint) -> Option<SocketAddr>,
+    state: &'a str,
 }
 
 impl Resolver<'_> {
@@ -194,7 +206,7 @@ impl Resolver<'_> {
                 break;
             };
             match &placeholder[2..end] {
-                "state" => out.push_str(&self.state),
+                "state" => out.push_str(self.state),
                 name => match name.split_once(':') {
                     Some(("address", reference)) => out.push_str(&self.address(reference)?.to_string()),
                     Some(("port", reference)) => out.push_str(&self.address(reference)?.port().to_string()),
@@ -213,7 +225,7 @@ impl Resolver<'_> {
             .split_once('/')
             .and_then(|(instance, endpoint)| {
                 let endpoint = Endpoint::ALL.into_iter().find(|e| e.name() == endpoint)?;
-                self.ports.get(instance, endpoint)
+                (self.address)(instance, endpoint)
             })
             .ok_or_else(|| ResolveError {
                 instance: self.instance.to_owned(),

@@ -51,17 +51,18 @@ where
 /// in silence; comparing is how they are noticed.
 fn lost(source: &Value, typed: &Value) -> Option<String> {
     match (source, typed) {
-        (Value::Object(source), Value::Object(typed)) => {
-            source.iter().filter(|(_, value)| !value.is_null()).find_map(|(key, value)| match typed.get(key) {
+        (Value::Object(source), Value::Object(typed)) => source
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .find_map(|(key, value)| match typed.get(key) {
                 None => Some(key.clone()),
                 Some(typed) => lost(value, typed).map(|rest| join(key, &rest)),
+            }),
+        (Value::Array(source), Value::Array(typed)) if source.len() == typed.len() => {
+            source.iter().zip(typed).enumerate().find_map(|(index, (source, typed))| {
+                lost(source, typed).map(|rest| join(&format!("[{index}]"), &rest))
             })
         }
-        (Value::Array(source), Value::Array(typed)) if source.len() == typed.len() => source
-            .iter()
-            .zip(typed)
-            .enumerate()
-            .find_map(|(index, (source, typed))| lost(source, typed).map(|rest| join(&format!("[{index}]"), &rest))),
         (source, typed) if source == typed => None,
         _ => Some(String::new()),
     }
@@ -89,7 +90,10 @@ mod tests {
                    "spec": {"ports": ports}})
         };
         let good = parse::<Service>(service(json!([{"port": 1, "targetPort": "http"}]))).unwrap();
-        assert_eq!((good.kind.as_str(), good.name.as_str(), good.namespace.as_deref()), ("Service", "a", Some("b")));
+        assert_eq!(
+            (good.kind.as_str(), good.name.as_str(), good.namespace.as_deref()),
+            ("Service", "a", Some("b"))
+        );
         let bad = parse::<Service>(service(json!([{"port": 1}, {"port": 2, "targetport": 3}]))).unwrap_err();
         assert_eq!(bad, "there is no field spec.ports[1].targetport");
         assert!(parse::<Service>(service(json!([{"port": "1"}]))).is_err());

@@ -4,16 +4,12 @@ use serde_json::{Map, Value};
 use tempoform_api::Component;
 
 use super::Process;
-use crate::render::{RenderError, merge};
+use crate::render::merge;
 
 /// Lays the document's configuration over the rendered one; the document wins.
 ///
 /// A process gets only the sections that it reads, so that it restarts only for what concerns it.
-pub(super) fn lay_over(
-    config: &mut Value,
-    own: &Map<String, Value>,
-    process: &Process<'_>,
-) -> Result<(), RenderError> {
+pub(super) fn lay_over(config: &mut Value, own: &Map<String, Value>, process: &Process<'_>) {
     for (section, value) in own {
         if concerns(section, process.component)
             && let Value::Object(config) = &mut *config
@@ -21,11 +17,10 @@ pub(super) fn lay_over(
             merge::deep(config.entry(section.clone()).or_insert(Value::Null), value);
         }
     }
-    Ok(())
 }
 
 /// Whether a component reads a section of the configuration.
-fn concerns(section: &str, component: Component) -> bool {
+pub(super) fn concerns(section: &str, component: Component) -> bool {
     use Component::{Compactor, Distributor, Ingester, Querier, QueryFrontend, Retriever, Tempo};
     let readers: &[Component] = match section {
         "distributor" => &[Distributor],

@@ -62,7 +62,8 @@ pub(crate) fn receiver(receiver: &str, tls: &ServerTls) -> (ReceiverTls, Vec<Mou
         }
         Certificate::Files { cert_file, key_file } => (cert_file.clone(), key_file.clone()),
     };
-    let client_ca_file = tls.client_ca.as_ref().map(|ca| authorities(&format!("{receiver}-ca"), ca, &mut mounts));
+    let client_ca_file =
+        tls.client_ca.as_ref().map(|ca| authorities(&format!("{receiver}-ca"), ca, &mut mounts));
     let min_version = Some(tls.min_version).filter(|version| *version != TlsVersion::default());
     (ReceiverTls { cert_file, key_file, client_ca_file, min_version }, mounts)
 }

@@ -1,14 +1,17 @@
 //! The runtime's configuration file for each process.
 
+mod check;
 mod escape_hatch;
 pub(crate) mod files;
 mod limits;
+mod self_tracing;
 pub(crate) mod storage;
 mod values;
 
 use serde_json::Value;
 use tempoform_api::{Component, ComponentSettings, ValidatedTempo};
 
+pub(crate) use check::check;
 pub(crate) use limits::overrides_file;
 pub(crate) use storage::Access;
 
@@ -77,18 +80,18 @@ pub(crate) struct Rendered {
     pub(crate) access: Access,
 }
 
-/// Renders the configuration of a process and lays the document's own over it.
+/// Renders the configuration of a process and lays the document's own over it; [`check`] says whether that is sound.
 ///
 /// # Errors
-/// When the document's `spec.config` does not fit the runtime's configuration.
+/// When the template does not fit, which is a defect of ours.
 pub(crate) fn render(
     tempo: &ValidatedTempo,
     process: &Process<'_>,
     place: &Place,
 ) -> Result<Rendered, RenderError> {
-    let (values, access) = values::collect(tempo, process, place);
+    let (values, mut access) = values::collect(tempo, process, place);
+    self_tracing::add(tempo, process.component, &mut access);
     let mut config = engine::render_value("config/tempo.yaml", &values)?;
-    escape_hatch::lay_over(&mut config, &tempo.config, process)?;
+    escape_hatch::lay_over(&mut config, &tempo.config, process);
     Ok(Rendered { config, access })
 }
-

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 use tempoform_api::spec::{LogFormat, LogLevel, WalDurability};
-use tempoform_api::{ByteSize, Component, GoDuration, Ingestion, Query, Receiver, ValidatedTempo};
+use tempoform_api::{
+    ByteSize, Component, DedicatedColumn, GoDuration, Ingestion, Query, Receiver, ValidatedTempo,
+};
 
 use super::files::{self, Mount, ReceiverTls};
 use super::limits::{self, LimitsValues};
@@ -134,7 +136,14 @@ struct StorageValues<'a> {
     backend: &'static str,
     section: Value,
     wal_path: String,
-    dedicated_columns: &'a [tempoform_api::DedicatedColumn],
+    /// For those who write blocks.
+    block: Option<Block<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Block<'a> {
+    dedicated_columns: &'a [DedicatedColumn],
 }
 
 #[derive(Serialize)]
@@ -181,9 +190,11 @@ pub(super) fn collect<'a>(
             join_members: &place.join_members,
         },
         receivers: component.receives_spans().then(|| receivers(&tempo.ingestion, place, &mut access.mounts)),
-        ring: (is(Component::Ingester) || is(Component::Distributor) || is(Component::Querier)).then(|| Ring {
-            replication_factor: tempo.replication.factor,
-            zone_aware: !tempo.replication.zones.is_empty(),
+        ring: (is(Component::Ingester) || is(Component::Distributor) || is(Component::Querier)).then(|| {
+            Ring {
+                replication_factor: tempo.replication.factor,
+                zone_aware: !tempo.replication.zones.is_empty(),
+            }
         }),
         ingester: is(Component::Ingester).then(|| ingester(tempo, place)),
         querier: is(Component::Querier).then(|| Querier {
@@ -200,12 +211,10 @@ pub(super) fn collect<'a>(
             backend: storage::backend(&tempo.storage),
             section: access.section.clone(),
             wal_path: format!("{}/wal", place.data),
-            dedicated_columns: &tempo.blocks.dedicated_columns,
+            block: (is(Component::Ingester) || is(Component::Compactor))
+                .then(|| Block { dedicated_columns: &tempo.blocks.dedicated_columns }),
         }),
-        overrides: Overrides {
-            path: &place.overrides_path,
-            defaults: limits::values(&tempo.limits.global, tempo.retention.global, flavour),
-        },
+        overrides: Overrides { path: &place.overrides_path, defaults: limits::defaults(tempo, process) },
     };
     (values, access)
 }

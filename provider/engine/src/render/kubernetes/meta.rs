@@ -22,8 +22,12 @@ pub(super) struct Meta<'a> {
 }
 
 /// Labels that identify our objects; a document cannot change them.
-const RESERVED: [&str; 4] =
-    ["app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component", "app.kubernetes.io/managed-by"];
+const RESERVED: [&str; 4] = [
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/managed-by",
+];
 
 /// Whether a label's meaning is ours.
 pub(super) fn is_reserved(label: &str) -> bool {

@@ -25,7 +25,9 @@ use super::{Manifest, RenderError, typed, yaml};
 /// The objects in the order in which they are applied: what others refer to comes first, ingesters before those who
 /// write to them.
 pub(super) fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderError> {
-    let mut parts = Process::all(tempo).map(|process| component(tempo, &process)).collect::<Result<Vec<_>, _>>()?;
+    config::check(tempo, Process::all(tempo).map(|process| (process, place(tempo, &process))))?;
+    let mut parts =
+        Process::all(tempo).map(|process| component(tempo, &process)).collect::<Result<Vec<_>, _>>()?;
     parts.sort_by_key(|part| start_order(part.component));
     let mut all = common(tempo)?;
     all.extend(parts.iter().flat_map(|part| part.foundation.iter().cloned()));
@@ -96,7 +98,10 @@ fn common(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderError> {
 
 /// The runtime of what all components share. They can only talk to each other when they have the same.
 fn common_flavour(tempo: &ValidatedTempo) -> Flavour {
-    Process::all(tempo).map(|process| process.flavour).find(|f| *f == Flavour::Upstream).unwrap_or(Flavour::Native)
+    Process::all(tempo)
+        .map(|process| process.flavour)
+        .find(|f| *f == Flavour::Upstream)
+        .unwrap_or(Flavour::Native)
 }
 
 fn service_account(tempo: &ValidatedTempo) -> Result<Option<Manifest>, RenderError> {
@@ -110,10 +115,12 @@ fn service_account(tempo: &ValidatedTempo) -> Result<Option<Manifest>, RenderErr
     if !account.create {
         return Ok(None);
     }
-    let mut annotations = config::storage::access(&tempo.storage, Flavour::Native, |_| String::new()).annotations;
+    let mut annotations =
+        config::storage::access(&tempo.storage, Flavour::Native, |_| String::new()).annotations;
     annotations.extend(account.annotations.clone());
     let meta = Meta::new(tempo, "service-account", account.name.clone());
-    typed::render::<ServiceAccount>("kubernetes/common/serviceaccount.yaml", &Values { meta, annotations }).map(Some)
+    typed::render::<ServiceAccount>("kubernetes/common/serviceaccount.yaml", &Values { meta, annotations })
+        .map(Some)
 }
 
 /// The objects of one component.
@@ -139,7 +146,10 @@ fn component(tempo: &ValidatedTempo, process: &Process<'_>) -> Result<ComponentO
     let mut foundation = vec![
         network_policy(tempo, process, &meta, &access.ports)?,
         typed::render::<ConfigMap>(templates.config, &WithConfig { meta: config_meta, config })?,
-        typed::render::<Service>(templates.service, &WithPorts { meta: meta.clone(), ports: &service_ports })?,
+        typed::render::<Service>(
+            templates.service,
+            &WithPorts { meta: meta.clone(), ports: &service_ports },
+        )?,
     ];
     if let Some(template) = templates.headless {
         let meta = meta.named(names.of_component(component, "headless"));
@@ -200,7 +210,11 @@ fn network_policy(
     }
     typed::render::<NetworkPolicy>(
         "kubernetes/common/networkpolicy.yaml",
-        &Values { meta: meta.clone(), public_ports: ports::public(tempo, process), outward_ports: storage_ports },
+        &Values {
+            meta: meta.clone(),
+            public_ports: ports::public(tempo, process),
+            outward_ports: storage_ports,
+        },
     )
 }
 

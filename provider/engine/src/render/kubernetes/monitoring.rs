@@ -144,7 +144,8 @@ fn datasource(tempo: &ValidatedTempo, selector: &LabelSelector) -> Result<Vec<Ma
         provisioning: String,
     }
     let names = Names::new(&tempo.name);
-    let api = if tempo.component(Component::Tempo).is_some() { Component::Tempo } else { Component::QueryFrontend };
+    let api =
+        if tempo.component(Component::Tempo).is_some() { Component::Tempo } else { Component::QueryFrontend };
     let host = match &tempo.namespace {
         Some(namespace) => format!("{}.{namespace}.svc", names.component(api)),
         None => names.component(api),
@@ -154,7 +155,12 @@ fn datasource(tempo: &ValidatedTempo, selector: &LabelSelector) -> Result<Vec<Ma
         title: format!("Tempo {qualified}"),
         uid: format!("tempo-{}", crate::render::hash::fingerprint(&qualified)),
         url: format!("http://{host}:{}", ports::http(tempo, api)),
-        tenant: tempo.tenancy.tenants.first().map(|tenant| tenant.id.as_str()).filter(|_| tempo.tenancy.enabled),
+        tenant: tempo
+            .tenancy
+            .tenants
+            .first()
+            .map(|tenant| tenant.id.as_str())
+            .filter(|_| tempo.tenancy.enabled),
     };
     let file = yaml::to_string(&engine::render_value("config/grafana-datasource.yaml", &source)?);
     let name = names.with("datasource");
@@ -172,7 +178,10 @@ fn datasource(tempo: &ValidatedTempo, selector: &LabelSelector) -> Result<Vec<Ma
 }
 
 /// Labels for one kind of object. Those that all objects carry stand there already.
-fn own_labels<'a>(tempo: &ValidatedTempo, labels: &'a BTreeMap<String, String>) -> BTreeMap<&'a str, &'a str> {
+fn own_labels<'a>(
+    tempo: &ValidatedTempo,
+    labels: &'a BTreeMap<String, String>,
+) -> BTreeMap<&'a str, &'a str> {
     labels
         .iter()
         .filter(|(label, _)| !super::meta::is_reserved(label) && !tempo.labels.contains_key(*label))

@@ -13,7 +13,8 @@ use crate::render::{Manifest, RenderError};
 /// Names the field of the document that clashes with what is rendered.
 pub(super) fn check(component: Component, workload: &Manifest) -> Result<(), RenderError> {
     let pod = &workload.value["spec"]["template"]["spec"];
-    let claims = list(&workload.value["spec"]["volumeClaimTemplates"]).map(|claim| &claim["metadata"]["name"]);
+    let claims =
+        list(&workload.value["spec"]["volumeClaimTemplates"]).map(|claim| &claim["metadata"]["name"]);
     let volumes: Vec<&Value> = list(&pod["volumes"]).map(|volume| &volume["name"]).chain(claims).collect();
     let containers: Vec<&Value> = list(&pod["containers"]).chain(list(&pod["initContainers"])).collect();
     let wrong = |field: &str, message: String| {
@@ -29,7 +30,10 @@ pub(super) fn check(component: Component, workload: &Manifest) -> Result<(), Ren
         let mounts: Vec<&Value> = list(&container["volumeMounts"]).collect();
         if let Some(mount) = mounts.iter().find(|mount| !volumes.contains(&&mount["name"])) {
             let (container, volume) = (&container["name"], &mount["name"]);
-            return wrong("volumes", format!("container {container} mounts volume {volume}, which there is not; add it"));
+            return wrong(
+                "volumes",
+                format!("container {container} mounts volume {volume}, which there is not; add it"),
+            );
         }
         if let Some(path) = twice(mounts.iter().map(|mount| &mount["mountPath"])) {
             let container = &container["name"];

@@ -37,8 +37,10 @@ fn receivers(tempo: &ValidatedTempo, process: &Process<'_>) -> Vec<Port> {
         return vec![];
     }
     let ingestion = &tempo.ingestion;
-    let grpc = ingestion.otlp_grpc.as_ref().map(|r| tcp("otlp-grpc", r.port, r.tls.is_none().then_some("grpc")));
-    let http = ingestion.otlp_http.as_ref().map(|r| tcp("otlp-http", r.port, r.tls.is_none().then_some("http")));
+    let grpc =
+        ingestion.otlp_grpc.as_ref().map(|r| tcp("otlp-grpc", r.port, r.tls.is_none().then_some("grpc")));
+    let http =
+        ingestion.otlp_http.as_ref().map(|r| tcp("otlp-http", r.port, r.tls.is_none().then_some("http")));
     grpc.into_iter().chain(http).collect()
 }
 

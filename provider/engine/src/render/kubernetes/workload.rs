@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, PodSecurityContext, ResourceRequirements,
-    SecretKeySelector, Toleration, TopologySpreadConstraint,
+    Affinity, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, PodSecurityContext,
+    ResourceRequirements, SecretKeySelector, Toleration, TopologySpreadConstraint,
 };
 use serde::Serialize;
 use tempoform_api::spec::{DeletionPolicy, ImagePullPolicy, RawFragment};
@@ -18,9 +18,9 @@ use crate::render::config::{Access, Process};
 use crate::render::names::Names;
 
 /// The variable with the pod's name, which is the process's among its peers.
-pub(super) const POD_NAME: &str = "POD_NAME";
+pub(super) const POD_NAME: &str = "TEMPO_POD_NAME";
 /// The variable with the pod's address, at which its peers reach it.
-pub(super) const POD_IP: &str = "POD_IP";
+pub(super) const POD_IP: &str = "TEMPO_POD_IP";
 /// The variable with the zone that the pod is bound to.
 pub(super) const ZONE: &str = "TEMPO_ZONE";
 
@@ -194,7 +194,11 @@ fn variable(variable: &Variable) -> Option<EnvVar> {
     }
 }
 
-fn placement<'a>(tempo: &'a ValidatedTempo, settings: &'a ComponentSettings, zone: Option<&'a str>) -> Placement<'a> {
+fn placement<'a>(
+    tempo: &'a ValidatedTempo,
+    settings: &'a ComponentSettings,
+    zone: Option<&'a str>,
+) -> Placement<'a> {
     let topology_key = tempo.replication.topology_key.as_str();
     let scheduling = &settings.scheduling;
     let mut node_selector = strings(&scheduling.node_selector);
