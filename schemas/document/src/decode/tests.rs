@@ -177,7 +177,7 @@ fn alternatives_are_explained_by_the_one_meant() {
     "#);
     insta::assert_snapshot!(refused("store: {s4: {bucket: b}}\n"), @r#"
     t.yaml:1:9: store.s4: unknown key
-        did you mean s3?
+        known keys here are s3, local
     "#);
     insta::assert_snapshot!(refused("store: s3\nchoice: x\n"), @r#"
     t.yaml:1:1: store: expected a mapping, found the text "s3"
@@ -246,5 +246,9 @@ fn a_document_can_be_checked_against_a_schema_without_a_type() {
     let schema: Value =
         json!({ "properties": { "a": { "type": "integer" } }, "additionalProperties": false });
     assert!(document("a: 1").check(&schema).is_empty());
-    insta::assert_snapshot!(document("a: x\nb: 1").check(&schema), @"");
+    insta::assert_snapshot!(document("a: x\nb: 1").check(&schema), @r#"
+    t.yaml:1:1: a: expected an integer, found the text "x"
+    t.yaml:2:1: b: unknown key
+        known keys here are a
+    "#);
 }
