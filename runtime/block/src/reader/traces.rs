@@ -196,9 +196,10 @@ struct EncodedLinks {
 impl Assembly {
     fn new(fetched: &Fetched) -> Result<Self> {
         let span = |leaf: &str| fetched.required(&format!("rs.ss.Spans.{leaf}"), level::SPAN);
+        let (span_ids, layers) = fetched.required_in_layers(SPAN_ID, level::SPAN)?;
         let assembly = Self {
             ids: fetched.required("TraceID", level::TRACE)?,
-            layers: fetched.layers(SPAN_ID, level::SPAN)?,
+            layers,
             resource: ResourceColumns {
                 dropped: fetched.placed("rs.Resource.DroppedAttributesCount", level::RESOURCE)?,
                 attributes: Attributes::new(fetched, Owner::Resource)?,
@@ -210,7 +211,7 @@ impl Assembly {
                 attributes: Attributes::new(fetched, Owner::Scope)?,
             },
             span: SpanColumns {
-                id: span("SpanID")?,
+                id: span_ids,
                 parent: span("ParentSpanID")?,
                 name: span("Name")?,
                 kind: span("Kind")?,
@@ -325,9 +326,10 @@ fn optional_count(column: Option<&Placed>, row: u32) -> u32 {
 impl EventColumns {
     fn new(fetched: &Fetched) -> Result<Self> {
         let event = |leaf: &str| fetched.placed(&format!("rs.ss.Spans.Events.{leaf}"), level::EVENT);
+        let (name, layers) = fetched.required_in_layers(EVENT_NAME, level::EVENT)?;
         Ok(Self {
-            layers: fetched.layers(EVENT_NAME, level::EVENT)?,
-            name: fetched.required(EVENT_NAME, level::EVENT)?,
+            layers,
+            name,
             since_start: event("TimeSinceStartNano")?,
             time: event("TimeUnixNano")?,
             dropped: fetched.required("rs.ss.Spans.Events.DroppedAttributesCount", level::EVENT)?,
@@ -358,10 +360,10 @@ impl EventAttributes {
         if fetched.reader().meta().version != crate::BlockVersion::VParquet3 {
             return Attributes::new(fetched, Owner::Event).map(Self::Columns);
         }
-        let key = "rs.ss.Spans.Events.Attrs.Key";
+        let (keys, layers) = fetched.required_in_layers("rs.ss.Spans.Events.Attrs.Key", level::EVENT + 1)?;
         Ok(Self::Encoded {
-            layers: fetched.layers(key, level::EVENT + 1)?,
-            keys: fetched.required(key, level::EVENT + 1)?,
+            layers,
+            keys,
             values: fetched.required("rs.ss.Spans.Events.Attrs.Value", level::EVENT + 1)?,
         })
     }
@@ -396,9 +398,10 @@ impl LinkColumns {
             return Ok(Self::Encoded(Box::new(encoded)));
         }
         let link = |leaf: &str| fetched.required(&format!("rs.ss.Spans.Links.{leaf}"), level::LINK);
+        let (trace_id, layers) = fetched.required_in_layers(LINK_TRACE_ID, level::LINK)?;
         Ok(Self::Columns {
-            layers: Box::new(fetched.layers(LINK_TRACE_ID, level::LINK)?),
-            trace_id: Box::new(link("TraceID")?),
+            layers: Box::new(layers),
+            trace_id: Box::new(trace_id),
             span_id: Box::new(link("SpanID")?),
             trace_state: Box::new(link("TraceState")?),
             dropped: Box::new(link("DroppedAttributesCount")?),

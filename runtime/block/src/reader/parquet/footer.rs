@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::thrift::{Compact, Kind};
-use super::{MAX_CHUNK_ENTRIES, Malformed, Result};
+use super::{Bounds, MAX_CHUNK_ENTRIES, Malformed, Result};
 
 /// A file's metadata.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(crate) struct Chunk {
     pub(crate) offset_index: Option<Range<u64>>,
     pub(crate) column_index: Option<Range<u64>>,
     /// Least and greatest value, possibly cut short (the least downwards, the greatest upwards).
-    pub(crate) bounds: Option<(Box<[u8]>, Box<[u8]>)>,
+    pub(crate) bounds: Option<Bounds>,
 }
 
 /// Compression of a chunk's pages.
@@ -275,7 +275,7 @@ fn codec(code: i64) -> Codec {
     }
 }
 
-fn statistics(thrift: &mut Compact<'_>) -> Result<Option<(Box<[u8]>, Box<[u8]>)>> {
+fn statistics(thrift: &mut Compact<'_>) -> Result<Option<Bounds>> {
     let (mut least, mut greatest) = (None, None);
     thrift.fields(|thrift, id, kind| {
         match (id, kind) {
