@@ -294,4 +294,4 @@ pub(crate) mod go_time {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

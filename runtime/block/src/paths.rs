@@ -77,12 +77,12 @@ impl BlockPath {
 
     /// The folder.
     pub fn folder(&self) -> Path {
-        tenant_folder(&self.tenant).join(self.block.hyphenated().to_string())
+        below(&self.tenant, &self.block.hyphenated())
     }
 
     /// An object in it.
     pub fn object(&self, object: &BlockObject) -> Path {
-        self.folder().join(object.to_string())
+        below(&self.tenant, &format_args!("{}/{object}", self.block.hyphenated()))
     }
 }
 
@@ -94,17 +94,26 @@ impl fmt::Display for BlockPath {
 
 /// A tenant's folder.
 pub fn tenant_folder(tenant: &TenantId) -> Path {
-    Path::from_iter([tenant.as_str()])
+    verbatim(tenant.as_str())
+}
+
+fn below(tenant: &TenantId, rest: &dyn fmt::Display) -> Path {
+    verbatim(&format!("{tenant}/{rest}"))
+}
+
+/// `Path`'s other constructors escape characters that tenant names may hold; Tempo does not.
+fn verbatim(key: &str) -> Path {
+    Path::parse(key).expect("a tenant id has no slash or control character, and is not . or ..")
 }
 
 /// `<tenant>/index.pb.zst`, the index that wins.
 pub fn tenant_index(tenant: &TenantId) -> Path {
-    tenant_folder(tenant).join("index.pb.zst")
+    below(tenant, &"index.pb.zst")
 }
 
 /// `<tenant>/index.json.gz`.
 pub fn tenant_index_json(tenant: &TenantId) -> Path {
-    tenant_folder(tenant).join("index.json.gz")
+    below(tenant, &"index.json.gz")
 }
 
 /// The tenant a first-level folder of the bucket stands for, if it is one.
@@ -145,10 +154,8 @@ mod tests {
     #[test]
     fn tenant_names_with_special_characters_stay_verbatim() {
         let tenant: TenantId = "a!b-c_d.e*f'g(h)".parse().unwrap();
-        let path = tenant_folder(&tenant);
-        assert_eq!(path.as_ref().split('/').count(), 1);
-        let name = path.filename().unwrap().to_owned();
-        assert_eq!(name, tenant.as_str());
+        assert_eq!(tenant_folder(&tenant).as_ref(), tenant.as_str());
+        assert_eq!(tenant_index_json(&tenant).as_ref(), format!("{tenant}/index.json.gz"));
     }
 
     #[test]

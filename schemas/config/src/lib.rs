@@ -1,1 +1,44 @@
-//! The runtime configuration file: Tempo's keys, defaults, strict checks.
+//! The runtime's configuration file: Grafana Tempo's keys wherever the concept is the same, our own where
+//! it is not, defaults in one place ([`Default`] of each section), strict checks.
+//!
+//! [`Config::load`] reads a file and reports every problem at once. Keys of Tempo that mean nothing here
+//! are accepted, so that a Tempo file loads, and listed by [`Config::warnings`] with the reason; any other
+//! unknown key is an error with a suggestion. [`Config::validate`] checks what a schema cannot.
+
+mod block;
+mod compactor;
+mod compatibility;
+mod distributor;
+mod expand;
+mod ingester;
+mod limits;
+mod load;
+mod membership;
+mod querier;
+mod root;
+mod schema;
+mod server;
+mod storage;
+mod tenants;
+mod validate;
+mod yaml;
+
+pub use block::{Block, BlockVersion, ColumnOption, ColumnScope, ColumnType, DedicatedColumn};
+pub use compactor::{Compaction, Compactor};
+pub use distributor::{Distributor, Otlp, OtlpGrpc, OtlpHttp, OtlpProtocols, ReceiverTls, Receivers};
+pub use ingester::{Durability, Ingester, IngesterRing, Lifecycler};
+pub use limits::{
+    CompactionLimits, GlobalLimits, IngestionLimits, Limits, Overrides, RateStrategy, ReadLimits,
+    StorageLimits,
+};
+pub use load::Origin;
+pub use membership::{Memberlist, Memory};
+pub use querier::{Querier, QuerierSearch, QuerierTraceById, QueryFrontend, QueryFrontendSearch, Retriever};
+pub use root::{Config, Target};
+pub use server::{GrpcClient, IngesterClient, LogFormat, LogLevel, Server, ServerTls};
+pub use storage::{Azure, Backend, Gcs, Local, S3, S3Sse, S3SseType, Storage, Trace, Wal};
+pub use tenants::TenantOverrides;
+pub use yaml::{UnknownMode, YamlMode};
+
+#[cfg(test)]
+mod tests;

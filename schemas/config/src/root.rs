@@ -1,0 +1,75 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tempoform_document::GoDuration;
+
+use crate::{
+    Compactor, Distributor, Ingester, IngesterClient, Memberlist, Memory, Origin, Overrides, Querier,
+    QueryFrontend, Retriever, Server, Storage,
+};
+
+/// The whole configuration of one process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Which components this process runs; the command line's `--target` wins. Default `all`.
+    pub target: Target,
+    /// Path put in front of every `/api/…` route, such as `/tempo`. Default empty.
+    pub http_api_prefix: String,
+    /// Whether requests name their tenant (`X-Scope-OrgID`); otherwise all belong to `single-tenant`.
+    /// Default false.
+    pub multitenancy_enabled: bool,
+    /// Whether the streaming gRPC query API is served on the HTTP port too, as Grafana's streaming search
+    /// wants it. Default false.
+    pub stream_over_http_enabled: bool,
+    /// How long `/ready` says no before the process begins to stop, so that load balancers notice.
+    /// Default 0s.
+    pub shutdown_delay: GoDuration,
+    /// The listeners and the log.
+    pub server: Server,
+    /// Takes spans in.
+    pub distributor: Distributor,
+    /// How distributors and queriers call ingesters, and queriers retrievers.
+    pub ingester_client: IngesterClient,
+    /// Keeps recent spans and cuts blocks.
+    pub ingester: Ingester,
+    /// Answers queries from ingesters and retrievers.
+    pub querier: Querier,
+    /// The query API's front: limits, queueing, merging.
+    pub query_frontend: QueryFrontend,
+    /// Reads blocks from object storage.
+    pub retriever: Retriever,
+    /// Merges blocks and applies retention.
+    pub compactor: Compactor,
+    /// Where blocks and the write-ahead log are.
+    pub storage: Storage,
+    /// Limits, for all tenants and for single ones.
+    pub overrides: Overrides,
+    /// How processes find each other.
+    pub memberlist: Memberlist,
+    /// The process's memory ceiling.
+    pub memory: Memory,
+    /// Where this was read from; no key of the file.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// A component, or all of them in one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Every component in one process.
+    #[default]
+    All,
+    /// Takes spans in.
+    Distributor,
+    /// Keeps recent spans and cuts blocks.
+    Ingester,
+    /// Answers queries from ingesters and retrievers.
+    Querier,
+    /// The query API's front.
+    QueryFrontend,
+    /// Reads blocks from object storage.
+    Retriever,
+    /// Merges blocks and applies retention.
+    Compactor,
+}
