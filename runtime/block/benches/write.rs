@@ -28,6 +28,7 @@ fn zstd_1(bencher: Bencher<'_, '_>) {
     bench(bencher, PageCompression::Zstd(1));
 }
 
+#[expect(clippy::print_stderr, reason = "the size is a result of the bench too")]
 fn bench(bencher: Bencher<'_, '_>, compression: PageCompression) {
     let traces: Vec<EncodedTrace> = Load::new(7).traces(TRACES);
     let size = write(&traces, compression);
