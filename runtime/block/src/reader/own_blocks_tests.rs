@@ -8,7 +8,6 @@ use tempoform_wire::otlp::{KeyValue, Resource, ResourceSpans, ScopeSpans, Span, 
 use super::*;
 use crate::dedicated::{default_dedicated_columns, filter_for_version};
 use crate::meta::BlockVersion;
-use crate::store::BlockObjects;
 use crate::writer::{BlockWriter, EncodedResource, EncodedScope, WriterOptions};
 
 fn trace(i: u64) -> (TraceId, TracesData) {
@@ -74,9 +73,7 @@ async fn upload(store: &BlockStore, traces: &[(TraceId, TracesData)]) -> (BlockP
     let account = Account::default();
     let mut upload = store.upload(path.clone());
     upload.write(Bytes::from(data), &account).await.unwrap();
-    let objects =
-        BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
-    upload.finish(objects, &meta, &account).await.unwrap();
+    upload.finish(written.into(), &meta, &account).await.unwrap();
     (path, meta)
 }
 
