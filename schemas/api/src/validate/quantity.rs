@@ -31,8 +31,8 @@ pub(super) fn value(quantity: &Quantity) -> Option<f64> {
         .find_map(|(suffix, factor)| text.strip_suffix(suffix).map(|number| (number, *factor)))
         .unwrap_or((text, 1.0));
     let plain = number.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    let value = number.parse::<f64>().ok().filter(|value| plain && value.is_finite())?;
-    Some(value * factor)
+    let value = number.parse::<f64>().ok().filter(|_| plain)? * factor;
+    value.is_finite().then_some(value)
 }
 
 /// A quantity of bytes, rounded down.
@@ -102,7 +102,7 @@ mod tests {
         ] {
             assert_eq!(value(&quantity(text)), Some(expected), "{text}");
         }
-        for text in ["", "Gi", "1 Gi", "1gb", "1GiB", "inf", "NaN", "infinity", "one"] {
+        for text in ["", "Gi", "1 Gi", "1gb", "1GiB", "inf", "NaN", "infinity", "one", "9e300E"] {
             assert_eq!(value(&quantity(text)), None, "{text}");
         }
     }
