@@ -39,6 +39,30 @@ impl Default for Block {
     }
 }
 
+impl Block {
+    /// The columns of `parquet_dedicated_columns` that vParquet4 has, in order. Others are left out, as
+    /// Tempo does, so that one list serves several formats; [`crate::Config::warnings`] names them.
+    pub fn stored_columns(&self) -> impl Iterator<Item = &DedicatedColumn> {
+        self.parquet_dedicated_columns.iter().filter(|column| column.is_stored())
+    }
+}
+
+/// Attributes of resources that have a column in every block of vParquet4.
+const PROMOTED_OF_RESOURCES: &[&str] = &[
+    "service.name",
+    "cluster",
+    "namespace",
+    "pod",
+    "container",
+    "k8s.cluster.name",
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+];
+
+/// The same of spans.
+const PROMOTED_OF_SPANS: &[&str] = &["http.method", "http.url", "http.status_code"];
+
 /// A block format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum BlockVersion {
@@ -52,6 +76,17 @@ pub enum BlockVersion {
     /// The format of Tempo 3.
     #[serde(rename = "vParquet5")]
     VParquet5,
+}
+
+impl BlockVersion {
+    /// The name, as `format` of a block's meta.json has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::VParquet3 => "vParquet3",
+            Self::VParquet4 => "vParquet4",
+            Self::VParquet5 => "vParquet5",
+        }
+    }
 }
 
 /// An attribute with a column of its own.
@@ -75,6 +110,26 @@ impl DedicatedColumn {
     /// A column of text for attribute `name`.
     pub fn new(scope: ColumnScope, name: impl Into<String>) -> Self {
         Self { scope, name: name.into(), kind: ColumnType::String, options: Vec::new() }
+    }
+
+    /// Whether blocks of vParquet4 have this column, see [`Block::stored_columns`].
+    pub fn is_stored(&self) -> bool {
+        self.why_not_stored().is_none()
+    }
+
+    pub(crate) fn why_not_stored(&self) -> Option<&'static str> {
+        let promoted = match self.scope {
+            ColumnScope::Event => return Some("vParquet4 has none for events"),
+            ColumnScope::Resource => PROMOTED_OF_RESOURCES,
+            ColumnScope::Span => PROMOTED_OF_SPANS,
+        };
+        if promoted.contains(&self.name.as_str()) {
+            return Some("vParquet4 always has one");
+        }
+        if self.kind != ColumnType::String || !self.options.is_empty() {
+            return Some("vParquet4 has them for text only, without options");
+        }
+        None
     }
 }
 

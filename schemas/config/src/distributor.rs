@@ -1,5 +1,5 @@
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tempoform_document::{ByteSize, GoDuration};
 
 /// Takes spans in, checks limits, hands them to ingesters.
@@ -48,11 +48,20 @@ pub struct Otlp {
 #[serde(deny_unknown_fields)]
 pub struct OtlpProtocols {
     /// OTLP over gRPC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "even_without_value", skip_serializing_if = "Option::is_none")]
     pub grpc: Option<OtlpGrpc>,
     /// OTLP over HTTP, `POST /v1/traces`, protobuf and JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "even_without_value", skip_serializing_if = "Option::is_none")]
     pub http: Option<OtlpHttp>,
+}
+
+/// A key that is there has a value, if only the default one.
+fn even_without_value<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
 }
 
 impl Default for OtlpProtocols {

@@ -7,14 +7,21 @@
 
 mod block;
 mod compactor;
+mod compatibility;
 mod distributor;
+mod expand;
 mod ingester;
 mod limits;
+mod load;
 mod membership;
 mod querier;
 mod root;
+mod schema;
 mod server;
 mod storage;
+mod tenants;
+mod validate;
+mod yaml;
 
 pub use block::{Block, BlockVersion, ColumnOption, ColumnScope, ColumnType, DedicatedColumn};
 pub use compactor::{Compaction, Compactor};
@@ -24,8 +31,14 @@ pub use limits::{
     CompactionLimits, GlobalLimits, IngestionLimits, Limits, Overrides, RateStrategy, ReadLimits,
     StorageLimits,
 };
+pub use load::Origin;
 pub use membership::{Memberlist, Memory};
 pub use querier::{Querier, QuerierSearch, QuerierTraceById, QueryFrontend, QueryFrontendSearch, Retriever};
 pub use root::{Config, Target};
 pub use server::{GrpcClient, IngesterClient, LogFormat, LogLevel, Server, ServerTls};
 pub use storage::{Azure, Backend, Gcs, Local, S3, S3Sse, S3SseType, Storage, Trace, Wal};
+pub use tenants::TenantOverrides;
+pub use yaml::{UnknownMode, YamlMode};
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tempoform_document::{ByteSize, GoDuration};
 
-use crate::DedicatedColumn;
+use crate::{DedicatedColumn, TenantOverrides};
 
 /// Limits for all tenants, and where those of single tenants are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,9 @@ pub struct Overrides {
     pub per_tenant_override_config: String,
     /// How often that file is looked at. Default 10s.
     pub per_tenant_override_period: GoDuration,
+    /// Limits of single tenants, once that file is read; no key of the file.
+    #[serde(skip)]
+    pub tenants: TenantOverrides,
 }
 
 impl Default for Overrides {
@@ -23,6 +26,7 @@ impl Default for Overrides {
             defaults: Limits::default(),
             per_tenant_override_config: String::new(),
             per_tenant_override_period: GoDuration::from_secs(10),
+            tenants: TenantOverrides::default(),
         }
     }
 }

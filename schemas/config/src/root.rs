@@ -3,8 +3,8 @@ use serde::{Deserialize, Serialize};
 use tempoform_document::GoDuration;
 
 use crate::{
-    Compactor, Distributor, Ingester, IngesterClient, Memberlist, Memory, Overrides, Querier, QueryFrontend,
-    Retriever, Server, Storage,
+    Compactor, Distributor, Ingester, IngesterClient, Memberlist, Memory, Origin, Overrides, Querier,
+    QueryFrontend, Retriever, Server, Storage,
 };
 
 /// The whole configuration of one process.
@@ -48,6 +48,9 @@ pub struct Config {
     pub memberlist: Memberlist,
     /// The process's memory ceiling.
     pub memory: Memory,
+    /// Where this was read from; no key of the file.
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 /// A component, or all of them in one process.
@@ -69,4 +72,18 @@ pub enum Target {
     Retriever,
     /// Merges blocks and applies retention.
     Compactor,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Distributor => "distributor",
+            Self::Ingester => "ingester",
+            Self::Querier => "querier",
+            Self::QueryFrontend => "query-frontend",
+            Self::Retriever => "retriever",
+            Self::Compactor => "compactor",
+        })
+    }
 }

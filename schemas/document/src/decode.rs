@@ -65,14 +65,26 @@ impl Document {
     fn with_texts_as_written(&self, schema: &Value) -> Value {
         let Ok(validator) = jsonschema::validator_for(schema) else { return self.value().clone() };
         let mut value = self.value().clone();
-        for error in validator.iter_errors(self.value()).filter(wants_text) {
-            let steps = explain::steps_of(error.instance_path());
-            if let Some(scalar) = value.pointer_mut(error.instance_path().as_str()) {
-                let written = self.written(&steps).map_or_else(|| scalar.to_string(), str::to_owned);
-                *scalar = Value::String(written);
-            }
+        for error in validator.iter_errors(self.value()) {
+            self.take_as_written(&error, &mut value);
         }
         value
+    }
+
+    fn take_as_written(&self, error: &ValidationError<'_>, value: &mut Value) {
+        if let ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } =
+            error.kind()
+        {
+            context.iter().flatten().for_each(|inner| self.take_as_written(inner, value));
+        }
+        if !wants_text(error) {
+            return;
+        }
+        let steps = explain::steps_of(error.instance_path());
+        if let Some(scalar) = value.pointer_mut(error.instance_path().as_str()) {
+            let written = self.written(&steps).map_or_else(|| scalar.to_string(), str::to_owned);
+            *scalar = Value::String(written);
+        }
     }
 
     /// What the schema could not see, such as an overflow; the first such thing only.

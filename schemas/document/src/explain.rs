@@ -231,7 +231,12 @@ fn not_an_option(path: &str, options: &[&Value], found: &Found<'_>) -> Problem {
 
 fn pattern_not_met(path: &str, pattern: &str, here: Option<&Value>, found: &Found<'_>) -> Problem {
     if let Some(words) = units::words_for_pattern(pattern) {
-        return Problem::new(path, format!("expected {words}, found {found}"));
+        let problem = Problem::new(path, format!("expected {words}, found {found}"));
+        let number = found.value.as_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        return match number.filter(|text| !text.is_empty() && units::is_duration(pattern)) {
+            Some(number) => problem.help(format!("add the unit, such as {number}s")),
+            None => problem,
+        };
     }
     let problem = Problem::new(path, format!("{found} is not of the form {pattern}"));
     match here.and_then(|schema| schema.get("description")).and_then(Value::as_str) {
@@ -256,6 +261,9 @@ fn no_alternative(
     if only_options && !options.is_empty() && all.iter().all(|error| depth(error) == shallowest) {
         return vec![not_an_option(path, &options, found)];
     }
+    if let Some(problems) = unknown_variant(path, branches, schema, shallowest) {
+        return problems;
+    }
     let wrong_kind = |branch: &&Vec<ValidationError<'_>>| {
         branch.iter().any(|error| is_about_kind(error) && depth(error) == shallowest)
     };
@@ -272,6 +280,37 @@ fn no_alternative(
             wrong_type(path, &types, here, found).into_iter().collect()
         }
     }
+}
+
+/// A key that no alternative knows, where each alternative is a mapping with a key of its own: what could
+/// stand there is in all of them together.
+fn unknown_variant(
+    path: &str,
+    branches: &[Vec<ValidationError<'static>>],
+    schema: &Value,
+    shallowest: usize,
+) -> Option<Vec<Problem>> {
+    let mut known = Vec::new();
+    let mut unknown: Option<Vec<&String>> = None;
+    for branch in branches {
+        let mut here = branch.iter().filter(|e| e.instance_path().segments().count() == shallowest);
+        if here.clone().any(is_about_kind) {
+            continue;
+        }
+        let refusal = here.find_map(|error| match error.kind() {
+            Kind::AdditionalProperties { unexpected } => Some((error, unexpected)),
+            _ => None,
+        });
+        // An alternative that knows every key was the one meant.
+        let (error, unexpected) = refusal?;
+        known.extend(known_keys(enclosing(schema, error.schema_path()), schema));
+        unknown = Some(match unknown {
+            Some(keys) => keys.into_iter().filter(|key| unexpected.contains(key)).collect(),
+            None => unexpected.iter().collect(),
+        });
+    }
+    let unknown = unknown.filter(|keys| !keys.is_empty())?;
+    Some(unknown.into_iter().map(|key| unknown_key(path, key, &known)).collect())
 }
 
 fn is_about_kind(error: &ValidationError<'_>) -> bool {

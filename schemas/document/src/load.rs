@@ -162,7 +162,8 @@ impl<'p> Loader<'p> {
                 Value::Null
             }
         };
-        let written = (!value.is_string() && value.to_string() != text).then(|| text.into());
+        let prints_as_written = value.is_string() || value.to_string().as_str() == text;
+        let written = (!prints_as_written).then(|| text.into());
         let place = Place { line: at.0, column: at.1, written, inner: Inner::Nothing };
         self.complete(Node { value, place, size, key: Some((text.to_owned(), style)) }, anchor)
     }

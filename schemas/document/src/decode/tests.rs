@@ -102,51 +102,100 @@ fn a_right_document_becomes_the_type() {
 fn every_problem_is_reported_in_the_order_of_the_file() {
     insta::assert_snapshot!(
         refused("replicas: 3x\nTimeout: 5m\nsize: 5 apples\nenabled: yes\nmode: singlebinary\nnames: [1]\ninner: {ratio: \"2\"}\n"),
-        @""
+        @r#"
+    t.yaml:1:1: replicas: expected an integer, found the text "3x"
+    t.yaml:2:1: Timeout: unknown key
+        did you mean timeout?
+    t.yaml:3:1: size: expected a size in bytes such as 1048576, 512MiB or 5MB, found the text "5 apples"
+    t.yaml:4:1: enabled: expected true or false, found the text "yes"
+        write true
+    t.yaml:5:1: mode: expected one of singleBinary, distributed, found the text "singlebinary"
+        did you mean singleBinary?
+    t.yaml:6:9: names[0]: expected a text, found the number 1
+        put it in quotes
+    t.yaml:7:1: inner.bucket: is required
+        The bucket's name.
+    t.yaml:7:9: inner.ratio: expected a number, found the text "2"
+        remove the quotes
+    "#
     );
 }
 
 #[test]
 fn unknown_keys_come_with_the_nearest_or_all_known_ones() {
-    insta::assert_snapshot!(refused("replica: 1\ntenants:\n  a.b: {x: 1, Retention: 1h}\n"), @"");
+    insta::assert_snapshot!(refused("replica: 1\ntenants:\n  a.b: {x: 1, Retention: 1h}\n"), @r#"
+    t.yaml:1:1: replica: unknown key
+        did you mean replicas?
+    t.yaml:3:9: tenants["a.b"].x: unknown key
+        known keys here are retention
+    t.yaml:3:15: tenants["a.b"].Retention: unknown key
+        did you mean retention?
+    "#);
 }
 
 #[test]
 fn numbers_out_of_range_are_refused_with_the_bound() {
     insta::assert_snapshot!(
         refused("replicas: 4294967296\nsmall: -1\ninner: {bucket: b, ratio: x}\nsize: -5\n"),
-        @""
+        @r#"
+    t.yaml:1:1: replicas: must be 4294967295 or less, found the number 4294967296
+    t.yaml:2:1: small: must be 0 or more, found the number -1
+    t.yaml:3:20: inner.ratio: expected a number, found the text "x"
+    t.yaml:4:1: size: must be 0 or more, found the number -5
+    "#
     );
 }
 
 #[test]
 fn units_are_explained() {
-    insta::assert_snapshot!(refused("timeout: 5\nsize: [1]\n"), @"");
-    insta::assert_snapshot!(refused("timeout: soon\nsize: 1.5\n"), @"");
+    insta::assert_snapshot!(refused("timeout: 5\nsize: [1]\n"), @r#"
+    t.yaml:1:1: timeout: expected a duration such as 250ms, 30s or 1h30m, found the number 5
+        add the unit, such as 5s
+    t.yaml:2:1: size: expected a size in bytes such as 1048576, 512MiB or 5MB, found a list of 1
+    "#);
+    insta::assert_snapshot!(refused("timeout: soon\nsize: 1.5\n"), @r#"
+    t.yaml:1:1: timeout: expected a duration such as 250ms, 30s or 1h30m, found the text "soon"
+    t.yaml:2:1: size: expected a size in bytes such as 1048576, 512MiB or 5MB, found the number 1.5
+    "#);
 }
 
 #[test]
 fn what_no_schema_sees_is_still_located() {
-    insta::assert_snapshot!(refused("tenants:\n  b:\n    retention: 9999999h\n"), @"");
+    insta::assert_snapshot!(refused("tenants:\n  b:\n    retention: 9999999h\n"), @r#"t.yaml:3:5: tenants.b.retention: duration "9999999h" is longer than 2562047h47m (292 years)"#);
 }
 
 #[test]
 fn alternatives_are_explained_by_the_one_meant() {
-    insta::assert_snapshot!(refused("store: {s3: {buckt: b}}\n"), @"");
-    insta::assert_snapshot!(refused("store: {s4: {bucket: b}}\n"), @"");
-    insta::assert_snapshot!(refused("store: s3\nchoice: x\n"), @"");
-    insta::assert_snapshot!(refused("choice: [x]\n"), @"");
+    insta::assert_snapshot!(refused("store: {s3: {buckt: b}}\n"), @r#"
+    t.yaml:1:9: store.s3.bucket: is required
+        The bucket's name.
+    t.yaml:1:14: store.s3.buckt: unknown key
+        did you mean bucket?
+    "#);
+    insta::assert_snapshot!(refused("store: {s4: {bucket: b}}\n"), @r#"
+    t.yaml:1:9: store.s4: unknown key
+        did you mean s3?
+    "#);
+    insta::assert_snapshot!(refused("store: s3\nchoice: x\n"), @r#"
+    t.yaml:1:1: store: expected a mapping, found the text "s3"
+    t.yaml:2:1: choice: expected an integer or a list, found the text "x"
+    "#);
+    insta::assert_snapshot!(refused("choice: [x]\n"), @r#"t.yaml:1:10: choice[0]: expected an integer, found the text "x""#);
 }
 
 #[test]
 fn a_document_that_is_no_mapping_is_refused() {
-    insta::assert_snapshot!(refused("- a\n"), @"");
+    insta::assert_snapshot!(refused("- a\n"), @r#"t.yaml:1:1: expected a mapping, found a list of 1"#);
 }
 
 #[test]
 fn a_secret_is_not_in_the_message() {
     let message = refused("password: 12345\nreplicas: x\n");
-    insta::assert_snapshot!(message, @"");
+    insta::assert_snapshot!(message, @r#"
+    t.yaml:1:1: password: expected a text, found a number
+        put it in quotes
+    t.yaml:2:1: replicas: expected an integer, found the text "x"
+    "#);
 }
 
 #[test]

@@ -82,17 +82,20 @@ fn what_json_cannot_hold_is_refused_with_its_position() {
     t.yaml:2:1: a key must be text, not a list or a mapping
     t.yaml:3:5: "<<" takes a mapping or a list of mappings
     t.yaml:4:1: a key is missing before ":"
-    t.yaml:5:11: tag "!thing" is not known here; remove it
-    t.yaml:6:10: "x" is not what its tag !!int says
-    t.yaml:7:11: tag "!point" is not known here; remove it
+    t.yaml:5:4: tag "!thing" is not known here; remove it
+    t.yaml:6:4: "x" is not what its tag !!int says
+    t.yaml:7:4: tag "!point" is not known here; remove it
     "#
     );
 }
 
 #[test]
 fn broken_yaml_is_named_with_its_position() {
-    insta::assert_snapshot!(refused("a: [1, 2\nb: 3\n"), @"");
-    insta::assert_snapshot!(refused("a:\n\tb: 1\n"), @"");
+    insta::assert_snapshot!(refused("a: [1, 2\nb: 3\n"), @r#"t.yaml:2:2: this is not YAML: illegal placement of ':' indicator"#);
+    insta::assert_snapshot!(refused("a:\n\tb: 1\n"), @r#"
+    t.yaml:2:2: this is not YAML: tabs disallowed within this context (block indentation)
+        indent with spaces, not tabs
+    "#);
 }
 
 #[test]
@@ -123,7 +126,11 @@ fn an_alias_inside_its_own_anchor_is_refused() {
 
 #[test]
 fn deep_nesting_is_refused_also_when_aliases_make_it() {
-    assert!(refused(&"[".repeat(100_000)).contains("nested more than 64 deep"));
+    assert!(refused(&"[".repeat(65)).contains("nested more than 64 deep"));
+    assert!(refused(&"- ".repeat(65)).contains("nested more than 64 deep"));
+    refused(&"[".repeat(100_000));
+    refused(&"- ".repeat(100_000));
+    refused(&"{a: ".repeat(100_000));
     let deep = format!("{}1{}", "[".repeat(60), "]".repeat(60));
     one(&deep);
     assert!(refused(&format!("a: &a {deep}\nb: [[[[*a]]]]\n")).contains("nested more than 64 deep"));

@@ -112,7 +112,7 @@ fn bytes_of_unit(unit: &str) -> Option<u64> {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = BINARY_UNITS.iter().find(|(_, factor)| self.0 > 0 && self.0 % factor == 0);
+        let exact = BINARY_UNITS.iter().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor));
         match exact {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}", self.0),

@@ -1,0 +1,295 @@
+//! `tempoform.extra`: an object of our own in a block's folder, with the fields of OTLP that vParquet4
+//! has no column for: the flags of spans and links, and the schema URLs of resources and scopes.
+//!
+//! Tempo passes over objects it does not know. The object is written only when some field is not zero or
+//! empty. It is the four bytes `TFX1`, then one zstd frame of:
+//!
+//! ```text
+//! urls:     count, then of each: length, bytes         number 0 is the empty URL and not written
+//! patterns: count, then of each: length, bytes         number 0 is the empty pattern and not written
+//! rows:     count, then of each: rows, pattern number  runs of rows, from the first of the block on
+//! ```
+//!
+//! All integers are varints. A pattern holds the values of one row: four streams, for the schema URL (number)
+//! of each resource, the schema URL of each scope, the flags of each span, and the flags of each link, all
+//! in row order. A stream is its number of runs, then of each run its value and its length; the last
+//! run's length is 0 and means the rest, so that traces of all sizes whose spans have the same flags share
+//! one pattern. A stream without runs is all zero. A row has one pattern; the empty one is all zero.
+
+use std::io::Read as _;
+use std::ops::Range;
+
+use bytes::Bytes;
+use tempoform_core::protobuf::put_varint;
+use tempoform_wire::otlp::TracesData;
+
+use crate::writer::dictionary::Dictionary;
+
+/// Name of the object in the block's folder.
+pub const OBJECT_NAME: &str = "tempoform.extra";
+
+const MAGIC: &[u8; 4] = b"TFX1";
+const ZSTD_LEVEL: i32 = 3;
+/// More than this is not believed when reading; the largest blocks have a few MiB.
+const MAX_DECODED_BYTES: u64 = 1 << 28;
+
+/// Collects the values of a block row by row.
+#[derive(Debug, Default)]
+pub(crate) struct ExtraBuilder {
+    urls: Dictionary,
+    patterns: Dictionary,
+    rows: Vec<(u32, u32)>,
+    streams: [Runs; 4],
+    pattern: Vec<u8>,
+}
+
+/// Values and how often each stands in a row.
+#[derive(Clone, Debug, Default)]
+struct Runs(Vec<(u32, u32)>);
+
+const RESOURCE_URLS: usize = 0;
+const SCOPE_URLS: usize = 1;
+const SPAN_FLAGS: usize = 2;
+const LINK_FLAGS: usize = 3;
+
+impl Runs {
+    #[inline]
+    fn push(&mut self, value: u32) {
+        match self.0.last_mut() {
+            Some((last, count)) if *last == value => *count += 1,
+            _ => self.0.push((value, 1)),
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        self.0.iter().all(|(value, _)| *value == 0)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let runs = if self.is_zero() { &[] } else { self.0.as_slice() };
+        put_varint(out, runs.len() as u64);
+        for (i, (value, count)) in runs.iter().enumerate() {
+            put_varint(out, u64::from(*value));
+            put_varint(out, if i + 1 == runs.len() { 0 } else { u64::from(*count) });
+        }
+    }
+}
+
+impl ExtraBuilder {
+    /// The number of a schema URL.
+    pub(crate) fn url_number(&mut self, url: &[u8]) -> u32 {
+        if url.is_empty() { 0 } else { self.urls.intern(url) + 1 }
+    }
+
+    pub(crate) fn push_resource(&mut self, url: u32) {
+        self.streams[RESOURCE_URLS].push(url);
+    }
+
+    pub(crate) fn push_scope(&mut self, url: u32) {
+        self.streams[SCOPE_URLS].push(url);
+    }
+
+    pub(crate) fn push_span(&mut self, flags: u32) {
+        self.streams[SPAN_FLAGS].push(flags);
+    }
+
+    pub(crate) fn push_link(&mut self, flags: u32) {
+        self.streams[LINK_FLAGS].push(flags);
+    }
+
+    /// Ends a row.
+    pub(crate) fn end_row(&mut self) {
+        let pattern = if self.streams.iter().all(Runs::is_zero) {
+            0
+        } else {
+            self.pattern.clear();
+            self.streams.iter().for_each(|stream| stream.put(&mut self.pattern));
+            self.patterns.intern(&self.pattern) + 1
+        };
+        self.streams.iter_mut().for_each(|stream| stream.0.clear());
+        match self.rows.last_mut() {
+            Some((rows, last)) if *last == pattern => *rows += 1,
+            _ => self.rows.push((1, pattern)),
+        }
+    }
+
+    /// The object; `None` when there is nothing to keep.
+    ///
+    /// # Errors
+    /// When compression fails.
+    pub(crate) fn finish(&self) -> std::io::Result<Option<Bytes>> {
+        if self.patterns.len() == 0 {
+            return Ok(None);
+        }
+        let mut body = Vec::new();
+        for list in [&self.urls, &self.patterns] {
+            put_varint(&mut body, list.len() as u64);
+            for value in list.values() {
+                put_varint(&mut body, value.len() as u64);
+                body.extend_from_slice(value);
+            }
+        }
+        put_varint(&mut body, self.rows.len() as u64);
+        for (rows, pattern) in &self.rows {
+            put_varint(&mut body, u64::from(*rows));
+            put_varint(&mut body, u64::from(*pattern));
+        }
+        let mut object = MAGIC.to_vec();
+        zstd::stream::copy_encode(body.as_slice(), &mut object, ZSTD_LEVEL)?;
+        Ok(Some(object.into()))
+    }
+}
+
+/// Bytes that are not a `tempoform.extra`.
+#[derive(Debug, thiserror::Error)]
+pub enum CorruptExtra {
+    /// Another magic number.
+    #[error("{OBJECT_NAME} does not start with TFX1: it is of another version, or not ours")]
+    Magic,
+    /// The zstd frame is damaged, or of a size that is not believed.
+    #[error("{OBJECT_NAME} cannot be decompressed")]
+    Compression(#[source] std::io::Error),
+    /// The body ends early, or refers to what it does not hold.
+    #[error("{OBJECT_NAME} is corrupt in its {0}")]
+    Body(&'static str),
+}
+
+/// The fields of a block that are not in its columns.
+#[derive(Clone, Debug)]
+pub struct Extra {
+    body: Bytes,
+    urls: Vec<Range<usize>>,
+    patterns: Vec<Range<usize>>,
+    /// The first row after each run of rows, and their pattern.
+    rows: Vec<(u64, u32)>,
+}
+
+impl Extra {
+    /// Reads the object.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn decode(object: &[u8]) -> Result<Self, CorruptExtra> {
+        let frame = object.strip_prefix(MAGIC).ok_or(CorruptExtra::Magic)?;
+        let decoder = zstd::Decoder::new(frame).map_err(CorruptExtra::Compression)?;
+        let mut body = Vec::new();
+        decoder.take(MAX_DECODED_BYTES).read_to_end(&mut body).map_err(CorruptExtra::Compression)?;
+        let mut cursor = Cursor { bytes: &body, at: 0 };
+        let urls = cursor.list().ok_or(CorruptExtra::Body("schema URLs"))?;
+        let patterns = cursor.list().ok_or(CorruptExtra::Body("patterns"))?;
+        let rows = cursor.rows(patterns.len()).ok_or(CorruptExtra::Body("rows"))?;
+        Ok(Self { body: body.into(), urls, patterns, rows })
+    }
+
+    /// Fills the fields in for the trace in `row`, counted from the block's first. `trace` must be
+    /// what the row's columns give, in their order.
+    pub fn apply(&self, row: u64, trace: &mut TracesData) {
+        let run = self.rows.partition_point(|(end, _)| *end <= row);
+        let Some((_, pattern @ 1..)) = self.rows.get(run) else { return };
+        let Some(pattern) = self.patterns.get(*pattern as usize - 1) else { return };
+        let mut cursor = Cursor { bytes: &self.body[pattern.clone()], at: 0 };
+        let mut streams = [(); 4].map(|()| cursor.stream());
+        for resource in &mut trace.resource_spans {
+            resource.schema_url = self.url(streams[RESOURCE_URLS].next_value());
+            for scope in &mut resource.scope_spans {
+                scope.schema_url = self.url(streams[SCOPE_URLS].next_value());
+                for span in &mut scope.spans {
+                    span.flags = streams[SPAN_FLAGS].next_value();
+                    for link in &mut span.links {
+                        link.flags = streams[LINK_FLAGS].next_value();
+                    }
+                }
+            }
+        }
+    }
+
+    fn url(&self, number: u32) -> String {
+        let url = (number as usize).checked_sub(1).and_then(|index| self.urls.get(index));
+        url.map_or_else(String::new, |range| String::from_utf8_lossy(&self.body[range.clone()]).into_owned())
+    }
+}
+
+/// Reads varints.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.bytes.get(self.at)?;
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        self.varint()?.try_into().ok()
+    }
+
+    fn list(&mut self) -> Option<Vec<Range<usize>>> {
+        let count = self.varint()?;
+        let mut list = Vec::new();
+        for _ in 0..count {
+            let length = usize::try_from(self.varint()?).ok()?;
+            let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len())?;
+            list.push(self.at..end);
+            self.at = end;
+        }
+        Some(list)
+    }
+
+    fn rows(&mut self, patterns: usize) -> Option<Vec<(u64, u32)>> {
+        let count = self.varint()?;
+        let (mut rows, mut end) = (Vec::new(), 0u64);
+        for _ in 0..count {
+            end = end.checked_add(self.varint()?)?;
+            let pattern = self.number().filter(|pattern| *pattern as usize <= patterns)?;
+            rows.push((end, pattern));
+        }
+        Some(rows)
+    }
+
+    /// The stream that starts here; goes on behind it.
+    fn stream(&mut self) -> Stream<'a> {
+        let runs = self.varint().unwrap_or(0);
+        let stream = Stream { cursor: *self, runs, value: 0, left: 0 };
+        for _ in 0..runs {
+            if self.varint().and_then(|_| self.varint()).is_none() {
+                break;
+            }
+        }
+        stream
+    }
+}
+
+/// Values of one stream of a pattern.
+struct Stream<'a> {
+    cursor: Cursor<'a>,
+    runs: u64,
+    value: u32,
+    left: u64,
+}
+
+impl Stream<'_> {
+    /// The next value; the last one goes on for ever.
+    fn next_value(&mut self) -> u32 {
+        if self.left == 0 && self.runs > 0 {
+            self.runs -= 1;
+            self.value = self.cursor.number().unwrap_or(0);
+            self.left = self.cursor.varint().unwrap_or(0);
+        }
+        self.left = self.left.saturating_sub(1);
+        self.value
+    }
+}
+
+#[cfg(test)]
+mod tests;

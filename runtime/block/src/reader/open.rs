@@ -1,0 +1,118 @@
+//! Opening a block: footer and page index, in one read where the meta is right.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tempoform_core::Account;
+
+use super::parquet::footer::Footer;
+use super::schema::Schema;
+use super::{BlockReader, Inner, Malformed};
+use crate::error::{BlockError, Result};
+use crate::meta::BlockMeta;
+use crate::paths::{BlockObject, BlockPath};
+use crate::store::BlockStore;
+
+/// Footer length and magic at the end of a file.
+const TRAILER: u64 = 8;
+/// Bytes read before the footer: the page index usually lies there.
+const PAGE_INDEX_GUESS: u64 = 256 << 10;
+
+/// What is known of a file once it is open.
+#[derive(Debug)]
+pub(crate) struct ParsedFile {
+    pub(super) footer: Footer,
+    pub(super) schema: Schema,
+    /// The end of the file, kept as far as it holds page indexes.
+    tail: Bytes,
+    tail_start: u64,
+}
+
+impl ParsedFile {
+    /// Bytes of the file that came with the footer.
+    pub(super) fn in_tail(&self, range: &Range<u64>) -> Option<Bytes> {
+        let start = usize::try_from(range.start.checked_sub(self.tail_start)?).ok()?;
+        let end = start.checked_add(usize::try_from(range.end.checked_sub(range.start)?).ok()?)?;
+        (end <= self.tail.len()).then(|| self.tail.slice(start..end))
+    }
+}
+
+impl BlockReader {
+    /// Opens the block that `meta` describes. One read, none if it was opened lately.
+    ///
+    /// # Errors
+    /// [`BlockError::Unsupported`] for other formats, [`BlockError::Corrupt`] when the file is not what
+    /// the meta says, or the store's error.
+    pub async fn open(
+        store: &BlockStore,
+        path: BlockPath,
+        meta: &BlockMeta,
+        account: &Account,
+    ) -> Result<Self> {
+        if !meta.version.is_readable() {
+            return Err(BlockError::Unsupported { block: path, version: meta.version.clone() });
+        }
+        let file = match store.parsed(&path) {
+            Some(file) => file,
+            None => {
+                let file = Arc::new(read_file(store, &path, meta, account).await?);
+                store.keep_parsed(&path, &file);
+                file
+            }
+        };
+        Ok(Self(Arc::new(Inner { store: store.clone(), path, meta: meta.clone(), file })))
+    }
+}
+
+async fn read_file(
+    store: &BlockStore,
+    path: &BlockPath,
+    meta: &BlockMeta,
+    account: &Account,
+) -> Result<ParsedFile> {
+    let damaged = |what: Malformed| BlockError::Corrupt {
+        block: path.clone(),
+        object: format!("{}, footer", BlockObject::Data),
+        what: what.to_string(),
+    };
+    let size = meta.size;
+    if size < TRAILER + 4 {
+        return Err(damaged(Malformed::new("is too short to be a Parquet file")));
+    }
+    let guess = u64::from(meta.footer_size) + TRAILER + PAGE_INDEX_GUESS;
+    let mut start = size.saturating_sub(guess);
+    let mut tail = read_tail(store, path, start..size, account).await?;
+    let length = footer_length(&tail).map_err(damaged)?;
+    let needed = length + TRAILER;
+    if needed > size - 4 {
+        return Err(damaged(Malformed::new("says that the footer is longer than the file")));
+    }
+    if needed > tail.len() as u64 {
+        start = size - needed;
+        tail = read_tail(store, path, start..size, account).await?;
+    }
+    let footer_start = tail.len() - needed as usize;
+    let footer = Footer::parse(&tail[footer_start..tail.len() - TRAILER as usize], size).map_err(damaged)?;
+    let schema = Schema::new(&footer);
+    // The footer itself is parsed; a copy lets go of its bytes.
+    let tail = Bytes::copy_from_slice(&tail[..footer_start]);
+    Ok(ParsedFile { footer, schema, tail, tail_start: start })
+}
+
+async fn read_tail(
+    store: &BlockStore,
+    path: &BlockPath,
+    range: Range<u64>,
+    account: &Account,
+) -> Result<Bytes> {
+    let mut read = store.read_ranges(path, &BlockObject::Data, &[range], account).await?;
+    Ok(read.pop().unwrap_or_default())
+}
+
+fn footer_length(tail: &[u8]) -> Result<u64, Malformed> {
+    match tail.last_chunk::<8>() {
+        Some([a, b, c, d, b'P', b'A', b'R', b'1']) => Ok(u64::from(u32::from_le_bytes([*a, *b, *c, *d]))),
+        _ => Err(Malformed::new("does not end like a Parquet file of the size in meta.json")),
+    }
+}

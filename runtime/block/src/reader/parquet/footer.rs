@@ -1,0 +1,282 @@
+//! The file's footer: schema and where the column chunks are.
+
+use std::ops::Range;
+
+use super::thrift::{Compact, Kind};
+use super::{MAX_CHUNK_ENTRIES, Malformed, Result};
+
+/// A file's metadata.
+#[derive(Debug)]
+pub(crate) struct Footer {
+    /// The leaves in order.
+    pub(crate) leaves: Vec<Leaf>,
+    /// The row groups; each has as many chunks as there are leaves.
+    pub(crate) row_groups: Vec<RowGroup>,
+}
+
+/// A column's place in the schema.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    /// Path from the root, without the root's name.
+    pub(crate) path: Vec<String>,
+    pub(crate) physical: Physical,
+    pub(crate) max_def: u8,
+    pub(crate) max_rep: u8,
+}
+
+/// Physical types that blocks use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Physical {
+    Boolean,
+    Int32,
+    Int64,
+    Double,
+    ByteArray,
+    /// INT96, FLOAT, FIXED_LEN_BYTE_ARRAY: may stand in a file, cannot be read.
+    Other,
+}
+
+#[derive(Debug)]
+pub(crate) struct RowGroup {
+    pub(crate) rows: u64,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// One column of one row group.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) codec: Codec,
+    /// Entries, nulls and empty lists included.
+    pub(crate) entries: u64,
+    /// Its bytes in the file, dictionary first.
+    pub(crate) range: Range<u64>,
+    pub(crate) offset_index: Option<Range<u64>>,
+    pub(crate) column_index: Option<Range<u64>>,
+    /// Least and greatest value, possibly cut short (the least downwards, the greatest upwards).
+    pub(crate) bounds: Option<(Box<[u8]>, Box<[u8]>)>,
+}
+
+/// Compression of a chunk's pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Codec {
+    #[default]
+    None,
+    Snappy,
+    Gzip,
+    Zstd,
+    /// LZO, LZ4, Brotli: no writer of blocks uses them.
+    Other(i64),
+}
+
+impl Footer {
+    /// Parses the footer of a file of `file_size` bytes; `bytes` are the thrift structure alone.
+    pub(crate) fn parse(bytes: &[u8], file_size: u64) -> Result<Self> {
+        let mut thrift = Compact::new(bytes);
+        let mut leaves = None;
+        let mut row_groups = Vec::new();
+        thrift.fields(|thrift, id, kind| match (id, kind) {
+            (2, Kind::List) => {
+                leaves = Some(schema(thrift)?);
+                Ok(())
+            }
+            (4, Kind::List) => {
+                for _ in 0..thrift.list_of(Kind::Struct)? {
+                    row_groups.push(row_group(thrift, file_size)?);
+                }
+                Ok(())
+            }
+            (_, kind) => thrift.skip(kind),
+        })?;
+        let leaves = leaves.ok_or(Malformed::new("has no schema"))?;
+        if row_groups.iter().any(|group: &RowGroup| group.chunks.len() != leaves.len()) {
+            return Err(Malformed::new("has row groups whose columns are not those of the schema"));
+        }
+        Ok(Self { leaves, row_groups })
+    }
+}
+
+struct Element {
+    name: String,
+    physical: Physical,
+    repetition: i64,
+    children: u64,
+}
+
+fn schema(thrift: &mut Compact<'_>) -> Result<Vec<Leaf>> {
+    let length = thrift.list_of(Kind::Struct)?;
+    let elements = (0..length).map(|_| schema_element(thrift)).collect::<Result<Vec<_>>>()?;
+    let mut elements = elements.into_iter();
+    let root = elements.next().ok_or(Malformed::new("has an empty schema"))?;
+    let mut leaves = Vec::new();
+    let mut path = Vec::new();
+    for _ in 0..root.children {
+        collect_leaves(&mut elements, &mut path, Levels::default(), &mut leaves)?;
+    }
+    Ok(leaves)
+}
+
+fn schema_element(thrift: &mut Compact<'_>) -> Result<Element> {
+    let mut element = Element { name: String::new(), physical: Physical::Other, repetition: 0, children: 0 };
+    thrift.fields(|thrift, id, kind| {
+        match (id, kind) {
+            (1, Kind::Int) => element.physical = physical(thrift.int()?),
+            (3, Kind::Int) => element.repetition = thrift.int()?,
+            (4, Kind::Bytes) => element.name = String::from_utf8_lossy(thrift.bytes()?).into_owned(),
+            (5, Kind::Int) => element.children = thrift.unsigned()?,
+            (_, kind) => thrift.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(element)
+}
+
+fn physical(code: i64) -> Physical {
+    match code {
+        0 => Physical::Boolean,
+        1 => Physical::Int32,
+        2 => Physical::Int64,
+        5 => Physical::Double,
+        6 => Physical::ByteArray,
+        _ => Physical::Other,
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Levels {
+    def: u8,
+    rep: u8,
+}
+
+fn collect_leaves(
+    elements: &mut std::vec::IntoIter<Element>,
+    path: &mut Vec<String>,
+    mut levels: Levels,
+    leaves: &mut Vec<Leaf>,
+) -> Result<()> {
+    let element = elements.next().ok_or(Malformed::new("has a schema that ends early"))?;
+    if path.len() >= 32 {
+        return Err(Malformed::new("has a schema that nests too deep"));
+    }
+    levels.def += u8::from(element.repetition != 0);
+    levels.rep += u8::from(element.repetition == 2);
+    path.push(element.name);
+    if element.children == 0 {
+        leaves.push(Leaf {
+            path: path.clone(),
+            physical: element.physical,
+            max_def: levels.def,
+            max_rep: levels.rep,
+        });
+    }
+    for _ in 0..element.children {
+        collect_leaves(elements, path, levels, leaves)?;
+    }
+    path.pop();
+    Ok(())
+}
+
+fn row_group(thrift: &mut Compact<'_>, file_size: u64) -> Result<RowGroup> {
+    let mut group = RowGroup { rows: 0, chunks: Vec::new() };
+    thrift.fields(|thrift, id, kind| {
+        match (id, kind) {
+            (1, Kind::List) => {
+                for _ in 0..thrift.list_of(Kind::Struct)? {
+                    group.chunks.push(chunk(thrift, file_size)?);
+                }
+            }
+            (3, Kind::Int) => group.rows = thrift.unsigned()?,
+            (_, kind) => thrift.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    if group.rows > u64::from(u32::MAX) {
+        return Err(Malformed::new("has a row group with an absurd number of rows"));
+    }
+    Ok(group)
+}
+
+/// Offset and length of something in the file.
+#[derive(Clone, Copy, Default)]
+struct Piece {
+    offset: u64,
+    length: u64,
+}
+
+impl Piece {
+    fn range(self, file_size: u64) -> Result<Option<Range<u64>>> {
+        if self.length == 0 {
+            return Ok(None);
+        }
+        match self.offset.checked_add(self.length) {
+            Some(end) if end <= file_size => Ok(Some(self.offset..end)),
+            _ => Err(Malformed::new("points behind the end of the file")),
+        }
+    }
+}
+
+fn chunk(thrift: &mut Compact<'_>, file_size: u64) -> Result<Chunk> {
+    let (mut offset_index, mut column_index) = (Piece::default(), Piece::default());
+    let mut chunk = None;
+    thrift.fields(|thrift, id, kind| {
+        match (id, kind) {
+            (3, Kind::Struct) => chunk = Some(column_metadata(thrift, file_size)?),
+            (4, Kind::Int) => offset_index.offset = thrift.unsigned()?,
+            (5, Kind::Int) => offset_index.length = thrift.unsigned()?,
+            (6, Kind::Int) => column_index.offset = thrift.unsigned()?,
+            (7, Kind::Int) => column_index.length = thrift.unsigned()?,
+            (_, kind) => thrift.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    let mut chunk = chunk.ok_or(Malformed::new("has a column without metadata"))?;
+    chunk.offset_index = offset_index.range(file_size)?;
+    chunk.column_index = column_index.range(file_size)?;
+    Ok(chunk)
+}
+
+fn column_metadata(thrift: &mut Compact<'_>, file_size: u64) -> Result<Chunk> {
+    let mut chunk = Chunk::default();
+    let (mut data, mut dictionary, mut length) = (0, None, 0);
+    thrift.fields(|thrift, id, kind| {
+        match (id, kind) {
+            (4, Kind::Int) => chunk.codec = codec(thrift.int()?),
+            (5, Kind::Int) => chunk.entries = thrift.unsigned()?,
+            (7, Kind::Int) => length = thrift.unsigned()?,
+            (9, Kind::Int) => data = thrift.unsigned()?,
+            (11, Kind::Int) => dictionary = Some(thrift.unsigned()?),
+            (12, Kind::Struct) => chunk.bounds = statistics(thrift)?,
+            (_, kind) => thrift.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    if chunk.entries > MAX_CHUNK_ENTRIES {
+        return Err(Malformed::new("has a column with an absurd number of values"));
+    }
+    // Some writers put 0 where there is no dictionary.
+    let offset = dictionary.filter(|offset| *offset > 0).map_or(data, |dictionary| dictionary.min(data));
+    chunk.range = Piece { offset, length }.range(file_size)?.unwrap_or(offset..offset);
+    Ok(chunk)
+}
+
+fn codec(code: i64) -> Codec {
+    match code {
+        0 => Codec::None,
+        1 => Codec::Snappy,
+        2 => Codec::Gzip,
+        6 => Codec::Zstd,
+        other => Codec::Other(other),
+    }
+}
+
+fn statistics(thrift: &mut Compact<'_>) -> Result<Option<(Box<[u8]>, Box<[u8]>)>> {
+    let (mut least, mut greatest) = (None, None);
+    thrift.fields(|thrift, id, kind| {
+        match (id, kind) {
+            (5, Kind::Bytes) => greatest = Some(thrift.bytes()?.into()),
+            (6, Kind::Bytes) => least = Some(thrift.bytes()?.into()),
+            (_, kind) => thrift.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(least.zip(greatest))
+}

@@ -1,0 +1,386 @@
+//! Whole traces, put back together from columns.
+
+use prost::Message;
+use tempoform_core::{Account, TraceId};
+use tempoform_wire::otlp::{
+    AnyValue, InstrumentationScope, KeyValue, Resource, ResourceSpans, ScopeSpans, Span, Status, TracesData,
+    any_value::Value, span,
+};
+
+use super::attributes::{self, Attributes, Owner, text};
+use super::placed::{Layers, Placed};
+use super::{BlockReader, Fetched, Malformed, level};
+use crate::error::Result;
+
+/// Columns of traces besides attributes.
+const COLUMNS: [&str; 26] = [
+    "TraceID",
+    "rs.Resource.DroppedAttributesCount",
+    "rs.ss.Scope.Name",
+    "rs.ss.Scope.Version",
+    "rs.ss.Scope.DroppedAttributesCount",
+    SPAN_ID,
+    "rs.ss.Spans.ParentSpanID",
+    "rs.ss.Spans.Name",
+    "rs.ss.Spans.Kind",
+    "rs.ss.Spans.TraceState",
+    "rs.ss.Spans.StartTimeUnixNano",
+    "rs.ss.Spans.DurationNano",
+    "rs.ss.Spans.StatusCode",
+    "rs.ss.Spans.StatusMessage",
+    "rs.ss.Spans.DroppedAttributesCount",
+    "rs.ss.Spans.DroppedEventsCount",
+    "rs.ss.Spans.DroppedLinksCount",
+    EVENT_NAME,
+    "rs.ss.Spans.Events.TimeSinceStartNano",
+    "rs.ss.Spans.Events.TimeUnixNano",
+    "rs.ss.Spans.Events.DroppedAttributesCount",
+    LINK_TRACE_ID,
+    "rs.ss.Spans.Links.SpanID",
+    "rs.ss.Spans.Links.TraceState",
+    "rs.ss.Spans.Links.DroppedAttributesCount",
+    "rs.ss.Spans.Links",
+];
+
+pub(super) const SPAN_ID: &str = "rs.ss.Spans.SpanID";
+const EVENT_NAME: &str = "rs.ss.Spans.Events.Name";
+const LINK_TRACE_ID: &str = "rs.ss.Spans.Links.TraceID";
+
+impl BlockReader {
+    /// All traces of a row group, ids ascending.
+    ///
+    /// # Errors
+    /// [`BlockError::Corrupt`](crate::BlockError::Corrupt) or the store's error.
+    pub async fn traces(&self, row_group: usize, account: &Account) -> Result<Vec<(TraceId, TracesData)>> {
+        let columns = self.trace_columns();
+        let names: Vec<_> = columns.iter().map(String::as_str).collect();
+        let fetched = self.fetch(row_group, &names, account).await?;
+        self.compute(move || Assembly::new(&fetched)?.traces()).await
+    }
+
+    /// The trace at a row.
+    pub(super) async fn trace_at(&self, row_group: usize, row: u64, account: &Account) -> Result<TracesData> {
+        let columns = self.trace_columns();
+        let names: Vec<_> = columns.iter().map(String::as_str).collect();
+        let fetched = self.fetch_row(row_group, &names, row, account).await?;
+        let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
+        let trace = traces.into_iter().next().map(|(_, trace)| trace);
+        trace.ok_or_else(|| self.damaged("TraceID", Malformed::new("has no such row")))
+    }
+
+    fn trace_columns(&self) -> Vec<String> {
+        let owners = [Owner::Resource, Owner::Scope, Owner::Span, Owner::Event, Owner::Link];
+        let attributes = owners.into_iter().flat_map(|owner| attributes::columns(self, owner));
+        COLUMNS.iter().map(|name| (*name).to_owned()).chain(attributes).collect()
+    }
+}
+
+/// Columns of some rows, and where reading them stands. Every column is read once, from front to back.
+struct Assembly {
+    ids: Placed,
+    layers: Layers,
+    resource: ResourceColumns,
+    scope: ScopeColumns,
+    span: SpanColumns,
+    events: EventColumns,
+    links: LinkColumns,
+}
+
+struct ResourceColumns {
+    dropped: Option<Placed>,
+    attributes: Attributes,
+}
+
+struct ScopeColumns {
+    name: Placed,
+    version: Placed,
+    dropped: Option<Placed>,
+    attributes: Attributes,
+}
+
+struct SpanColumns {
+    id: Placed,
+    parent: Placed,
+    name: Placed,
+    kind: Placed,
+    trace_state: Placed,
+    start: Placed,
+    duration: Placed,
+    status: Placed,
+    status_message: Placed,
+    dropped_attributes: Placed,
+    dropped_events: Placed,
+    dropped_links: Placed,
+    attributes: Attributes,
+}
+
+struct EventColumns {
+    layers: Layers,
+    name: Placed,
+    since_start: Option<Placed>,
+    /// vParquet3 stores the time itself.
+    time: Option<Placed>,
+    dropped: Placed,
+    attributes: EventAttributes,
+}
+
+/// vParquet3 stores an event attribute's value as protobuf (very old blocks: as JSON).
+enum EventAttributes {
+    Columns(Attributes),
+    Encoded { layers: Layers, keys: Placed, values: Placed },
+}
+
+enum LinkColumns {
+    Columns {
+        layers: Box<Layers>,
+        trace_id: Box<Placed>,
+        span_id: Box<Placed>,
+        trace_state: Box<Placed>,
+        dropped: Box<Placed>,
+        attributes: Box<Attributes>,
+    },
+    /// vParquet3: all links of a span as one protobuf message.
+    Encoded(Box<Placed>),
+}
+
+/// The links of a span in vParquet3.
+#[derive(Clone, PartialEq, Message)]
+struct EncodedLinks {
+    #[prost(message, repeated, tag = "1")]
+    links: Vec<span::Link>,
+}
+
+impl Assembly {
+    fn new(fetched: &Fetched) -> Result<Self> {
+        let span = |leaf: &str| fetched.required(&format!("rs.ss.Spans.{leaf}"), level::SPAN);
+        let assembly = Self {
+            ids: fetched.required("TraceID", level::TRACE)?,
+            layers: fetched.layers(SPAN_ID, level::SPAN)?,
+            resource: ResourceColumns {
+                dropped: fetched.placed("rs.Resource.DroppedAttributesCount", level::RESOURCE)?,
+                attributes: Attributes::new(fetched, Owner::Resource)?,
+            },
+            scope: ScopeColumns {
+                name: fetched.required("rs.ss.Scope.Name", level::SCOPE)?,
+                version: fetched.required("rs.ss.Scope.Version", level::SCOPE)?,
+                dropped: fetched.placed("rs.ss.Scope.DroppedAttributesCount", level::SCOPE)?,
+                attributes: Attributes::new(fetched, Owner::Scope)?,
+            },
+            span: SpanColumns {
+                id: span("SpanID")?,
+                parent: span("ParentSpanID")?,
+                name: span("Name")?,
+                kind: span("Kind")?,
+                trace_state: span("TraceState")?,
+                start: span("StartTimeUnixNano")?,
+                duration: span("DurationNano")?,
+                status: span("StatusCode")?,
+                status_message: span("StatusMessage")?,
+                dropped_attributes: span("DroppedAttributesCount")?,
+                dropped_events: span("DroppedEventsCount")?,
+                dropped_links: span("DroppedLinksCount")?,
+                attributes: Attributes::new(fetched, Owner::Span)?,
+            },
+            events: EventColumns::new(fetched)?,
+            links: LinkColumns::new(fetched)?,
+        };
+        assembly.check(fetched.reader())?;
+        Ok(assembly)
+    }
+
+    /// Required columns must have a value a row, or columns do not belong together.
+    fn check(&self, reader: &BlockReader) -> Result<()> {
+        let SpanColumns { id, parent, name, kind, trace_state, start, duration, status, .. } = &self.span;
+        let rows = self.layers.rows(level::SPAN) as usize;
+        let spans = [id, parent, name, kind, trace_state, start, duration, status];
+        let scopes = self.layers.rows(level::SCOPE) as usize;
+        let fits = spans.into_iter().all(|column| column.rows.len() == rows)
+            && [&self.scope.name, &self.scope.version].into_iter().all(|column| column.rows.len() == scopes)
+            && self.ids.rows.len() == self.layers.traces as usize;
+        if fits {
+            Ok(())
+        } else {
+            Err(reader.damaged("", Malformed::new("has columns of different lengths")))
+        }
+    }
+
+    fn traces(mut self) -> Result<Vec<(TraceId, TracesData)>> {
+        (0..self.layers.traces)
+            .map(|trace| {
+                let bytes = self.ids.bytes(trace as usize).to_vec();
+                let id = TraceId::from_slice(&bytes).unwrap_or_default();
+                let resources = self.layers.children(level::RESOURCE, trace);
+                let resource_spans =
+                    resources.map(|resource| self.resource_spans(resource, &bytes)).collect();
+                Ok((id, TracesData { resource_spans }))
+            })
+            .collect()
+    }
+
+    fn resource_spans(&mut self, row: u32, trace_id: &[u8]) -> ResourceSpans {
+        let resource = Resource {
+            attributes: self.resource.attributes.of_row(row),
+            dropped_attributes_count: optional_count(self.resource.dropped.as_ref(), row),
+        };
+        let scopes = self.layers.children(level::SCOPE, row);
+        ResourceSpans {
+            resource: Some(resource),
+            scope_spans: scopes.map(|scope| self.scope_spans(scope, trace_id)).collect(),
+            schema_url: String::new(),
+        }
+    }
+
+    fn scope_spans(&mut self, row: u32, trace_id: &[u8]) -> ScopeSpans {
+        let scope = InstrumentationScope {
+            name: text(self.scope.name.bytes(row as usize)),
+            version: text(self.scope.version.bytes(row as usize)),
+            attributes: self.scope.attributes.of_row(row),
+            dropped_attributes_count: optional_count(self.scope.dropped.as_ref(), row),
+        };
+        let spans = self.layers.children(level::SPAN, row);
+        ScopeSpans {
+            scope: Some(scope),
+            spans: spans.map(|span| self.span(span, trace_id)).collect(),
+            schema_url: String::new(),
+        }
+    }
+
+    fn span(&mut self, row: u32, trace_id: &[u8]) -> Span {
+        let at = row as usize;
+        let attributes = self.span.attributes.of_row(row);
+        let columns = &self.span;
+        let start = columns.start.int(at) as u64;
+        Span {
+            trace_id: trace_id.to_vec(),
+            span_id: columns.id.bytes(at).to_vec(),
+            trace_state: text(columns.trace_state.bytes(at)),
+            parent_span_id: columns.parent.bytes(at).to_vec(),
+            name: text(columns.name.bytes(at)),
+            kind: columns.kind.int(at) as i32,
+            start_time_unix_nano: start,
+            end_time_unix_nano: start.wrapping_add(columns.duration.int(at) as u64),
+            attributes,
+            dropped_attributes_count: columns.dropped_attributes.int(at) as u32,
+            events: self.events.of_span(row, start),
+            dropped_events_count: columns.dropped_events.int(at) as u32,
+            links: self.links.of_span(row),
+            dropped_links_count: columns.dropped_links.int(at) as u32,
+            status: Some(Status {
+                message: text(columns.status_message.bytes(at)),
+                code: columns.status.int(at) as i32,
+            }),
+            flags: 0,
+        }
+    }
+}
+
+/// A count in a column that vParquet3 does not have.
+fn optional_count(column: Option<&Placed>, row: u32) -> u32 {
+    column.map_or(0, |column| column.int(row as usize) as u32)
+}
+
+impl EventColumns {
+    fn new(fetched: &Fetched) -> Result<Self> {
+        let event = |leaf: &str| fetched.placed(&format!("rs.ss.Spans.Events.{leaf}"), level::EVENT);
+        Ok(Self {
+            layers: fetched.layers(EVENT_NAME, level::EVENT)?,
+            name: fetched.required(EVENT_NAME, level::EVENT)?,
+            since_start: event("TimeSinceStartNano")?,
+            time: event("TimeUnixNano")?,
+            dropped: fetched.required("rs.ss.Spans.Events.DroppedAttributesCount", level::EVENT)?,
+            attributes: EventAttributes::new(fetched)?,
+        })
+    }
+
+    fn of_span(&mut self, span: u32, start: u64) -> Vec<span::Event> {
+        let events = self.layers.children(level::EVENT, span);
+        events
+            .map(|row| {
+                let at = row as usize;
+                let since_start = self.since_start.as_ref().map(|times| times.int(at) as u64);
+                let time = self.time.as_ref().map_or(0, |times| times.int(at) as u64);
+                span::Event {
+                    time_unix_nano: since_start.map_or(time, |since| start.wrapping_add(since)),
+                    name: text(self.name.bytes(at)),
+                    attributes: self.attributes.of_event(row),
+                    dropped_attributes_count: self.dropped.int(at) as u32,
+                }
+            })
+            .collect()
+    }
+}
+
+impl EventAttributes {
+    fn new(fetched: &Fetched) -> Result<Self> {
+        if fetched.reader().meta().version != crate::BlockVersion::VParquet3 {
+            return Attributes::new(fetched, Owner::Event).map(Self::Columns);
+        }
+        let key = "rs.ss.Spans.Events.Attrs.Key";
+        Ok(Self::Encoded {
+            layers: fetched.layers(key, level::EVENT + 1)?,
+            keys: fetched.required(key, level::EVENT + 1)?,
+            values: fetched.required("rs.ss.Spans.Events.Attrs.Value", level::EVENT + 1)?,
+        })
+    }
+
+    fn of_event(&mut self, row: u32) -> Vec<KeyValue> {
+        match self {
+            Self::Columns(attributes) => attributes.of_row(row),
+            Self::Encoded { layers, keys, values } => {
+                let attributes = layers.children(level::EVENT + 1, row);
+                attributes
+                    .map(|attribute| KeyValue {
+                        key: text(keys.bytes(attribute as usize)),
+                        value: Some(encoded_value(values.bytes(attribute as usize))),
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
+/// A value that is neither protobuf nor JSON is given as the text it is.
+fn encoded_value(bytes: &[u8]) -> AnyValue {
+    AnyValue::decode(bytes)
+        .ok()
+        .or_else(|| serde_json::from_slice(bytes).ok())
+        .unwrap_or_else(|| AnyValue { value: Some(Value::StringValue(text(bytes))) })
+}
+
+impl LinkColumns {
+    fn new(fetched: &Fetched) -> Result<Self> {
+        if let Some(encoded) = fetched.placed("rs.ss.Spans.Links", level::SPAN)? {
+            return Ok(Self::Encoded(Box::new(encoded)));
+        }
+        let link = |leaf: &str| fetched.required(&format!("rs.ss.Spans.Links.{leaf}"), level::LINK);
+        Ok(Self::Columns {
+            layers: Box::new(fetched.layers(LINK_TRACE_ID, level::LINK)?),
+            trace_id: Box::new(link("TraceID")?),
+            span_id: Box::new(link("SpanID")?),
+            trace_state: Box::new(link("TraceState")?),
+            dropped: Box::new(link("DroppedAttributesCount")?),
+            attributes: Box::new(Attributes::new(fetched, Owner::Link)?),
+        })
+    }
+
+    fn of_span(&mut self, span: u32) -> Vec<span::Link> {
+        match self {
+            Self::Encoded(encoded) => {
+                EncodedLinks::decode(encoded.bytes(span as usize)).unwrap_or_default().links
+            }
+            Self::Columns { layers, trace_id, span_id, trace_state, dropped, attributes } => {
+                let links = layers.children(level::LINK, span);
+                links
+                    .map(|row| span::Link {
+                        trace_id: trace_id.bytes(row as usize).to_vec(),
+                        span_id: span_id.bytes(row as usize).to_vec(),
+                        trace_state: text(trace_state.bytes(row as usize)),
+                        attributes: attributes.of_row(row),
+                        dropped_attributes_count: dropped.int(row as usize) as u32,
+                        flags: 0,
+                    })
+                    .collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Which tenants and blocks there are, and how blocks go.
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use object_store::ObjectStoreExt as _;
+use tempoform_core::{Account, TenantId};
+use uuid::Uuid;
+
+use super::BlockStore;
+use crate::error::Result;
+use crate::paths::{self, BlockObject, BlockPath};
+
+/// A tenant's blocks, as a listing of the bucket shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockList {
+    /// Blocks with a `meta.json`.
+    pub live: Vec<Uuid>,
+    /// Blocks with a `meta.compacted.json`: compacted or expired.
+    pub compacted: Vec<CompactedBlock>,
+}
+
+/// A compacted or expired block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactedBlock {
+    /// Which block.
+    pub block: Uuid,
+    /// Since when: the modification time of `meta.compacted.json`.
+    pub since: Timestamp,
+}
+
+impl BlockStore {
+    /// The tenants: top-level folders that are not something else's.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn tenants(&self, account: &Account) -> Result<Vec<TenantId>> {
+        let prefix = Some(&self.0.prefix).filter(|prefix| !prefix.as_ref().is_empty());
+        let request = self.0.objects.list_with_delimiter(prefix);
+        let listing = self.timed("LIST", &self.0.prefix, account, |_| 0, request).await?;
+        let folders = listing.common_prefixes.iter().filter_map(|folder| folder.filename());
+        let mut tenants: Vec<_> = folders.filter_map(paths::tenant_of_folder).collect();
+        tenants.sort();
+        Ok(tenants)
+    }
+
+    /// A tenant's blocks, by listing. A block that has both metas is compacted: a crash came between
+    /// writing the one and deleting the other.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn blocks(&self, tenant: &TenantId, account: &Account) -> Result<BlockList> {
+        let folder = paths::tenant_folder(tenant);
+        let key = self.key(&folder);
+        let objects = self.0.objects.list(Some(&key));
+        let metas = objects.try_filter_map(|object| {
+            let below = object.location.as_ref().strip_prefix(key.as_ref());
+            let found = below.and_then(|rest| paths::block_of_key(rest.trim_start_matches('/')));
+            std::future::ready(Ok(found.map(|(block, kind)| (block, kind, object.last_modified))))
+        });
+        let metas: Vec<_> = self.timed("LIST", &folder, account, |_| 0, metas.try_collect()).await?;
+
+        let mut list = BlockList::default();
+        for (block, kind, modified) in metas {
+            if kind == BlockObject::CompactedMeta {
+                let since = Timestamp::from_second(modified.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH);
+                list.compacted.push(CompactedBlock { block, since });
+            } else {
+                list.live.push(block);
+            }
+        }
+        list.compacted.sort_by_key(|compacted| compacted.block);
+        list.live.retain(|block| list.compacted.binary_search_by_key(block, |c| c.block).is_err());
+        list.live.sort();
+        Ok(list)
+    }
+
+    /// Turns a live block into a compacted one: readers stop searching it, and it may be deleted later.
+    ///
+    /// # Errors
+    /// The store's error. Calling it again is fine.
+    pub async fn mark_compacted(&self, block: &BlockPath, account: &Account) -> Result<()> {
+        let (live, compacted) = (block.object(&BlockObject::Meta), block.object(&BlockObject::CompactedMeta));
+        let (from, to) = (self.key(&live), self.key(&compacted));
+        self.timed("COPY", &live, account, |()| 0, self.0.objects.copy(&from, &to)).await?;
+        self.delete(&live, account).await
+    }
+
+    /// Deletes a block: first what makes it a block, then everything in its folder.
+    ///
+    /// # Errors
+    /// The store's error. Calling it again is fine.
+    pub async fn delete_block(&self, block: &BlockPath, account: &Account) -> Result<()> {
+        self.delete(&block.object(&BlockObject::Meta), account).await?;
+        self.delete(&block.object(&BlockObject::CompactedMeta), account).await?;
+        let folder = block.folder();
+        let key = self.key(&folder);
+        let objects = self.0.objects.list(Some(&key)).map_ok(|object| object.location).boxed();
+        let deleted = self.0.objects.delete_stream(objects);
+        let gone = deleted.try_for_each(|_| std::future::ready(Ok(())));
+        match self.timed("DELETE", &folder, account, |()| 0, gone).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+}

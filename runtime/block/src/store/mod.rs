@@ -1,0 +1,341 @@
+//! The object store: every request to it goes through here, is timed, counted and bounded.
+
+mod cache;
+mod configured;
+mod list;
+mod metrics;
+mod open;
+mod parsed;
+mod upload;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use prometheus::Registry;
+use tempoform_core::{Account, TenantId};
+
+use crate::error::{BlockError, Result};
+use crate::meta::BlockMeta;
+use crate::paths::{self, BlockObject, BlockPath};
+use crate::reader::ParsedFile;
+use crate::tenant_index::TenantIndex;
+
+pub use list::{BlockList, CompactedBlock};
+pub use upload::{BlockObjects, BlockUpload};
+
+/// How a [`BlockStore`] behaves, besides where it is.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Most bytes of objects and ranges kept in memory; 0 = none.
+    pub cache_bytes: usize,
+    /// Longest time of one request, retries included.
+    pub timeout: Duration,
+    /// Requests at once of one read.
+    pub concurrency: usize,
+    /// Ranges nearer than this are fetched as one, bytes.
+    pub coalesce_gap: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
+            timeout: Duration::from_secs(60),
+            concurrency: 16,
+            coalesce_gap: 256 << 10,
+        }
+    }
+}
+
+/// A bucket or folder with blocks in it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct BlockStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    objects: Arc<dyn ObjectStore>,
+    prefix: Path,
+    options: StoreOptions,
+    cache: cache::Cache,
+    parsed: parsed::ParsedFiles,
+    metrics: metrics::Metrics,
+}
+
+/// Whether a read may come from, and stay in, the cache: right for objects that never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caching {
+    Immutable,
+    None,
+}
+
+impl BlockStore {
+    /// A store over `objects`, below `prefix` (empty = the whole bucket).
+    ///
+    /// # Errors
+    /// When the prefix is not a path.
+    pub fn new(
+        objects: Arc<dyn ObjectStore>,
+        prefix: &str,
+        options: StoreOptions,
+        registry: Option<&Registry>,
+    ) -> Result<Self> {
+        let prefix = Path::parse(prefix)
+            .map_err(|error| BlockError::Configuration { setting: "prefix", problem: error.to_string() })?;
+        let cache = cache::Cache::new(options.cache_bytes);
+        let metrics = metrics::Metrics::new(registry);
+        let parsed = parsed::ParsedFiles::default();
+        Ok(Self(Arc::new(Inner { objects, prefix, options, cache, parsed, metrics })))
+    }
+
+    /// Bytes the cache holds now.
+    pub fn cached_bytes(&self) -> usize {
+        self.0.cache.used()
+    }
+
+    /// A whole object of a block. Blocks never change, so it may come from the cache.
+    ///
+    /// # Errors
+    /// [`BlockError::NotFound`] when it is not there; otherwise the store's error.
+    pub async fn read(&self, block: &BlockPath, object: &BlockObject, account: &Account) -> Result<Bytes> {
+        let caching = match object {
+            BlockObject::Meta | BlockObject::CompactedMeta | BlockObject::NoCompact => Caching::None,
+            _ => Caching::Immutable,
+        };
+        self.get(&block.object(object), caching, account).await
+    }
+
+    /// Ranges of an object, in order. Near ones are fetched together, all at once.
+    ///
+    /// # Errors
+    /// As [`BlockStore::read`]; also when the object ends before a range does.
+    pub async fn read_ranges(
+        &self,
+        block: &BlockPath,
+        object: &BlockObject,
+        ranges: &[Range<u64>],
+        account: &Account,
+    ) -> Result<Vec<Bytes>> {
+        let path = &block.object(object);
+        let fetches = coalesce(ranges, self.0.options.coalesce_gap);
+        let fetched: Vec<Bytes> = stream::iter(fetches.clone())
+            .map(|range| async move { self.get_range(path, range, account).await })
+            .buffered(self.0.options.concurrency.max(1))
+            .try_collect()
+            .await?;
+        let cut = |range: &Range<u64>| {
+            let i = fetches.partition_point(|fetch| fetch.start <= range.start).saturating_sub(1);
+            let start = (range.start - fetches[i].start) as usize;
+            fetched[i].slice(start..start + (range.end - range.start) as usize)
+        };
+        Ok(ranges.iter().map(|range| if range.is_empty() { Bytes::new() } else { cut(range) }).collect())
+    }
+
+    /// A block's `meta.json`.
+    ///
+    /// # Errors
+    /// As [`BlockStore::read`]; [`BlockError::Corrupt`] when it is not a meta.
+    pub async fn read_meta(&self, block: &BlockPath, account: &Account) -> Result<BlockMeta> {
+        self.read_meta_object(block, &BlockObject::Meta, account).await
+    }
+
+    /// A compacted block's `meta.compacted.json`.
+    ///
+    /// # Errors
+    /// As [`BlockStore::read_meta`].
+    pub async fn read_compacted_meta(&self, block: &BlockPath, account: &Account) -> Result<BlockMeta> {
+        self.read_meta_object(block, &BlockObject::CompactedMeta, account).await
+    }
+
+    async fn read_meta_object(
+        &self,
+        block: &BlockPath,
+        object: &BlockObject,
+        account: &Account,
+    ) -> Result<BlockMeta> {
+        let bytes = self.read(block, object, account).await?;
+        BlockMeta::from_json(&bytes).map_err(|error| BlockError::Corrupt {
+            block: block.clone(),
+            object: object.to_string(),
+            what: format!("is not a meta: {error}"),
+        })
+    }
+
+    /// Bytes of an object, without reading it.
+    ///
+    /// # Errors
+    /// As [`BlockStore::read`].
+    pub async fn size(&self, block: &BlockPath, object: &BlockObject, account: &Account) -> Result<u64> {
+        let path = block.object(object);
+        let key = self.key(&path);
+        let head = self.timed("HEAD", &path, account, |_| 0, self.0.objects.head(&key)).await?;
+        Ok(head.size)
+    }
+
+    /// The tenant's index; `None` when there is none, and blocks must be listed.
+    ///
+    /// # Errors
+    /// As [`BlockStore::read`]; a damaged `index.pb.zst` is an error even if there is an
+    /// `index.json.gz`.
+    pub async fn read_tenant_index(
+        &self,
+        tenant: &TenantId,
+        account: &Account,
+    ) -> Result<Option<TenantIndex>> {
+        type Parse = fn(&[u8]) -> Result<TenantIndex, crate::tenant_index::MalformedIndex>;
+        let forms: [(Path, Parse); 2] = [
+            (paths::tenant_index(tenant), TenantIndex::from_protobuf),
+            (paths::tenant_index_json(tenant), TenantIndex::from_json),
+        ];
+        for (path, parse) in forms {
+            match self.get(&path, Caching::None, account).await {
+                Ok(bytes) => {
+                    let parsed = parse(&bytes)
+                        .map_err(|error| BlockError::CorruptObject { path, what: error.to_string() })?;
+                    return Ok(Some(parsed));
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes both forms of the tenant's index, or deletes both when it lists no block.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn write_tenant_index(
+        &self,
+        tenant: &TenantId,
+        index: &TenantIndex,
+        account: &Account,
+    ) -> Result<()> {
+        let (protobuf, json) = (paths::tenant_index(tenant), paths::tenant_index_json(tenant));
+        if index.is_empty() {
+            self.delete(&protobuf, account).await?;
+            return self.delete(&json, account).await;
+        }
+        let encoding = |error: std::io::Error| BlockError::CorruptObject {
+            path: protobuf.clone(),
+            what: format!("cannot be encoded: {error}"),
+        };
+        let (protobuf_bytes, json_bytes) =
+            (index.to_protobuf().map_err(encoding)?, index.to_json().map_err(encoding)?);
+        self.put(&protobuf, protobuf_bytes.into(), account).await?;
+        self.put(&json, json_bytes.into(), account).await
+    }
+
+    /// A block's footer, if it was parsed lately.
+    pub(crate) fn parsed(&self, block: &BlockPath) -> Option<Arc<ParsedFile>> {
+        self.0.parsed.get(block)
+    }
+
+    /// Keeps a block's footer.
+    pub(crate) fn keep_parsed(&self, block: &BlockPath, file: &Arc<ParsedFile>) {
+        self.0.parsed.put(block, file);
+    }
+
+    async fn get(&self, path: &Path, caching: Caching, account: &Account) -> Result<Bytes> {
+        if caching == Caching::Immutable
+            && let Some(bytes) = self.0.cache.get(path, None)
+        {
+            account.cache_hit(bytes.len() as u64);
+            return Ok(bytes);
+        }
+        let key = self.key(path);
+        let objects = &self.0.objects;
+        let request = async move { objects.get(&key).await?.bytes().await };
+        let bytes = self.timed("GET", path, account, |bytes: &Bytes| bytes.len() as u64, request).await?;
+        if caching == Caching::Immutable {
+            self.0.cache.put(path, None, &bytes);
+        }
+        Ok(bytes)
+    }
+
+    async fn get_range(&self, path: &Path, range: Range<u64>, account: &Account) -> Result<Bytes> {
+        if let Some(bytes) = self.0.cache.get(path, Some(&range)) {
+            account.cache_hit(bytes.len() as u64);
+            return Ok(bytes);
+        }
+        let key = self.key(path);
+        let request = self.0.objects.get_range(&key, range.clone());
+        let bytes = self.timed("GET", path, account, |bytes: &Bytes| bytes.len() as u64, request).await?;
+        if bytes.len() as u64 != range.end - range.start {
+            let what = format!("ends before byte {}", range.end);
+            return Err(BlockError::CorruptObject { path: path.clone(), what });
+        }
+        self.0.cache.put(path, Some(&range), &bytes);
+        Ok(bytes)
+    }
+
+    async fn put(&self, path: &Path, bytes: Bytes, account: &Account) -> Result<()> {
+        let key = self.key(path);
+        let request = self.0.objects.put(&key, PutPayload::from_bytes(bytes));
+        self.timed("PUT", path, account, |_| 0, request).await.map(drop)
+    }
+
+    /// Deletes an object; one that is not there is fine.
+    async fn delete(&self, path: &Path, account: &Account) -> Result<()> {
+        let key = self.key(path);
+        match self.timed("DELETE", path, account, |()| 0, self.0.objects.delete(&key)).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The key in the bucket.
+    fn key(&self, path: &Path) -> Path {
+        if self.0.prefix.as_ref().is_empty() {
+            return path.clone();
+        }
+        Path::parse(format!("{}/{path}", self.0.prefix)).expect("two paths joined are a path")
+    }
+
+    /// Runs one request under the time limit, and counts it.
+    async fn timed<T>(
+        &self,
+        operation: &'static str,
+        path: &Path,
+        account: &Account,
+        bytes: impl FnOnce(&T) -> u64,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T> {
+        let start = Instant::now();
+        let after = self.0.options.timeout;
+        let outcome = tokio::time::timeout(after, request).await;
+        let took = start.elapsed();
+        let Ok(outcome) = outcome else {
+            self.0.metrics.timed_out(operation, took);
+            account.request(0, took);
+            return Err(BlockError::Timeout { operation, path: path.clone(), after });
+        };
+        self.0.metrics.observe(operation, outcome.as_ref().err(), took);
+        account.request(outcome.as_ref().map_or(0, bytes), took);
+        outcome.map_err(|source| match source {
+            object_store::Error::NotFound { .. } => BlockError::NotFound { path: path.clone() },
+            source => BlockError::Store { operation, path: path.clone(), source },
+        })
+    }
+}
+
+/// Sorted, disjoint ranges that cover `ranges`; those with a gap of up to `gap` bytes become one.
+fn coalesce(ranges: &[Range<u64>], gap: u64) -> Vec<Range<u64>> {
+    let mut sorted: Vec<_> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
+    sorted.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end.saturating_add(gap) => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! What a querier and a query-frontend can be told; every default is Tempo's unless said otherwise.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempoform_core::{TenantId, TraceSource};
+
+/// A source of traces with the name that answers and logs call it by (a pod, an address).
+#[derive(Clone)]
+pub struct NamedSource {
+    /// Unique among its kind; also what rendezvous hashing hashes.
+    pub name: String,
+    /// Whom to ask.
+    pub source: Arc<dyn TraceSource>,
+}
+
+impl NamedSource {
+    /// `source` under `name`.
+    pub fn new(name: impl Into<String>, source: Arc<dyn TraceSource>) -> Self {
+        Self { name: name.into(), source }
+    }
+}
+
+impl fmt::Debug for NamedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NamedSource").field(&self.name).finish()
+    }
+}
+
+/// The sources known at the moment of the call: membership changes, so each query asks anew.
+pub type Sources = Arc<dyn Fn() -> Vec<NamedSource> + Send + Sync>;
+
+/// The query limits of a tenant.
+pub type LimitsOf = Arc<dyn Fn(&TenantId) -> QueryLimits + Send + Sync>;
+
+/// What the public query API allows; the same for querier and frontend, so that a wrong request
+/// gets the same answer from both.
+#[derive(Clone)]
+pub struct ApiOptions {
+    /// Put in front of `/api/...`; empty or like `/tempo`.
+    pub prefix: String,
+    /// Whether the tenant comes from `X-Scope-OrgID`; otherwise everything is `single-tenant`.
+    pub multitenancy: bool,
+    /// Whether `X-Scope-OrgID: a|b` asks several tenants at once.
+    pub multi_tenant_queries: bool,
+    /// Longest query text, bytes.
+    pub max_query_bytes: usize,
+    /// Search results without `limit`.
+    pub default_limit: u32,
+    /// Highest `limit`.
+    pub max_limit: u32,
+    /// Spans of a span set without `spss`.
+    pub default_spans_per_span_set: u32,
+    /// Highest `spss`; 0 = no cap.
+    pub max_spans_per_span_set: u32,
+    /// Longest time range of a search.
+    pub max_search_duration: Duration,
+    /// How far back blocks are searched when a request has no time range. (Tempo asks only for recent data then,
+    /// so that a trace vanishes from such a search once it is flushed.)
+    pub default_range: Duration,
+    /// Limits by tenant.
+    pub limits: LimitsOf,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            prefix: String::new(),
+            multitenancy: false,
+            multi_tenant_queries: true,
+            max_query_bytes: 128 << 10,
+            default_limit: 20,
+            max_limit: 256 << 10,
+            default_spans_per_span_set: 3,
+            max_spans_per_span_set: 100,
+            max_search_duration: Duration::from_secs(168 * 3600),
+            default_range: Duration::from_secs(3600),
+            limits: Arc::new(|_| QueryLimits::default()),
+        }
+    }
+}
+
+impl fmt::Debug for ApiOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiOptions")
+            .field("prefix", &self.prefix)
+            .field("multitenancy", &self.multitenancy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Query limits of one tenant (`overrides.read`, `overrides.global`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Largest trace, bytes of its protobuf form; 0 = no limit.
+    pub max_bytes_per_trace: usize,
+    /// Longest time range of a search; `None` = [`ApiOptions::max_search_duration`].
+    pub max_search_duration: Option<Duration>,
+    /// Bytes of names or values in one answer of a tag query; more are left out. 0 = no limit.
+    pub max_bytes_per_tag_values_query: usize,
+    /// Whether search shows trace ids with leading zeros, 32 digits.
+    pub left_pad_trace_ids: bool,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self {
+            max_bytes_per_trace: 5_000_000,
+            max_search_duration: None,
+            max_bytes_per_tag_values_query: 1_000_000,
+            left_pad_trace_ids: false,
+        }
+    }
+}
+
+/// What `/api/status/buildinfo` tells.
+#[derive(Clone, Debug)]
+pub struct BuildInfo {
+    /// Version. (Old Grafana switches features on by it; 2.7.0 and later have all.)
+    pub version: String,
+    /// Commit.
+    pub revision: String,
+}
+
+impl Default for BuildInfo {
+    fn default() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), revision: String::new() }
+    }
+}
+
+/// How a [`Querier`](crate::Querier) works.
+#[derive(Clone, Debug)]
+pub struct QuerierOptions {
+    /// The API's rules.
+    pub api: ApiOptions,
+    /// Queries worked on at once.
+    pub max_concurrent: usize,
+    /// Queries that wait for their turn; one more is refused with 429.
+    pub max_queued: usize,
+    /// A query's deadline, waiting included; then 504.
+    pub timeout: Duration,
+    /// How long one source may take before it counts as failed.
+    pub source_timeout: Duration,
+    /// Ingesters that may fail without an answer being called partial: write quorum minus one, since then
+    /// every acknowledged span is on one that answered.
+    pub tolerated_recent_failures: usize,
+    /// Fewest ingesters that must be known for an answer to be called complete: 1, or 0 for a querier
+    /// that reads only blocks.
+    pub min_recent_sources: usize,
+    /// What `/api/status/buildinfo` tells.
+    pub build: BuildInfo,
+}
+
+impl Default for QuerierOptions {
+    fn default() -> Self {
+        Self {
+            api: ApiOptions::default(),
+            max_concurrent: 20,
+            max_queued: 2000,
+            timeout: Duration::from_secs(30),
+            source_timeout: Duration::from_secs(20),
+            tolerated_recent_failures: 0,
+            min_recent_sources: 1,
+            build: BuildInfo::default(),
+        }
+    }
+}
+
+/// The base URLs (`http://host:port`, without a path) of the queriers known at the moment of the call.
+pub type QuerierUrls = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// How a [`Frontend`](crate::Frontend) works.
+#[derive(Clone, Debug)]
+pub struct FrontendOptions {
+    /// The API's rules.
+    pub api: ApiOptions,
+    /// Queries of one tenant at once; one more is refused with 429.
+    pub max_outstanding_per_tenant: usize,
+    /// How often a query is tried again, at another querier if there is one, after a 5xx or when
+    /// the querier cannot be reached.
+    pub max_retries: usize,
+    /// A query's deadline, all tries included; then 504.
+    pub timeout: Duration,
+    /// How long a querier that could not be reached is passed over.
+    pub unhealthy_for: Duration,
+    /// What `/api/status/buildinfo` tells.
+    pub build: BuildInfo,
+}
+
+impl Default for FrontendOptions {
+    fn default() -> Self {
+        Self {
+            api: ApiOptions::default(),
+            max_outstanding_per_tenant: 2000,
+            max_retries: 2,
+            timeout: Duration::from_secs(30),
+            unhealthy_for: Duration::from_secs(5),
+            build: BuildInfo::default(),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Whom a query is for.
+
+use http::HeaderMap;
+use tempoform_core::{Error, ErrorKind, TENANT_HEADER, TenantId};
+
+use crate::{ApiError, ApiOptions};
+
+/// The tenants of a request, at least one, sorted and without duplicates.
+pub(crate) fn resolve(headers: &HeaderMap, options: &ApiOptions) -> Result<Vec<TenantId>, ApiError> {
+    if !options.multitenancy {
+        return Ok(vec![TenantId::single()]);
+    }
+    let header = headers.get(TENANT_HEADER).filter(|value| !value.is_empty()).ok_or(ApiError::NoOrgId)?;
+    let header = header.to_str().map_err(|_| {
+        Error::new(ErrorKind::Invalid, format!("{TENANT_HEADER} contains bytes that are not printable ASCII"))
+    })?;
+    let mut tenants = header.split('|').map(one).collect::<Result<Vec<_>, _>>()?;
+    tenants.sort_unstable();
+    tenants.dedup();
+    if tenants.len() > 1 && !options.multi_tenant_queries {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("{TENANT_HEADER}: {header:?} names several tenants, and multi_tenant_queries_enabled is false"),
+        )
+        .into());
+    }
+    Ok(tenants)
+}
+
+/// One id; metadata after a colon (`id:key=value`) is not part of it.
+fn one(text: &str) -> Result<TenantId, Error> {
+    text.split_once(':').map_or(text, |(id, _)| id).parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(header: Option<&str>) -> Result<Vec<String>, ApiError> {
+        let options = ApiOptions { multitenancy: true, ..ApiOptions::default() };
+        let mut headers = HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert(TENANT_HEADER, header.parse().unwrap());
+        }
+        Ok(resolve(&headers, &options)?.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn one_or_several() {
+        assert_eq!(resolved(Some("b|a|b")).unwrap(), ["a", "b"]);
+        assert_eq!(resolved(Some("team:region=eu")).unwrap(), ["team"]);
+        assert!(matches!(resolved(None), Err(ApiError::NoOrgId)));
+        assert!(matches!(resolved(Some("a||b")), Err(ApiError::Failed(_))));
+        assert!(matches!(resolved(Some("a/b")), Err(ApiError::Failed(_))));
+    }
+
+    #[test]
+    fn header_is_ignored_without_multitenancy() {
+        let mut headers = HeaderMap::new();
+        headers.insert(TENANT_HEADER, "a/b".parse().unwrap());
+        assert_eq!(resolve(&headers, &ApiOptions::default()).unwrap(), [TenantId::single()]);
+    }
+}

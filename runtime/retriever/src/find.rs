@@ -1,0 +1,63 @@
+//! A trace by its id, in all blocks that may have it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use prost::Message as _;
+use tempoform_block::{BlockMeta, may_contain};
+use tempoform_core::{Error, ErrorKind, Result, TraceId};
+use tempoform_wire::internal::FindTraceResponse;
+
+use crate::metrics::BLOCKS_READ;
+use crate::retriever::BlockQuery;
+
+/// The pieces of the trace. All bloom filters are asked at once (up to a bound), then the blocks that may have it, so
+/// that the number of reads one after the other does not grow with the number of blocks.
+pub(crate) async fn find_trace(mut query: BlockQuery<'_>, trace_id: &[u8]) -> Result<FindTraceResponse> {
+    let id = TraceId::from_slice(trace_id)
+        .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("a trace id has 16 bytes, not {}", trace_id.len())))?;
+    let looked: Vec<_> = stream::iter(query.blocks.iter().cloned())
+        .map(|meta| filter(&query, id, meta))
+        .buffer_unordered(query.options.blooms_per_query.max(1))
+        .filter_map(|candidate| std::future::ready(candidate))
+        .map(|(meta, bloom)| read(&query, id, meta, bloom))
+        .buffer_unordered(query.options.blocks_per_query.max(1))
+        .collect()
+        .await;
+    let mut pieces = Vec::new();
+    for (meta, found) in looked {
+        match found {
+            Ok(piece) => pieces.extend(piece),
+            Err(error) => query.failures.extend(query.failure(&meta, &error)),
+        }
+    }
+    let account = Some(query.account.snapshot());
+    Ok(FindTraceResponse { pieces, fresh_blocks: Vec::new(), failures: query.failures, account })
+}
+
+/// The block with what its bloom filter said; `None` if it does not have the trace for sure.
+async fn filter(query: &BlockQuery<'_>, id: TraceId, meta: Arc<BlockMeta>) -> Option<(Arc<BlockMeta>, Result<()>)> {
+    match may_contain(query.store, &query.path(&meta), &meta, id, &query.account).await {
+        Ok(true) => Some((meta, Ok(()))),
+        Ok(false) => None,
+        Err(error) => Some((meta, Err(error.into()))),
+    }
+}
+
+async fn read(
+    query: &BlockQuery<'_>,
+    id: TraceId,
+    meta: Arc<BlockMeta>,
+    bloom: Result<()>,
+) -> (Arc<BlockMeta>, Result<Option<Bytes>>) {
+    let found = async {
+        bloom?;
+        BLOCKS_READ.with_label_values(&["traces"]).inc();
+        let _slot = query.admission.slot().await?;
+        let trace = query.open(&meta).await?.find_trace(id, &query.account).await?;
+        Ok(trace.map(|trace| Bytes::from(trace.encode_to_vec())))
+    }
+    .await;
+    (meta, found)
+}

@@ -1,0 +1,150 @@
+//! Keeping the block list: from a tenant's index when there is a fresh one, else from a listing of the bucket.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::{FutureExt as _, StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use tempoform_block::{BlockError, BlockMeta, BlockPath, BlockStore, TenantIndex};
+use tempoform_core::{Account, TenantId};
+use tempoform_wire::internal::Failure;
+use uuid::Uuid;
+
+use crate::RetrieverOptions;
+use crate::block_list::{BlockList, Compacted, TenantBlocks};
+use crate::metrics;
+
+type Metas = HashMap<Uuid, Arc<BlockMeta>>;
+
+/// Reads block lists.
+pub(crate) struct Poller<'a> {
+    pub(crate) store: &'a BlockStore,
+    pub(crate) options: &'a RetrieverOptions,
+    pub(crate) account: &'a Account,
+}
+
+impl Poller<'_> {
+    /// The list as it is now. A tenant that cannot be listed keeps what `previous` has of it.
+    ///
+    /// # Errors
+    /// When the tenants cannot be listed.
+    pub(crate) async fn poll(&self, previous: &BlockList) -> Result<BlockList, BlockError> {
+        let tenants = self.store.tenants(self.account).await?;
+        metrics::forget_tenants(previous.tenants.keys().filter(|tenant| !tenants.contains(tenant)));
+        let polled = stream::iter(tenants)
+            .map(|tenant| {
+                let known = previous.tenants.get(&tenant);
+                // Boxed: the compiler cannot show that the bare future is `Send` for every lifetime.
+                async move { (self.tenant(&tenant, known.map(Arc::as_ref)).await, tenant) }.boxed()
+            })
+            .buffer_unordered(self.options.poll_concurrency.max(1));
+        let mut polled = std::pin::pin!(polled);
+        let mut list = BlockList::default();
+        while let Some((blocks, tenant)) = polled.next().await {
+            match blocks {
+                Ok(blocks) => {
+                    metrics::BLOCK_LIST_LENGTH.with_label_values(&[tenant.as_str()]).set(blocks.live.len() as i64);
+                    list.tenants.insert(tenant, Arc::new(blocks));
+                }
+                Err(error) => {
+                    metrics::POLL_ERRORS.with_label_values(&[tenant.as_str()]).inc();
+                    let error = tempoform_core::Error::from(error);
+                    tracing::warn!(%tenant, %error, "the tenant's blocks cannot be listed");
+                    match previous.tenants.get(&tenant) {
+                        Some(known) => drop(list.tenants.insert(tenant, Arc::clone(known))),
+                        None => drop(list.unlisted.insert(tenant, error.message().to_owned())),
+                    }
+                }
+            }
+        }
+        Ok(list)
+    }
+
+    async fn tenant(&self, tenant: &TenantId, known: Option<&TenantBlocks>) -> Result<TenantBlocks, BlockError> {
+        match self.store.read_tenant_index(tenant, self.account).await {
+            Ok(Some(index)) if self.is_fresh(&index) => return Ok(from_index(index, known)),
+            Ok(Some(index)) => {
+                tracing::debug!(%tenant, created_at = %index.created_at, "the tenant index is too old, listing the bucket");
+            }
+            Ok(None) => {}
+            Err(error) => {
+                metrics::INDEX_ERRORS.with_label_values(&[tenant.as_str()]).inc();
+                tracing::warn!(%tenant, error = %tempoform_core::Error::from(error), "the tenant index cannot be read, listing the bucket");
+            }
+        }
+        self.list(tenant, known).await
+    }
+
+    fn is_fresh(&self, index: &TenantIndex) -> bool {
+        let Some(max_age) = self.options.max_index_age else { return true };
+        SignedDuration::try_from(max_age).is_ok_and(|max_age| Timestamp::now().duration_since(index.created_at) <= max_age)
+    }
+
+    /// Lists the tenant's folder and reads the metas that are not known yet.
+    async fn list(&self, tenant: &TenantId, known: Option<&TenantBlocks>) -> Result<TenantBlocks, BlockError> {
+        let as_of = Timestamp::now();
+        let known = known_metas(known);
+        let listed = self.store.blocks(tenant, self.account).await?;
+
+        let live = listed.live.into_iter().map(|block| (block, None));
+        let compacted = listed.compacted.into_iter().map(|compacted| (compacted.block, Some(compacted.since)));
+        let metas = stream::iter(live.chain(compacted))
+            .map(|(block, since)| {
+                let known = known.get(&block).cloned();
+                async move {
+                    match known {
+                        Some(meta) => (block, since, Ok(meta)),
+                        None => (block, since, self.meta(tenant, block, since.is_some()).await.map(Arc::new)),
+                    }
+                }
+                .boxed()
+            })
+            .buffer_unordered(self.options.poll_concurrency.max(1));
+        let mut metas = std::pin::pin!(metas);
+        let (mut live, mut compacted, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        while let Some((block, since, meta)) = metas.next().await {
+            match (meta, since) {
+                (Ok(meta), None) => live.push(meta),
+                (Ok(meta), Some(since)) => compacted.push(Compacted { meta, since }),
+                // Deleted since it was listed.
+                (Err(error), _) if error.is_not_found() => {}
+                (Err(error @ (BlockError::Corrupt { .. } | BlockError::CorruptObject { .. })), since) => {
+                    tracing::warn!(%tenant, %block, %error, "a block's meta cannot be read");
+                    if since.is_none() {
+                        unreadable.push(Failure { source: format!("block {block}"), message: error.to_string() });
+                    }
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(TenantBlocks::new(live, compacted, unreadable, as_of))
+    }
+
+    /// A block's meta. A live block may have been compacted since it was listed; it still counts as live then.
+    async fn meta(&self, tenant: &TenantId, block: Uuid, compacted: bool) -> Result<BlockMeta, BlockError> {
+        let path = BlockPath::new(tenant.clone(), block);
+        if !compacted {
+            match self.store.read_meta(&path, self.account).await {
+                Err(error) if error.is_not_found() => {}
+                answer => return answer,
+            }
+        }
+        self.store.read_compacted_meta(&path, self.account).await
+    }
+}
+
+fn from_index(index: TenantIndex, known: Option<&TenantBlocks>) -> TenantBlocks {
+    let known = known_metas(known);
+    // A block never changes, so the known copy is the same; sharing it saves memory.
+    let share = |meta: BlockMeta| known.get(&meta.block_id).cloned().unwrap_or_else(|| Arc::new(meta));
+    let TenantIndex { created_at, live, compacted } = index;
+    let compacted = compacted
+        .into_iter()
+        .map(|compacted| Compacted { meta: share(compacted.meta), since: compacted.compacted_at })
+        .collect();
+    TenantBlocks::new(live.into_iter().map(share).collect(), compacted, Vec::new(), created_at)
+}
+
+fn known_metas(known: Option<&TenantBlocks>) -> Metas {
+    known.into_iter().flat_map(TenantBlocks::metas).map(|meta| (meta.block_id, Arc::clone(meta))).collect()
+}

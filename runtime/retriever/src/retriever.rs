@@ -1,0 +1,262 @@
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use tempoform_block::{BlockMeta, BlockPath, BlockReader, BlockStore};
+use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource};
+use tempoform_wire::internal::{
+    Failure, FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse,
+    TagValuesRequest, TagValuesResponse,
+};
+use tokio::sync::watch;
+
+use crate::admission::Admission;
+use crate::block_list::{BlockList, Range, TenantBlocks};
+use crate::poll::Poller;
+use crate::{RetrieverOptions, find, metrics, search, tags};
+
+/// Answers queries over the blocks of a bucket.
+///
+/// It keeps the list of blocks, see [`run`](Self::run), and nothing else: what a query needs is read then,
+/// through the store's cache. A block that cannot be read does not fail an answer; it is named in it.
+#[derive(Debug)]
+pub struct Retriever {
+    store: BlockStore,
+    options: RetrieverOptions,
+    pub(crate) list: RwLock<Option<Arc<BlockList>>>,
+    admission: Admission,
+    account: Arc<Account>,
+}
+
+impl Retriever {
+    /// A retriever over `store`; it answers once the block list was read.
+    pub fn new(store: BlockStore, options: RetrieverOptions) -> Arc<Self> {
+        Arc::new(Self {
+            admission: Admission::new(options.max_concurrent_blocks, options.memory.clone()),
+            store,
+            options,
+            list: RwLock::new(None),
+            account: Arc::default(),
+        })
+    }
+
+    /// Keeps the block list until `shutdown` turns true or its sender is gone.
+    pub async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => return,
+                polled = self.poll() => {
+                    if let Err(error) = polled {
+                        tracing::warn!(%error, "the bucket cannot be listed");
+                    }
+                }
+            }
+            // Until the first success nothing can be answered, so try again soon.
+            let pause = if self.is_ready() { self.options.poll_interval } else { self.options.poll_interval.min(RETRY) };
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Reads the block list once. [`run`](Self::run) does this by itself.
+    ///
+    /// # Errors
+    /// When the tenants cannot be listed. What was known stays known.
+    pub async fn poll(&self) -> Result<()> {
+        let started = Instant::now();
+        let previous = self.list();
+        let spent = Account::default();
+        let poller = Poller { store: &self.store, options: &self.options, account: &spent };
+        let polled = poller.poll(previous.as_deref().unwrap_or(&BlockList::default())).await;
+        self.account.add(&spent.snapshot());
+        metrics::POLL_SECONDS.observe(started.elapsed().as_secs_f64());
+        *self.list.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(polled?));
+        Ok(())
+    }
+
+    /// Whether the block list was read.
+    pub fn is_ready(&self) -> bool {
+        self.list().is_some()
+    }
+
+    /// What the process spent at the object store since it started, for `SourceService`.
+    pub fn account(&self) -> Arc<Account> {
+        Arc::clone(&self.account)
+    }
+
+    fn list(&self) -> Option<Arc<BlockList>> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tenant_blocks(&self, tenant: &TenantId) -> Result<Arc<TenantBlocks>> {
+        let unavailable = |message| Error::new(ErrorKind::Unavailable, message);
+        let list = self.list().ok_or_else(|| unavailable("the block list was not read yet".to_owned()))?;
+        if let Some(reason) = list.unlisted.get(tenant) {
+            return Err(unavailable(format!("the blocks of tenant {tenant} cannot be listed: {reason}")));
+        }
+        Ok(list.tenants.get(tenant).cloned().unwrap_or_else(|| Arc::new(TenantBlocks::empty(Timestamp::now()))))
+    }
+
+    /// Starts a query over the listed blocks that `select` picks and the fresh ones that are not listed yet.
+    fn query(
+        &self,
+        tenant: &TenantId,
+        range: Range,
+        fresh: &[Bytes],
+        select: impl FnOnce(&TenantBlocks) -> Vec<Arc<BlockMeta>>,
+    ) -> Result<BlockQuery<'_>> {
+        let listed = self.tenant_blocks(tenant)?;
+        let mut failures = listed.unreadable.clone();
+        let mut blocks = Vec::new();
+        let mut seen = HashSet::new();
+        for meta in fresh {
+            match BlockMeta::from_json(meta) {
+                Ok(meta) if listed.knows(meta.block_id) || !seen.insert(meta.block_id) => {}
+                Ok(meta) if !range.touches(&meta) => {}
+                Ok(meta) => blocks.push(Arc::new(meta)),
+                Err(error) => failures.push(Failure {
+                    source: "a block uploaded lately".to_owned(),
+                    message: format!("its meta cannot be read: {error}"),
+                }),
+            }
+        }
+        blocks.extend(select(&listed));
+        Ok(BlockQuery {
+            store: &self.store,
+            options: &self.options,
+            admission: &self.admission,
+            tenant: tenant.clone(),
+            range,
+            blocks,
+            failures,
+            account: Account::default(),
+            listed,
+        })
+    }
+
+    /// How long compacted blocks are still looked into: until every list has the blocks that their
+    /// spans went to.
+    fn keep_compacted(&self) -> SignedDuration {
+        let keep = SignedDuration::try_from(2 * self.options.poll_interval).unwrap_or(SignedDuration::MAX);
+        let index_age = self.options.max_index_age.and_then(|age| SignedDuration::try_from(age).ok());
+        keep.saturating_add(index_age.unwrap_or_default())
+    }
+
+    fn search_query(&self, tenant: &TenantId, start: u32, end: u32, fresh: &[Bytes]) -> Result<BlockQuery<'_>> {
+        let range = Range::of_seconds(start.into(), end.into());
+        self.query(tenant, range, fresh, |listed| listed.for_search(range))
+    }
+}
+
+/// Pause between polls until the first one succeeds.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// One running query: which blocks, what it may use, what it spent, what it could not read.
+pub(crate) struct BlockQuery<'a> {
+    pub(crate) store: &'a BlockStore,
+    pub(crate) options: &'a RetrieverOptions,
+    pub(crate) admission: &'a Admission,
+    pub(crate) tenant: TenantId,
+    pub(crate) range: Range,
+    /// Fresh ones, then the listed ones, latest end first.
+    pub(crate) blocks: Vec<Arc<BlockMeta>>,
+    pub(crate) failures: Vec<Failure>,
+    pub(crate) account: Account,
+    listed: Arc<TenantBlocks>,
+}
+
+impl BlockQuery<'_> {
+    pub(crate) fn path(&self, meta: &BlockMeta) -> BlockPath {
+        BlockPath::new(self.tenant.clone(), meta.block_id)
+    }
+
+    pub(crate) async fn open(&self, meta: &BlockMeta) -> Result<BlockReader> {
+        Ok(BlockReader::open(self.store, self.path(meta), meta, &self.account).await?)
+    }
+
+    /// Runs `work` for each block, several at once in their order, and gives everything that could not be read.
+    ///
+    /// # Errors
+    /// When the query itself is wrong: no other block would do better.
+    pub(crate) async fn each_block<W: BlockWork>(&self, work: &W) -> Result<Vec<Failure>> {
+        let outcomes: Vec<_> = stream::iter(self.blocks.iter().cloned())
+            .map(|meta| async move {
+                let outcome = async {
+                    let _slot = self.admission.slot().await?;
+                    work.run(self, &meta).await
+                };
+                (outcome.await, meta)
+            })
+            .buffer_unordered(self.options.blocks_per_query.max(1))
+            .collect()
+            .await;
+        let mut failures = self.failures.clone();
+        for (outcome, meta) in outcomes {
+            match outcome {
+                Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
+                Err(error) => failures.extend(self.failure(&meta, &error)),
+                Ok(()) => {}
+            }
+        }
+        Ok(failures)
+    }
+
+    /// The failure that `error` with a block is; `None` when nothing is missing from the answer: the block
+    /// was compacted, so its spans are in another one, and has been deleted meanwhile.
+    pub(crate) fn failure(&self, meta: &BlockMeta, error: &Error) -> Option<Failure> {
+        let block = meta.block_id;
+        let is_compacted = self.listed.compacted.iter().any(|compacted| compacted.meta.block_id == block);
+        if is_compacted && error.kind() == ErrorKind::NotFound {
+            return None;
+        }
+        metrics::BLOCK_FAILURES.inc();
+        tracing::warn!(tenant = %self.tenant, %block, %error, "a block could not be read, the answer is partial");
+        Some(Failure { source: format!("block {block}"), message: error.message().to_owned() })
+    }
+}
+
+/// What a query does with each block.
+#[async_trait::async_trait]
+pub(crate) trait BlockWork: Sync {
+    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta) -> Result<()>;
+}
+
+#[async_trait::async_trait]
+impl TraceSource for Retriever {
+    async fn find_trace(&self, tenant: &TenantId, request: FindTraceRequest) -> Result<FindTraceResponse> {
+        let range = Range::of_seconds(request.start, request.end);
+        let (keep, now) = (self.keep_compacted(), Timestamp::now());
+        let query = self.query(tenant, range, &request.fresh_blocks, |listed| listed.for_trace(range, keep, now))?;
+        let answer = find::find_trace(query, &request.trace_id).await?;
+        self.account.add(&answer.account.unwrap_or_default());
+        Ok(answer)
+    }
+
+    async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse> {
+        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks)?;
+        let answer = search::search(query, request).await?;
+        self.account.add(&answer.account.unwrap_or_default());
+        Ok(answer)
+    }
+
+    async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {
+        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks)?;
+        let answer = tags::names(query, request).await?;
+        self.account.add(&answer.account.unwrap_or_default());
+        Ok(answer)
+    }
+
+    async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
+        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks)?;
+        let answer = tags::values(query, request).await?;
+        self.account.add(&answer.account.unwrap_or_default());
+        Ok(answer)
+    }
+}

@@ -1,0 +1,276 @@
+//! Names and values of attributes, of all spans or of those that a filter matches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempoform_block::{BlockMeta, BlockReader, TagScope};
+use tempoform_core::{Error, ErrorKind, Result};
+use tempoform_traceql::{AttributeScope, Column, Field, Intrinsic, Kind, Query, Status, lenient_filter, parse_attribute};
+use tempoform_wire::internal::{TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse};
+use tempoform_wire::tempopb::{SearchTagsV2Scope, TagValue};
+
+use crate::columns::{self, Evaluated, MatchingRows};
+use crate::metrics::BLOCKS_READ;
+use crate::retriever::{BlockQuery, BlockWork};
+
+/// Names looked for at once in the columns of a filtered query.
+const NAMES_AT_ONCE: usize = 64;
+
+type Names = BTreeMap<TagScope, BTreeSet<String>>;
+type Values = BTreeSet<(&'static str, String)>;
+
+/// Attribute names by scope. With a filter that is understood, only those that a matching span, or its resource, scope,
+/// events or links, has with a value that can be searched.
+pub(crate) async fn names(query: BlockQuery<'_>, request: TagNamesRequest) -> Result<TagNamesResponse> {
+    let asked = |scope: &TagScope| request.scope.is_empty() || scope.as_str() == request.scope;
+    let work = NamesWork {
+        scopes: TagScope::ALL.into_iter().filter(asked).collect(),
+        filter: lenient_filter(&request.query),
+        collected: Collected::new(query.options.max_tag_bytes),
+    };
+    let failures = query.each_block(&work).await?;
+
+    let mut by_scope = Names::new();
+    for (scope, name) in work.collected.into_items() {
+        by_scope.entry(scope).or_default().insert(name);
+    }
+    let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
+    let scopes = by_scope.into_iter().map(|(scope, names)| SearchTagsV2Scope {
+        name: scope.as_str().to_owned(),
+        tags: names.into_iter().take(limit).collect(),
+    });
+    let account = Some(query.account.snapshot());
+    Ok(TagNamesResponse { scopes: scopes.collect(), fresh_blocks: Vec::new(), failures, account })
+}
+
+/// Distinct values of one attribute or intrinsic.
+pub(crate) async fn values(query: BlockQuery<'_>, request: TagValuesRequest) -> Result<TagValuesResponse> {
+    let identifier = parse_attribute(&request.tag)
+        .map_err(|error| Error::new(ErrorKind::Invalid, format!("invalid tag {:?}: {error}", request.tag)))?;
+    let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
+    let work = ValuesWork {
+        fields: identifier.fields(),
+        filter: lenient_filter(&request.query),
+        limit,
+        collected: Collected::new(query.options.max_tag_bytes),
+    };
+    let failures = query.each_block(&work).await?;
+
+    let values = work.collected.into_items().into_iter().take(limit);
+    let values = values.map(|(kind, value)| TagValue { r#type: kind.to_owned(), value }).collect();
+    let account = Some(query.account.snapshot());
+    Ok(TagValuesResponse { values, fresh_blocks: Vec::new(), failures, account })
+}
+
+struct NamesWork {
+    scopes: Vec<TagScope>,
+    filter: Option<Query>,
+    collected: Collected<(TagScope, String)>,
+}
+
+#[async_trait::async_trait]
+impl BlockWork for NamesWork {
+    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta) -> Result<()> {
+        if self.collected.is_full() {
+            return Ok(());
+        }
+        BLOCKS_READ.with_label_values(&["metadata"]).inc();
+        let reader = query.open(meta).await?;
+        let mut names = reader.tag_names(&self.scopes, &query.account).await?;
+        if let Some(filter) = &self.filter {
+            names = names_of_matches(query, &reader, filter, names).await?;
+        }
+        let pairs = names.into_iter().flat_map(|(scope, names)| names.into_iter().map(move |name| (scope, name)));
+        self.collected.add(pairs);
+        Ok(())
+    }
+}
+
+struct ValuesWork {
+    fields: Vec<Field>,
+    filter: Option<Query>,
+    limit: usize,
+    collected: Collected<(&'static str, String)>,
+}
+
+#[async_trait::async_trait]
+impl BlockWork for ValuesWork {
+    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta) -> Result<()> {
+        if self.collected.is_full() || self.collected.items().values.len() >= self.limit {
+            return Ok(());
+        }
+        BLOCKS_READ.with_label_values(&["metadata"]).inc();
+        let reader = query.open(meta).await?;
+        if let Some(filter) = &self.filter {
+            self.collected.add(values_of_matches(query, &reader, filter, &self.fields).await?);
+            return Ok(());
+        }
+        for field in &self.fields {
+            // The reader's 0 is "all".
+            let limit = if self.limit == usize::MAX { 0 } else { self.limit };
+            let found = reader.tag_values(field, limit, &query.account).await?;
+            self.collected.add(found.into_iter().map(|value| (kind_name(&value.r#type), value.value)));
+        }
+        Ok(())
+    }
+}
+
+async fn names_of_matches(
+    query: &BlockQuery<'_>,
+    reader: &BlockReader,
+    filter: &Query,
+    names: Names,
+) -> Result<Names> {
+    let mut unknown: Vec<(TagScope, String)> =
+        names.into_iter().flat_map(|(scope, names)| names.into_iter().map(move |name| (scope, name))).collect();
+    let mut found = Names::new();
+    for row_group in 0..reader.row_groups() {
+        let mut still_unknown = Vec::new();
+        for chunk in unknown.chunks(NAMES_AT_ONCE) {
+            let fields: Vec<Field> = chunk.iter().map(|(scope, name)| attribute(*scope, name)).collect();
+            let Some(evaluated) =
+                columns::evaluate(reader, row_group, filter, &fields, query.admission, &query.account).await?
+            else {
+                still_unknown.extend_from_slice(chunk);
+                continue;
+            };
+            for ((scope, name), field) in chunk.iter().zip(&fields) {
+                if has_value(&evaluated, field) {
+                    found.entry(*scope).or_default().insert(name.clone());
+                } else {
+                    still_unknown.push((*scope, name.clone()));
+                }
+            }
+        }
+        unknown = still_unknown;
+    }
+    Ok(found)
+}
+
+fn has_value(evaluated: &Evaluated, field: &Field) -> bool {
+    let Some(column) = evaluated.batch.columns.get(field) else { return false };
+    let matching = MatchingRows::new(evaluated).at(column.level);
+    let matches = |row: &u32| matching.get(*row as usize).copied().unwrap_or(false);
+    let lists = [&column.strings.ids.rows, &column.ints.rows, &column.floats.rows, &column.bools.rows];
+    lists.into_iter().flatten().any(matches)
+}
+
+async fn values_of_matches(
+    query: &BlockQuery<'_>,
+    reader: &BlockReader,
+    filter: &Query,
+    fields: &[Field],
+) -> Result<Values> {
+    let mut values = Values::new();
+    for row_group in 0..reader.row_groups() {
+        let evaluated =
+            columns::evaluate(reader, row_group, filter, fields, query.admission, &query.account).await?;
+        let Some(evaluated) = evaluated else { continue };
+        let rows = MatchingRows::new(&evaluated);
+        for field in fields {
+            if let Some(column) = evaluated.batch.columns.get(field) {
+                collect_matching(field, column, &rows.at(column.level), &mut values);
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn collect_matching(field: &Field, column: &Column, matching: &[bool], values: &mut Values) {
+    fn of<'a, T>(sparse: &'a tempoform_traceql::Sparse<T>, matching: &'a [bool]) -> impl Iterator<Item = &'a T> {
+        let matches = |row: u32| matching.get(row as usize).copied().unwrap_or(false);
+        sparse.rows.iter().zip(&sparse.values).filter(move |(row, _)| matches(**row)).map(|(_, value)| value)
+    }
+    let used: BTreeSet<u32> = of(&column.strings.ids, matching).copied().collect();
+    let strings = used.iter().filter_map(|id| column.strings.dictionary.get(*id as usize));
+    values.extend(strings.map(|value| ("string", value.clone())));
+    values.extend(of(&column.ints, matching).map(|value| int_value(field, *value)));
+    values.extend(of(&column.floats, matching).map(|value| ("float", value.to_string())));
+    values.extend(of(&column.bools, matching).map(|value| ("bool", value.to_string())));
+}
+
+fn int_value(field: &Field, value: i64) -> (&'static str, String) {
+    match field {
+        Field::Intrinsic(Intrinsic::Status) => ("keyword", Status::from_otlp(value).as_str().to_owned()),
+        Field::Intrinsic(Intrinsic::Kind) => ("keyword", Kind::from_otlp(value).as_str().to_owned()),
+        Field::Intrinsic(Intrinsic::Duration | Intrinsic::TraceDuration | Intrinsic::EventTimeSinceStart) => {
+            ("duration", tempoform_traceql::format_duration(value))
+        }
+        _ => ("int", value.to_string()),
+    }
+}
+
+fn kind_name(kind: &str) -> &'static str {
+    match kind {
+        "int" => "int",
+        "float" => "float",
+        "bool" => "bool",
+        "duration" => "duration",
+        "keyword" => "keyword",
+        _ => "string",
+    }
+}
+
+fn attribute(scope: TagScope, name: &str) -> Field {
+    let scope = match scope {
+        TagScope::Event => AttributeScope::Event,
+        TagScope::Instrumentation => AttributeScope::Instrumentation,
+        TagScope::Link => AttributeScope::Link,
+        TagScope::Resource => AttributeScope::Resource,
+        TagScope::Span => AttributeScope::Span,
+    };
+    Field::Attribute { scope, name: name.to_owned() }
+}
+
+/// Something distinct with a text.
+trait Text: Ord {
+    fn bytes(&self) -> usize;
+}
+
+impl<K: Ord> Text for (K, String) {
+    fn bytes(&self) -> usize {
+        self.1.len()
+    }
+}
+
+/// Distinct items from all blocks, up to a number of bytes.
+struct Collected<T> {
+    items: Mutex<Items<T>>,
+    max_bytes: usize,
+}
+
+struct Items<T> {
+    values: BTreeSet<T>,
+    bytes: usize,
+}
+
+impl<T: Text> Collected<T> {
+    fn new(max_bytes: usize) -> Self {
+        Self { items: Mutex::new(Items { values: BTreeSet::new(), bytes: 0 }), max_bytes }
+    }
+
+    fn items(&self) -> MutexGuard<'_, Items<T>> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, values: impl IntoIterator<Item = T>) {
+        let mut items = self.items();
+        for value in values {
+            let bytes = value.bytes();
+            if items.bytes + bytes > self.max_bytes {
+                return;
+            }
+            if items.values.insert(value) {
+                items.bytes += bytes;
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.items().bytes >= self.max_bytes
+    }
+
+    fn into_items(self) -> BTreeSet<T> {
+        self.items.into_inner().unwrap_or_else(PoisonError::into_inner).values
+    }
+}

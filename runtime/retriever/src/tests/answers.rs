@@ -1,0 +1,214 @@
+//! Right answers: what Tempo answers over the same bucket.
+
+use prost::Message as _;
+use tempoform_wire::otlp::{AnyValue, KeyValue, Span, any_value::Value};
+
+use super::*;
+
+/// Every span with its resource and scope, in an order of its own.
+fn flat(mut trace: TracesData) -> Vec<Vec<u8>> {
+    let mut flat = Vec::new();
+    for resource_spans in &mut trace.resource_spans {
+        let resource = resource_spans.resource.get_or_insert_default().encode_to_vec();
+        for scope_spans in &mut resource_spans.scope_spans {
+            let scope = scope_spans.scope.get_or_insert_default().encode_to_vec();
+            for span in &mut scope_spans.spans {
+                span.status.get_or_insert_default();
+                flat.push([resource.as_slice(), &scope, &span.encode_to_vec()].concat());
+            }
+        }
+    }
+    flat.sort_unstable();
+    flat
+}
+
+#[tokio::test]
+async fn every_trace_by_id() {
+    for bucket in Bucket::all() {
+        let retriever = bucket.retriever().await;
+        for (id, expected) in bucket.golden() {
+            let answer = find(&retriever, id).await;
+            assert!(answer.failures.is_empty(), "{} {id}: {:?}", bucket.name(), answer.failures);
+            assert_eq!(flat(combined(&answer)), flat(expected), "{} {id}", bucket.name());
+        }
+        let unknown = find(&retriever, TraceId::new([0xab; 16])).await;
+        assert!(unknown.pieces.is_empty() && unknown.failures.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn every_query() {
+    for bucket in Bucket::all() {
+        let retriever = bucket.retriever().await;
+        for line in bucket.companion("traceql.").lines() {
+            let (query, counts) = line.rsplit_once("traces=").unwrap();
+            let answer = search(&retriever, everything(query.trim())).await;
+            assert!(answer.failures.is_empty(), "{}: {:?}", bucket.name(), answer.failures);
+            let sets = answer.traces.iter().flat_map(|trace| &trace.span_sets);
+            let spans: u32 = sets.clone().map(|set| set.matched).sum();
+            assert_eq!(format!("{} spans={spans}", answer.traces.len()), counts, "{} {query}", bucket.name());
+            assert!(sets.into_iter().all(|set| set.spans.len() == set.matched as usize));
+            assert!(answer.traces.is_sorted_by_key(|trace| std::cmp::Reverse(trace.start_time_unix_nano)));
+        }
+    }
+}
+
+/// `12 [a b c]` or `name 2 [5 `text`]`: the words in the brackets, text in backticks kept as one.
+fn words(line: &str) -> BTreeSet<String> {
+    let (_, list) = line.split_once('[').unwrap();
+    let list = list.strip_suffix(']').unwrap();
+    let parts = list.split('`').enumerate();
+    let words = parts.flat_map(|(i, part)| {
+        if i % 2 == 1 { vec![format!("`{part}`")] } else { part.split_whitespace().map(str::to_owned).collect() }
+    });
+    words.collect()
+}
+
+#[tokio::test]
+async fn every_tag() {
+    for bucket in Bucket::all() {
+        let retriever = bucket.retriever().await;
+        let text = bucket.companion("tags.");
+        let mut lines = text.lines();
+        assert_eq!(names(&retriever, "").await, words(lines.next().unwrap()), "{}", bucket.name());
+        for line in lines {
+            let tag = line.split(' ').next().unwrap();
+            let answer = values(&retriever, tag, "").await;
+            assert!(answer.failures.is_empty(), "{:?}", answer.failures);
+            let expected = words(line);
+            if answer.values.iter().all(|value| value.r#type == "keyword") {
+                // Tempo's file has its internal numbers for these words.
+                assert_eq!(answer.values.len(), expected.len(), "{} {tag}", bucket.name());
+                continue;
+            }
+            let shown = answer.values.into_iter().map(|value| match value.r#type.as_str() {
+                "string" => format!("`{}`", value.value),
+                _ => value.value,
+            });
+            assert_eq!(shown.collect::<BTreeSet<_>>(), expected, "{} {tag}", bucket.name());
+        }
+    }
+}
+
+fn spans(trace: &TracesData) -> impl Iterator<Item = &Span> {
+    trace.resource_spans.iter().flat_map(|one| &one.scope_spans).flat_map(|scope| &scope.spans)
+}
+
+fn attribute<'a>(span: &'a Span, key: &str) -> Option<&'a Value> {
+    span.attributes.iter().find(|pair| pair.key == key)?.value.as_ref()?.value.as_ref()
+}
+
+/// Whether TraceQL can search the value.
+fn is_searchable(pair: &KeyValue) -> bool {
+    match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Value::ArrayValue(array)) => {
+            let kinds = array.values.iter().map(|AnyValue { value }| value.as_ref().map(std::mem::discriminant));
+            let kinds: std::collections::HashSet<_> = kinds.collect();
+            kinds.len() == 1
+        }
+        Some(Value::BytesValue(_) | Value::KvlistValue(_)) | None => false,
+        Some(_) => true,
+    }
+}
+
+#[tokio::test]
+async fn tags_of_the_spans_that_a_filter_matches() {
+    for bucket in Bucket::all() {
+        let retriever = bucket.retriever().await;
+        let golden = bucket.golden();
+        let matching = |span: &&Span| attribute(span, "retry") == Some(&Value::BoolValue(true));
+        let expected: BTreeSet<String> = golden
+            .iter()
+            .flat_map(|(_, trace)| spans(trace))
+            .filter(matching)
+            .flat_map(|span| &span.attributes)
+            .filter(|pair| is_searchable(pair))
+            .map(|pair| format!("span.{}", pair.key))
+            .collect();
+        let found = names(&retriever, "{ span.retry = true && ").await;
+        let of_spans: BTreeSet<_> = found.iter().filter(|name| name.starts_with("span.")).cloned().collect();
+        assert_eq!(of_spans, expected, "{}", bucket.name());
+        assert!(found.contains("resource.service.name"));
+
+        let answer = values(&retriever, "span.http.status_code", "{ span.http.status_code = 500 }").await;
+        let shown: Vec<_> = answer.values.iter().map(|value| (value.r#type.as_str(), value.value.as_str())).collect();
+        assert_eq!(shown, [("int", "500")], "{}", bucket.name());
+        let kinds = values(&retriever, "kind", "{ kind = server || kind = client }").await;
+        let kinds: BTreeSet<_> = kinds.values.into_iter().map(|value| value.value).collect();
+        assert_eq!(kinds, BTreeSet::from(["client".to_owned(), "server".to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn only_tags_of_the_scope_asked_and_no_more_than_asked() {
+    let retriever = Bucket::named("v2.10.8-vp4-default").retriever().await;
+    let request = TagNamesRequest { scope: "resource".to_owned(), limit: 3, ..Default::default() };
+    let answer = retriever.tag_names(&tenant(), request).await.unwrap();
+    let [scope] = answer.scopes.as_slice() else { panic!("{:?}", answer.scopes) };
+    assert_eq!((scope.name.as_str(), scope.tags.len()), ("resource", 3));
+
+    let request = TagValuesRequest { tag: "resource.service.name".to_owned(), limit: 4, ..Default::default() };
+    assert_eq!(retriever.tag_values(&tenant(), request).await.unwrap().values.len(), 4);
+    let request = TagValuesRequest { tag: "not a tag".to_owned(), ..Default::default() };
+    assert!(retriever.tag_values(&tenant(), request).await.is_err());
+}
+
+/// Start and end of a trace, nanoseconds.
+fn times(trace: &TracesData) -> (u64, u64) {
+    let start = spans(trace).map(|span| span.start_time_unix_nano).min().unwrap();
+    (start, spans(trace).map(|span| span.end_time_unix_nano).max().unwrap())
+}
+
+#[tokio::test]
+async fn the_newest_within_the_range() {
+    let bucket = Bucket::named("v2.10.8-vp4-default");
+    let retriever = bucket.retriever().await;
+    let times: Vec<_> = bucket.golden().iter().map(|(_, trace)| times(trace)).collect();
+
+    let mut starts: Vec<_> = times.iter().map(|(start, _)| *start).collect();
+    starts.sort_unstable_by_key(|start| std::cmp::Reverse(*start));
+    let newest = search(&retriever, SearchRequest { limit: 5, ..everything("{}") }).await;
+    let found: Vec<_> = newest.traces.iter().map(|trace| trace.start_time_unix_nano).collect();
+    assert_eq!(found, starts[..5]);
+
+    let (from, to) = (1_735_689_700, 1_735_689_760);
+    let inside = search(&retriever, SearchRequest { start: from, end: to, ..everything("{}") }).await;
+    let (from, to) = (u64::from(from) * 1_000_000_000, u64::from(to) * 1_000_000_000);
+    let expected = times.iter().filter(|(start, end)| *start <= to && *end >= from).count();
+    assert_eq!(inside.traces.len(), expected);
+    assert!(0 < expected && expected < times.len());
+
+    let outside = search(&retriever, SearchRequest { start: 5, end: 6, ..everything("{}") }).await;
+    assert_eq!((outside.traces.len(), outside.blocks), (0, 0));
+}
+
+#[tokio::test]
+async fn what_a_search_tells_of_itself() {
+    let retriever = Bucket::named("v2.10.8-vp4-default").retriever().await;
+    let answer = search(&retriever, everything("{ span.rows > 20 }")).await;
+    assert_eq!((answer.inspected_traces, answer.inspected_spans, answer.blocks), (308, 624, 1));
+    assert_eq!(answer.block_bytes, 346_099);
+    let span = &answer.traces[0].span_sets[0].spans[0];
+    assert!(span.name.is_empty() && span.attributes[0].key == "rows", "{span:?}");
+
+    let tags = search(&retriever, SearchRequest { omit_span_sets: true, ..everything("{ name = \"db.query\" }") }).await;
+    assert!(tags.traces.iter().all(|trace| trace.span_sets.is_empty() && trace.span_set.is_none()));
+    let nothing = search(&retriever, everything("{ name = \"no such\" && span.rows > 1 }")).await;
+    assert_eq!((nothing.traces.len(), nothing.inspected_traces), (0, 308));
+    let wrong = retriever.search(&tenant(), everything("{ nonsense")).await.unwrap_err();
+    assert_eq!(wrong.kind(), tempoform_core::ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn the_second_time_comes_from_the_cache_and_all_is_accounted() {
+    let bucket = Bucket::named("v2.10.8-vp4-default");
+    let retriever = bucket.retriever().await;
+    let (id, _) = bucket.golden().swap_remove(100);
+    let before = retriever.account().snapshot();
+    let first = find(&retriever, id).await.account.unwrap();
+    let second = find(&retriever, id).await.account.unwrap();
+    assert!(first.requests > 0 && first.bytes > 0, "{first:?}");
+    assert!(second.requests < first.requests && second.cache_hits > 0, "{first:?} {second:?}");
+    let after = retriever.account().snapshot();
+    assert_eq!(after.requests, before.requests + first.requests + second.requests);
+}

@@ -1,0 +1,149 @@
+//! Which blocks are known, and when.
+
+use std::time::Duration;
+
+use jiff::{Timestamp, ToSpan as _};
+use tempoform_block::{BlockMeta, BlockPath, TenantIndex};
+use tempoform_core::{Account, ErrorKind};
+use tokio::sync::watch;
+
+use super::*;
+
+fn store(bucket: &Path) -> BlockStore {
+    BlockStore::local(bucket, StoreOptions::default(), None).unwrap()
+}
+
+fn meta(block: &Path) -> BlockMeta {
+    BlockMeta::from_json(&std::fs::read(block.join("meta.json")).unwrap()).unwrap()
+}
+
+async fn blocks_searched(retriever: &Retriever) -> u32 {
+    search(retriever, everything("{}")).await.blocks
+}
+
+#[tokio::test]
+async fn nothing_is_said_before_the_first_poll() {
+    let retriever = unpolled(&Bucket::named("v2.10.8-vp4-default").folder, options());
+    assert!(!retriever.is_ready());
+    let error = retriever.search(&tenant(), everything("{}")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    retriever.poll().await.unwrap();
+    assert!(retriever.is_ready());
+    assert_eq!(blocks_searched(&retriever).await, 1);
+    let stranger = retriever.search(&"stranger".parse().unwrap(), everything("{}")).await.unwrap();
+    assert!(stranger.traces.is_empty() && stranger.failures.is_empty());
+}
+
+#[tokio::test]
+async fn a_fresh_index_is_believed_an_old_one_is_not() {
+    let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default", "v3.0.3-vp5-default"]);
+    let write = async |age: i64| {
+        let created_at = Timestamp::now() - age.seconds();
+        let index = TenantIndex { created_at, live: vec![meta(&blocks[0])], compacted: Vec::new() };
+        store(bucket.path()).write_tenant_index(&tenant(), &index, &Account::default()).await.unwrap();
+    };
+    write(0).await;
+    assert_eq!(blocks_searched(&retriever(bucket.path()).await).await, 1);
+    write(3600).await;
+    assert_eq!(blocks_searched(&retriever(bucket.path()).await).await, 2);
+
+    let trusting = unpolled(bucket.path(), RetrieverOptions { max_index_age: None, ..options() });
+    trusting.poll().await.unwrap();
+    assert_eq!(blocks_searched(&trusting).await, 1);
+
+    std::fs::write(bucket.path().join("single-tenant/index.pb.zst"), b"damaged").unwrap();
+    trusting.poll().await.unwrap();
+    assert_eq!(blocks_searched(&trusting).await, 2, "a damaged index is passed over");
+}
+
+#[tokio::test]
+async fn polling_finds_what_comes_and_goes() {
+    let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default", "v3.0.3-vp5-default"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::rename(&blocks[1], elsewhere.path().join("away")).unwrap();
+    let retriever = retriever(bucket.path()).await;
+    assert_eq!(blocks_searched(&retriever).await, 1);
+    std::fs::rename(elsewhere.path().join("away"), &blocks[1]).unwrap();
+    retriever.poll().await.unwrap();
+    assert_eq!(blocks_searched(&retriever).await, 2);
+    std::fs::remove_dir_all(&blocks[0]).unwrap();
+    retriever.poll().await.unwrap();
+    let answer = search(&retriever, everything("{}")).await;
+    assert_eq!((answer.blocks, answer.failures.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_listed_live_block_that_vanished_is_a_gap() {
+    let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default"]);
+    let retriever = retriever(bucket.path()).await;
+    std::fs::remove_dir_all(&blocks[0]).unwrap();
+    assert_eq!(search(&retriever, everything("{}")).await.failures.len(), 1);
+}
+
+#[tokio::test]
+async fn a_block_uploaded_lately_is_read_before_it_is_listed() {
+    let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::rename(bucket.path().join("single-tenant"), elsewhere.path().join("away")).unwrap();
+    let retriever = retriever(bucket.path()).await;
+    std::fs::rename(elsewhere.path().join("away"), bucket.path().join("single-tenant")).unwrap();
+
+    let (id, _) = Bucket::named("v2.10.8-vp4-default").golden().swap_remove(7);
+    assert!(find(&retriever, id).await.pieces.is_empty());
+    let fresh = meta(&blocks[0]).to_json();
+    let request = FindTraceRequest {
+        trace_id: id.as_bytes().to_vec().into(),
+        fresh_blocks: vec![fresh.clone().into(), fresh.into(), b"noise".to_vec().into()],
+        ..Default::default()
+    };
+    let answer = retriever.find_trace(&tenant(), request.clone()).await.unwrap();
+    assert_eq!((answer.pieces.len(), answer.failures.len()), (1, 1), "{:?}", answer.failures);
+
+    retriever.poll().await.unwrap();
+    let answer = retriever.find_trace(&tenant(), request).await.unwrap();
+    assert_eq!(answer.pieces.len(), 1, "a block that is listed and fresh is read once");
+}
+
+#[tokio::test]
+async fn a_compacted_block_is_still_found_and_no_gap_once_it_is_deleted() {
+    let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default"]);
+    let (id, _) = Bucket::named("v2.10.8-vp4-default").golden().swap_remove(7);
+    let path = BlockPath::new(tenant(), meta(&blocks[0]).block_id);
+    let store = store(bucket.path());
+    store.mark_compacted(&path, &Account::default()).await.unwrap();
+    let retriever = retriever(bucket.path()).await;
+    assert_eq!(find(&retriever, id).await.pieces.len(), 1);
+    store.delete_block(&path, &Account::default()).await.unwrap();
+    let answer = find(&unwarmed(bucket.path(), &retriever).await, id).await;
+    assert!(answer.pieces.is_empty() && answer.failures.is_empty(), "{:?}", answer.failures);
+}
+
+/// The same block list in a process that has read nothing yet.
+async fn unwarmed(bucket: &Path, polled: &Retriever) -> Arc<Retriever> {
+    let other = unpolled(bucket, options());
+    *other.list.write().unwrap() = polled.list.read().unwrap().clone();
+    other
+}
+
+#[tokio::test]
+async fn the_loop_polls_and_stops_when_told() {
+    let (bucket, _) = bucket_of(&["v2.10.8-vp4-default"]);
+    let options = RetrieverOptions { poll_interval: Duration::from_millis(10), ..options() };
+    let retriever = unpolled(bucket.path(), options);
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(Arc::clone(&retriever).run(stopped));
+    while !retriever.is_ready() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    std::fs::remove_dir_all(bucket.path().join("single-tenant")).unwrap();
+    while blocks_or_failures(&retriever).await > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.send(true).unwrap();
+    running.await.unwrap();
+}
+
+async fn blocks_or_failures(retriever: &Retriever) -> usize {
+    let answer = search(retriever, everything("{ status = error }")).await;
+    answer.blocks as usize + answer.failures.len()
+}
