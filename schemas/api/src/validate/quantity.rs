@@ -64,7 +64,25 @@ pub(super) fn positive(quantity: &Quantity, example: &str) -> Result<(), Refusal
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn units_multiply(number in 0_u32..1_000_000) {
+            prop_assert_eq!(bytes(&quantity(&format!("{number}Ki"))), Some(ByteSize(u64::from(number) << 10)));
+            prop_assert_eq!(bytes(&quantity(&format!("{number}k"))), Some(ByteSize(u64::from(number) * 1000)));
+            prop_assert_eq!(bytes(&quantity(&format!("{number}000m"))), Some(ByteSize(u64::from(number))));
+        }
+
+        #[test]
+        fn no_text_is_a_wild_number(text in "\\PC{0,12}") {
+            if let Some(value) = value(&quantity(&text)) {
+                prop_assert!(value.is_finite());
+            }
+        }
+    }
 
     fn quantity(text: &str) -> Quantity {
         Quantity(text.to_owned())

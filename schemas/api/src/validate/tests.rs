@@ -591,9 +591,9 @@ mod bounds {
                 "URL",
             ),
             (
-                json!({ "observability": { "selfTracing": { "endpoint": "http://c", "samplingFraction": "50%" } } }),
+                json!({ "observability": { "selfTracing": { "endpoint": "http://c", "samplingFraction": 50 } } }),
                 "spec.observability.selfTracing.samplingFraction",
-                "50%",
+                "50 is not",
             ),
             (
                 json!({ "ingestion": { "otlp": { "grpc": { "enabled": false }, "http": { "enabled": false } } } }),
