@@ -25,7 +25,8 @@ pub(crate) fn load(files: &Files) -> Result<Vec<Declared>, Failure> {
             .map_err(|error| Failure::new(format!("cannot read {}", file.display())).because(&error))?;
         match tempoform_api::load(file.display().to_string(), &text) {
             Ok(documents) => {
-                declared.extend(documents.into_iter().map(|document| Declared { document, file: file.clone() }));
+                declared
+                    .extend(documents.into_iter().map(|document| Declared { document, file: file.clone() }));
             }
             Err(found) => problems.push(found),
         }
@@ -47,8 +48,12 @@ pub(crate) fn load_one(files: &Files) -> Result<Declared, Failure> {
     let names: Vec<String> = declared.iter().map(|one| one.document.validated.name.clone()).collect();
     match declared.pop() {
         Some(one) if declared.is_empty() => Ok(one),
-        _ => Err(Failure::new(format!("this command works on one Tempo, and there are {}: {}", names.len(), names.join(", ")))
-            .help("name the file of one of them with -f")),
+        _ => Err(Failure::new(format!(
+            "this command works on one Tempo, and there are {}: {}",
+            names.len(),
+            names.join(", ")
+        ))
+        .help("name the file of one of them with -f")),
     }
 }
 
@@ -57,8 +62,9 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let found = yaml_files(path)
-                .map_err(|error| Failure::new(format!("cannot read the folder {}", path.display())).because(&error))?;
+            let found = yaml_files(path).map_err(|error| {
+                Failure::new(format!("cannot read the folder {}", path.display())).because(&error)
+            })?;
             if found.is_empty() {
                 return Err(Failure::new(format!("there is no .yaml file in {}", path.display())));
             }
@@ -74,7 +80,9 @@ fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_file() && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+        if path.is_file()
+            && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+        {
             files.push(path);
         }
     }

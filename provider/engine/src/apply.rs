@@ -123,15 +123,19 @@ pub async fn apply(
     observer: &dyn Observer,
     cancel: &CancellationToken,
 ) -> Result<Applied, ApplyError> {
-    let objects: BTreeMap<&ObjectId, &Object> = desired.objects.iter().map(|object| (&object.id, object)).collect();
+    let objects: BTreeMap<&ObjectId, &Object> =
+        desired.objects.iter().map(|object| (&object.id, object)).collect();
     let steps = steps(plan);
     let total = steps.iter().flatten().map(Vec::len).sum();
     let run = Run { target, objects, options, observer, cancel };
 
     let mut applied = Applied::default();
     for step in steps {
-        let outcomes: Vec<Outcome> =
-            stream::iter(step).map(|row| run.row(row)).buffer_unordered(options.concurrency.max(1)).concat().await;
+        let outcomes: Vec<Outcome> = stream::iter(step)
+            .map(|row| run.row(row))
+            .buffer_unordered(options.concurrency.max(1))
+            .concat()
+            .await;
         let mut failures = Vec::new();
         let mut interrupted = false;
         for outcome in outcomes {
@@ -184,7 +188,9 @@ fn steps(plan: &Plan) -> Vec<Vec<Vec<&Change>>> {
 fn rows<'a>(step: &[&'a Change]) -> Vec<Vec<&'a Change>> {
     let mut rows: Vec<Vec<&Change>> = Vec::new();
     for change in step {
-        let alone = |other: &Change| other.action == Action::Create || (other.action == Action::Delete && !other.stateful);
+        let alone = |other: &Change| {
+            other.action == Action::Create || (other.action == Action::Delete && !other.stateful)
+        };
         let row = rows.iter_mut().find(|row| {
             !alone(change) && row.iter().all(|other| other.component == change.component && !alone(other))
         });
@@ -246,7 +252,8 @@ impl Run<'_> {
                 Outcome::Done(action)
             }
             Err(error) => {
-                self.observer.progress(Progress::Failed { object: object.clone(), reason: error.to_string() });
+                self.observer
+                    .progress(Progress::Failed { object: object.clone(), reason: error.to_string() });
                 Outcome::Failed(object, error)
             }
         }
@@ -257,7 +264,8 @@ impl Run<'_> {
         if change.action != Action::Delete {
             let object = &change.object;
             let waiting = |reason: &str| {
-                self.observer.progress(Progress::Waiting { object: object.clone(), reason: reason.to_owned() });
+                self.observer
+                    .progress(Progress::Waiting { object: object.clone(), reason: reason.to_owned() });
             };
             self.target.wait(object, Instant::now() + self.options.timeout, &waiting).await?;
             self.target.settle(object).await?;

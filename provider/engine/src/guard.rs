@@ -20,7 +20,9 @@ pub fn guarded(tempo: &ValidatedTempo, folder: &Path) -> Guarded {
 
 /// Where blocks are, for people: `s3://bucket/prefix at endpoint`, `local:/path`.
 pub fn place(storage: &Storage, folder: &Path) -> String {
-    let below = |prefix: &str| if prefix.is_empty() { String::new() } else { format!("/{}", prefix.trim_matches('/')) };
+    let below = |prefix: &str| {
+        if prefix.is_empty() { String::new() } else { format!("/{}", prefix.trim_matches('/')) }
+    };
     match storage {
         Storage::Local(local) => {
             format!("local:{}", folder.join(local.path.as_deref().unwrap_or("blocks")).display())

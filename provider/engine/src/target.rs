@@ -137,11 +137,7 @@ pub trait Target: Send + Sync {
     }
 
     /// Removes every object, in reverse order; says in the returned lines what stays and where.
-    async fn destroy(
-        &self,
-        data: DataPolicy,
-        progress: &Listener<'_>,
-    ) -> Result<Vec<String>, TargetError>;
+    async fn destroy(&self, data: DataPolicy, progress: &Listener<'_>) -> Result<Vec<String>, TargetError>;
 
     /// Log lines; the channel ends when there are no more.
     async fn logs(&self, query: LogQuery) -> Result<mpsc::Receiver<LogLine>, TargetError>;

@@ -86,8 +86,10 @@ impl Maker<'_> {
             .map_err(|error| TargetError::new("the configuration cannot be completed").caused_by(error))?;
         let config = parse(instance, &text)?;
         let own = self.ports.0.get(instance).cloned().unwrap_or_default();
-        let endpoints: Map<String, Value> =
-            own.iter().map(|(endpoint, address)| (endpoint.to_string(), address.to_string().into())).collect();
+        let endpoints: Map<String, Value> = own
+            .iter()
+            .map(|(endpoint, address)| (endpoint.to_string(), address.to_string().into()))
+            .collect();
         let shown: Map<String, Value> =
             environment.iter().map(|variable| (variable.name.clone(), shown(variable).into())).collect();
         let value = json!({
@@ -114,8 +116,11 @@ impl Maker<'_> {
             wal: wal.filter(|_| component.has_wal()),
             data: self.directory.data_folder().join(instance),
         };
-        let process =
-            DeclaredProcess { definition: definition.clone(), addresses: own.into_values().collect(), record };
+        let process = DeclaredProcess {
+            definition: definition.clone(),
+            addresses: own.into_values().collect(),
+            record,
+        };
         Ok(Declared { object, file, text, process: Some(process) })
     }
 
@@ -150,12 +155,17 @@ impl DeclaredProcess {
 }
 
 /// The values of a process's variables, by name.
-pub(crate) fn environment_values(variables: &[EnvironmentName]) -> Result<BTreeMap<String, String>, TargetError> {
+pub(crate) fn environment_values(
+    variables: &[EnvironmentName],
+) -> Result<BTreeMap<String, String>, TargetError> {
     let value = |variable: &EnvironmentName| match &variable.value {
         Some(value) => Ok(value.clone()),
         None => std::env::var(&variable.source).map_err(|_| {
-            TargetError::new(format!("the environment variable {} is not set: {}", variable.source, variable.purpose))
-                .help(format!("export {} and run the command again", variable.source))
+            TargetError::new(format!(
+                "the environment variable {} is not set: {}",
+                variable.source, variable.purpose
+            ))
+            .help(format!("export {} and run the command again", variable.source))
         }),
     };
     variables.iter().map(|variable| Ok((variable.name.clone(), value(variable)?))).collect()
@@ -181,8 +191,9 @@ fn parse(what: &str, text: &str) -> Result<Value, TargetError> {
     if text.trim().is_empty() {
         return Ok(Value::Null);
     }
-    serde_saphyr::from_str(text)
-        .map_err(|error| TargetError::new(format!("the rendered configuration of {what} is not YAML")).caused_by(error))
+    serde_saphyr::from_str(text).map_err(|error| {
+        TargetError::new(format!("the rendered configuration of {what} is not YAML")).caused_by(error)
+    })
 }
 
 fn shown(variable: &EnvironmentName) -> String {
@@ -197,8 +208,10 @@ fn without_secret(variable: &EnvironmentName) -> EnvironmentName {
 
 /// By component, the length of the longest chain of those that must be there before it.
 fn waves(definitions: &[ProcessDefinition]) -> BTreeMap<Component, u8> {
-    let needs: BTreeMap<Component, &[Component]> =
-        definitions.iter().map(|definition| (definition.component, definition.depends_on.as_slice())).collect();
+    let needs: BTreeMap<Component, &[Component]> = definitions
+        .iter()
+        .map(|definition| (definition.component, definition.depends_on.as_slice()))
+        .collect();
     let mut waves: BTreeMap<Component, u8> = needs.keys().map(|component| (*component, 0)).collect();
     // Each round settles at least one component; a cycle would otherwise go on for ever.
     for _ in 0..needs.len() {

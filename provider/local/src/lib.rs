@@ -24,6 +24,8 @@ mod process;
 mod state;
 pub mod supervisor;
 mod target;
+#[cfg(test)]
+mod test_support;
 
 pub use directory::StateDirectory;
 pub use lock::{ApplyLock, LockError};

@@ -58,7 +58,12 @@ fn tail_with_end(log: &Path, lines: usize) -> io::Result<(Vec<String>, u64)> {
 
 /// Sends the last lines of each log, then, if asked to, new lines as they come, until the receiver
 /// is dropped.
-pub(crate) async fn send(logs: Vec<(String, PathBuf)>, lines: usize, follow: bool, to: mpsc::Sender<LogLine>) {
+pub(crate) async fn send(
+    logs: Vec<(String, PathBuf)>,
+    lines: usize,
+    follow: bool,
+    to: mpsc::Sender<LogLine>,
+) {
     let mut places = Vec::new();
     for (instance, path) in logs {
         let (found, end) = tail_with_end(&path, lines).unwrap_or_default();
@@ -104,7 +109,10 @@ impl Place {
         let whole = self.partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let text: Vec<u8> = self.partial.drain(..whole).collect();
         let lines = String::from_utf8_lossy(&text);
-        Ok(lines.lines().map(|line| LogLine { instance: self.instance.clone(), text: line.to_owned() }).collect())
+        Ok(lines
+            .lines()
+            .map(|line| LogLine { instance: self.instance.clone(), text: line.to_owned() })
+            .collect())
     }
 }
 

@@ -175,12 +175,7 @@ mod tests {
             stateful: true,
             value: json!({"target": "ingester"}),
         };
-        let record = Record {
-            object,
-            phase: Phase::Applying,
-            content: "d".to_owned(),
-            process: None,
-        };
+        let record = Record { object, phase: Phase::Applying, content: "d".to_owned(), process: None };
         state.objects.insert("Process/ingester-0".to_owned(), record);
         state
     }

@@ -46,7 +46,11 @@ pub(crate) async fn run(args: &Apply) -> Result<ExitCode, Failure> {
         Format::Text => {
             output::data(&health_command::to_text(&report))?;
             if report.healthy {
-                output::data(&next_steps(&instances, options.tenant.as_deref(), &declared.file.display().to_string()))?;
+                output::data(&next_steps(
+                    &instances,
+                    options.tenant.as_deref(),
+                    &declared.file.display().to_string(),
+                ))?;
             }
         }
     }
@@ -70,7 +74,8 @@ fn refuse_dangers(plan: &Plan, allowed: &[DangerKind]) -> Result<(), Failure> {
     if refused.is_empty() {
         return Ok(());
     }
-    let list: Vec<String> = refused.iter().map(|danger| format!("  {}: {}", danger.kind, danger.message)).collect();
+    let list: Vec<String> =
+        refused.iter().map(|danger| format!("  {}: {}", danger.kind, danger.message)).collect();
     let words: Vec<String> = refused.iter().map(|danger| format!("--allow {}", danger.kind)).collect();
     Err(Failure::new(format!("the plan has dangerous changes, so nothing was changed\n{}", list.join("\n")))
         .help(format!("if they are meant, run the command again with {}", words.join(" "))))

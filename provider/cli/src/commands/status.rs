@@ -92,7 +92,9 @@ fn component(instance: Instance, report: &Report) -> ComponentStatus {
 
 fn storage(tempo: &ValidatedTempo, folder: &Path) -> StorageStatus {
     let path = match &tempo.storage {
-        Storage::Local(local) => Some(folder.join(local.path.as_deref().unwrap_or("blocks")).display().to_string()),
+        Storage::Local(local) => {
+            Some(folder.join(local.path.as_deref().unwrap_or("blocks")).display().to_string())
+        }
         Storage::S3(_) | Storage::Gcs(_) | Storage::Azure(_) => None,
     };
     let backend = match &tempo.storage {
@@ -112,7 +114,8 @@ fn table(status: &StatusDocument) -> String {
     for ComponentStatus { name: _, instance, pid, ready, endpoints, restarts, note } in components {
         let ready = if *ready { "yes" } else { "no" };
         let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-        let endpoints: Vec<String> = endpoints.iter().map(|(key, address)| format!("{key}={address}")).collect();
+        let endpoints: Vec<String> =
+            endpoints.iter().map(|(key, address)| format!("{key}={address}")).collect();
         let endpoints = endpoints.join(" ");
         text.push_str(&format!("{instance:<width$}  {ready:<5}  {pid:>8}  {restarts:>8}  {endpoints}\n"));
         if let Some(note) = note {

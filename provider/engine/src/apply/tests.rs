@@ -86,7 +86,13 @@ impl Observer for Heard {
 
 fn object(name: &str, component: &str, wave: u8, setting: u32) -> Object {
     let value = json!({"setting": setting});
-    Object { id: ObjectId::new("Process", name), component: component.to_owned(), wave, stateful: wave == 0, value }
+    Object {
+        id: ObjectId::new("Process", name),
+        component: component.to_owned(),
+        wave,
+        stateful: wave == 0,
+        value,
+    }
 }
 
 fn desired(setting: u32) -> Desired {
@@ -182,7 +188,13 @@ async fn removals_come_last_and_those_with_data_one_by_one() {
     assert_eq!(target.running.lock().unwrap().1, 1);
     assert_eq!(
         target.calls(),
-        ["create ingester-9", "ready ingester-9", "settle ingester-9", "delete ingester-1", "delete ingester-0"]
+        [
+            "create ingester-9",
+            "ready ingester-9",
+            "settle ingester-9",
+            "delete ingester-1",
+            "delete ingester-0"
+        ]
     );
 }
 

@@ -27,11 +27,17 @@ pub struct ObjectStoreAccount {
 ///
 /// # Errors
 /// When one of them does not answer; the text names it.
-pub async fn object_store_account(instances: &[Instance], timeout: Duration) -> Result<ObjectStoreAccount, String> {
+pub async fn object_store_account(
+    instances: &[Instance],
+    timeout: Duration,
+) -> Result<ObjectStoreAccount, String> {
     let mut sum = ObjectStoreAccount::default();
-    for instance in instances.iter().filter(|instance| ["retriever", "tempo"].contains(&instance.name.as_str())) {
+    for instance in
+        instances.iter().filter(|instance| ["retriever", "tempo"].contains(&instance.name.as_str()))
+    {
         let Some(address) = instance.endpoints.get("grpc") else { continue };
-        let one = fetch(address, timeout).await.map_err(|reason| format!("{}: {reason}", instance.instance))?;
+        let one =
+            fetch(address, timeout).await.map_err(|reason| format!("{}: {reason}", instance.instance))?;
         sum.requests += one.requests;
         sum.bytes += one.bytes;
         sum.wait_ms += one.wait_ms;
@@ -49,8 +55,11 @@ async fn fetch(address: &str, timeout: Duration) -> Result<ObjectStoreAccount, S
         .connect()
         .await
         .map_err(|error| chain(&error))?;
-    let answer =
-        BlocksClient::new(channel).account(AccountRequest {}).await.map_err(|status| status.to_string())?.into_inner();
+    let answer = BlocksClient::new(channel)
+        .account(AccountRequest {})
+        .await
+        .map_err(|status| status.to_string())?
+        .into_inner();
     Ok(ObjectStoreAccount {
         requests: answer.requests,
         bytes: answer.bytes,

@@ -8,8 +8,8 @@ use prost::Message as _;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use tempoform_wire::otlp::{
-    AnyValue, ExportTraceServiceRequest, ExportTraceServiceResponse, InstrumentationScope, KeyValue, Resource,
-    ResourceSpans, ScopeSpans, Span, SpanKind, any_value,
+    AnyValue, ExportTraceServiceRequest, ExportTraceServiceResponse, InstrumentationScope, KeyValue,
+    Resource, ResourceSpans, ScopeSpans, Span, SpanKind, any_value,
 };
 use tonic::metadata::MetadataValue;
 
@@ -36,7 +36,8 @@ pub(super) async fn check(client: &Client, instances: &[Instance], options: &Hea
         return checks;
     }
     let Some(reader) = endpoint(instances, &READERS, "http") else {
-        let reason = "no component answers queries: queryFrontend, querier and tempo are all absent".to_owned();
+        let reason =
+            "no component answers queries: queryFrontend, querier and tempo are all absent".to_owned();
         checks.push(Check::new("canary/by-id", Instant::now(), Outcome::Fail, reason));
         return checks;
     };
@@ -109,13 +110,21 @@ impl Canary {
         }
     }
 
-    async fn write(&self, client: &Client, instances: &[Instance], timeout: Duration) -> Result<String, String> {
+    async fn write(
+        &self,
+        client: &Client,
+        instances: &[Instance],
+        timeout: Duration,
+    ) -> Result<String, String> {
         if let Some(address) = endpoint(instances, &WRITERS, "otlpHttp") {
             return self.write_http(client, address).await;
         }
         match endpoint(instances, &WRITERS, "otlpGrpc") {
             Some(address) => self.write_grpc(address, timeout).await,
-            None => Err("no component takes OTLP in: distributor and tempo have no otlpHttp or otlpGrpc".to_owned()),
+            None => {
+                Err("no component takes OTLP in: distributor and tempo have no otlpHttp or otlpGrpc"
+                    .to_owned())
+            }
         }
     }
 
@@ -149,7 +158,8 @@ impl Canary {
         }
         let mut grpc = tonic::client::Grpc::new(channel);
         grpc.ready().await.map_err(|error| fail(chain(&error)))?;
-        let codec = tonic_prost::ProstCodec::<ExportTraceServiceRequest, ExportTraceServiceResponse>::default();
+        let codec =
+            tonic_prost::ProstCodec::<ExportTraceServiceRequest, ExportTraceServiceResponse>::default();
         let path = http::uri::PathAndQuery::from_static(EXPORT);
         let response = grpc.unary(request, path, codec).await.map_err(|status| fail(status.to_string()))?;
         accepted(response.get_ref(), &format!("trace {} sent to {place}", self.id()))
@@ -162,7 +172,11 @@ impl Canary {
         self.poll(client, &url, &[], deadline, |answer| {
             let found = spans_of(answer);
             let seen = spans.iter().filter(|span| found.contains(&span.as_str())).count();
-            if seen == spans.len() { Ok(()) } else { Err(format!("{seen} of {} spans came back", spans.len())) }
+            if seen == spans.len() {
+                Ok(())
+            } else {
+                Err(format!("{seen} of {} spans came back", spans.len()))
+            }
         })
         .await
         .map(|reads| format!("read back by id after {} ms, {reads} request(s)", began.elapsed().as_millis()))
@@ -181,7 +195,8 @@ impl Canary {
         let wanted = id.trim_start_matches('0');
         let began = Instant::now();
         self.poll(client, &url, &query, deadline, |answer| {
-            let traces = answer.get("traces").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let traces =
+                answer.get("traces").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             let mut ids = traces.iter().filter_map(|trace| trace.get("traceID")?.as_str());
             let found = ids.any(|id| id.trim_start_matches('0') == wanted);
             if found { Ok(()) } else { Err("a search by its attribute does not find it".to_owned()) }
@@ -237,7 +252,9 @@ impl Canary {
 /// A partial success rejects spans although the answer is a good one.
 fn accepted(response: &ExportTraceServiceResponse, seen: &str) -> Result<String, String> {
     match &response.partial_success {
-        Some(partial) if partial.rejected_spans > 0 => Err(format!("{seen}, and refused: {}", partial.error_message)),
+        Some(partial) if partial.rejected_spans > 0 => {
+            Err(format!("{seen}, and refused: {}", partial.error_message))
+        }
         _ => Ok(seen.to_owned()),
     }
 }

@@ -12,7 +12,11 @@ const SHOWN_BODY: usize = 300;
 
 pub(super) fn client(timeout: Duration) -> Result<Client, String> {
     // Components are reached directly, whatever proxy the user's shell names.
-    Client::builder().no_proxy().timeout(timeout).build().map_err(|error| format!("no HTTP client: {}", chain(&error)))
+    Client::builder()
+        .no_proxy()
+        .timeout(timeout)
+        .build()
+        .map_err(|error| format!("no HTTP client: {}", chain(&error)))
 }
 
 pub(super) async fn readiness(client: &Client, instances: &[Instance]) -> Vec<Check> {

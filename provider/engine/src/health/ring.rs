@@ -24,7 +24,12 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Whether the component that writes sees as many live ingesters as are declared. None where there
 /// is no ring: a single binary.
-pub(super) async fn check(client: &Client, instances: &[Instance], ingesters: usize, within: Duration) -> Option<Check> {
+pub(super) async fn check(
+    client: &Client,
+    instances: &[Instance],
+    ingesters: usize,
+    within: Duration,
+) -> Option<Check> {
     if !instances.iter().any(|instance| instance.name == "ingester") {
         return None;
     }
@@ -52,13 +57,11 @@ async fn fetch(client: &Client, address: &str) -> Result<Ring, String> {
 }
 
 fn judge(ring: &Ring, declared: usize) -> (Outcome, String) {
-    let of_ring: Vec<&Member> = ring
-        .members
-        .iter()
-        .filter(|member| member.target == "ingester")
-        .collect();
-    let (live, away): (Vec<&Member>, Vec<&Member>) = of_ring.into_iter().partition(|member| member.state == "active");
-    let away: Vec<String> = away.iter().map(|member| format!("{} is {}", member.name, member.state)).collect();
+    let of_ring: Vec<&Member> = ring.members.iter().filter(|member| member.target == "ingester").collect();
+    let (live, away): (Vec<&Member>, Vec<&Member>) =
+        of_ring.into_iter().partition(|member| member.state == "active");
+    let away: Vec<String> =
+        away.iter().map(|member| format!("{} is {}", member.name, member.state)).collect();
     let seen = format!("{} of {declared} ingesters are live", live.len());
     match (live.len() >= declared, away.is_empty()) {
         (true, true) => (Outcome::Pass, seen),

@@ -60,8 +60,10 @@ impl Backend {
             break (head, bytes[end + 4..].to_vec());
         };
         let (status, answer) = self.answer(&head, &body);
-        let reply =
-            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}", answer.len());
+        let reply = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}",
+            answer.len()
+        );
         stream.write_all(reply.as_bytes()).await.unwrap();
     }
 
@@ -88,8 +90,11 @@ impl Backend {
         let spans = &request.resource_spans[0].scope_spans[0].spans;
         assert_eq!((id, &tenant), (hex::encode(&spans[0].trace_id).as_str(), of));
         let base64 = base64::engine::general_purpose::STANDARD;
-        let spans: Vec<_> =
-            spans.iter().skip(usize::from(self.loses_writes)).map(|s| json!({"spanId": base64.encode(&s.span_id)})).collect();
+        let spans: Vec<_> = spans
+            .iter()
+            .skip(usize::from(self.loses_writes))
+            .map(|s| json!({"spanId": base64.encode(&s.span_id)}))
+            .collect();
         json!({"trace": {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}}).to_string()
     }
 

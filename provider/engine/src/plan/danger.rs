@@ -128,7 +128,9 @@ fn tenancy_message(on: bool) -> String {
 fn removed_ingesters(changes: &[Change]) -> Vec<&str> {
     changes
         .iter()
-        .filter(|change| change.action == Action::Delete && change.stateful && change.object.kind == "Process")
+        .filter(|change| {
+            change.action == Action::Delete && change.stateful && change.object.kind == "Process"
+        })
         .map(|change| change.object.name.as_str())
         .collect()
 }

@@ -1,8 +1,8 @@
 use serde_json::{Map, Value};
 
+use super::FieldPath;
 use super::meaning::{is_nothing, same};
 use super::secret::{MASK, is_inline, is_secret};
-use super::FieldPath;
 
 /// One field that differs. Secrets are already masked.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +57,14 @@ fn compare(path: &FieldPath, before: Option<&Value>, after: Option<&Value>, foun
     }
 }
 
-fn compare_maps(path: &FieldPath, before: &Map<String, Value>, after: &Map<String, Value>, found: &mut Vec<FieldDiff>) {
-    let mut keys: Vec<&String> = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
+fn compare_maps(
+    path: &FieldPath,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    found: &mut Vec<FieldDiff>,
+) {
+    let mut keys: Vec<&String> =
+        before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
     keys.sort_unstable();
     for key in keys {
         compare(&path.key(key), before.get(key), after.get(key), found);

@@ -57,7 +57,11 @@ impl Page<'_> {
         }
         if plan.is_empty() {
             let count = plan.changes.len();
-            writeln!(self.out, "No changes. {} on target {:?} is as declared ({count} objects).", plan.name, plan.target)?;
+            writeln!(
+                self.out,
+                "No changes. {} on target {:?} is as declared ({count} objects).",
+                plan.name, plan.target
+            )?;
         } else {
             writeln!(self.out, "tempoform will change {} on target {:?}:", plan.name, plan.target)?;
             for change in plan.changes.iter().filter(|change| change.action != Action::NoChange) {
@@ -85,7 +89,8 @@ impl Page<'_> {
             return Ok(());
         }
         let rows = self.rows(*action, fields);
-        let width = rows.iter().map(|row| row.path.chars().count()).filter(|w| *w <= WIDEST_PATH).max().unwrap_or(0);
+        let width =
+            rows.iter().map(|row| row.path.chars().count()).filter(|w| *w <= WIDEST_PATH).max().unwrap_or(0);
         for Row { action, path, text } in rows {
             let sign = self.ink.of(action, symbol(action));
             writeln!(self.out, "      {sign} {path:<width$} {text}")?;

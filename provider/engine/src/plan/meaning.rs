@@ -6,8 +6,18 @@ use super::FieldPath;
 
 /// Maps of free text, where nothing has a meaning that we know.
 const OPAQUE: [&str; 12] = [
-    "labels", "annotations", "matchLabels", "nodeSelector", "data", "stringData", "env", "environment", "args",
-    "command", "name", "value",
+    "labels",
+    "annotations",
+    "matchLabels",
+    "nodeSelector",
+    "data",
+    "stringData",
+    "env",
+    "environment",
+    "args",
+    "command",
+    "name",
+    "value",
 ];
 /// Keys under or at which Kubernetes has quantities.
 const QUANTITIES: [&str; 7] = ["limits", "requests", "capacity", "cpu", "memory", "storage", "sizeLimit"];

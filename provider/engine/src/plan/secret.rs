@@ -8,10 +8,23 @@ use super::FieldPath;
 pub const MASK: &str = "(secret)";
 
 /// Keys that name a place, not a secret, although they end like one.
-const REFERENCES: [&str; 6] =
-    ["secretname", "secretref", "secretkeyref", "credentialssecret", "tokenfile", "automountserviceaccounttoken"];
+const REFERENCES: [&str; 6] = [
+    "secretname",
+    "secretref",
+    "secretkeyref",
+    "credentialssecret",
+    "tokenfile",
+    "automountserviceaccounttoken",
+];
 const SECRET_ENDINGS: [&str; 9] = [
-    "password", "secretkey", "secretaccesskey", "accesskey", "accountkey", "token", "apikey", "privatekey",
+    "password",
+    "secretkey",
+    "secretaccesskey",
+    "accesskey",
+    "accountkey",
+    "token",
+    "apikey",
+    "privatekey",
     "connectionstring",
 ];
 
@@ -62,14 +75,17 @@ mod tests {
         for key in ["secret_key", "access_key", "password", "storage_account_key", "bearer_token", "apiKey"] {
             assert!(is_secret_key(key), "{key}");
         }
-        for key in ["secretName", "tokenFile", "credentialsSecret", "key", "bucket", "automountServiceAccountToken"] {
+        for key in
+            ["secretName", "tokenFile", "credentialsSecret", "key", "bucket", "automountServiceAccountToken"]
+        {
             assert!(!is_secret_key(key), "{key}");
         }
     }
 
     #[test]
     fn references_stay_visible() {
-        let masked = mask(&json!({"s3": {"secret_key": "hunter2", "access_key": "${AWS_KEY}", "bucket": "b"}}));
+        let masked =
+            mask(&json!({"s3": {"secret_key": "hunter2", "access_key": "${AWS_KEY}", "bucket": "b"}}));
         assert_eq!(masked, json!({"s3": {"secret_key": MASK, "access_key": "${AWS_KEY}", "bucket": "b"}}));
     }
 }

@@ -140,7 +140,8 @@ fn dangers_are_found_and_refused_until_allowed() {
         ]
     );
     assert_eq!(plan.refused(&[]).len(), 4);
-    let refused = plan.refused(&[DangerKind::StorageMove, DangerKind::TenancyChange, DangerKind::SeveralIngesters]);
+    let refused =
+        plan.refused(&[DangerKind::StorageMove, DangerKind::TenancyChange, DangerKind::SeveralIngesters]);
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].kind, DangerKind::FewerIngesters);
     insta::assert_snapshot!("dangers_human", plan.to_human(Detail::Summary, false));

@@ -75,7 +75,10 @@ pub async fn connect(directory: &StateDirectory) -> Result<Option<Client>, Super
 ///
 /// # Errors
 /// When no supervisor comes up.
-pub async fn connect_or_launch(directory: &StateDirectory, launcher: &Launcher) -> Result<Client, SupervisorError> {
+pub async fn connect_or_launch(
+    directory: &StateDirectory,
+    launcher: &Launcher,
+) -> Result<Client, SupervisorError> {
     let client = Client { directory: directory.clone() };
     match client.hello().await {
         Ok(PROTOCOL) => return Ok(client),
@@ -97,8 +100,9 @@ pub async fn connect_or_launch(directory: &StateDirectory, launcher: &Launcher) 
 
 fn launch(directory: &StateDirectory, launcher: &Launcher) -> Result<(), SupervisorError> {
     let log = directory.log_file("supervisor");
-    let failed =
-        |error: io::Error| SupervisorError::NotStarted { reason: format!("{}: {error}", launcher.executable.display()) };
+    let failed = |error: io::Error| SupervisorError::NotStarted {
+        reason: format!("{}: {error}", launcher.executable.display()),
+    };
     let output = OpenOptions::new().append(true).create(true).mode(0o600).open(&log).map_err(failed)?;
     // Not waited for: it outlives this process.
     Command::new(&launcher.executable)
@@ -201,7 +205,9 @@ impl Client {
         match serde_json::from_str(&line) {
             Ok(Response::Failed { message }) => Err(SupervisorError::Refused(message)),
             Ok(response) => Ok(response),
-            Err(_) if line.is_empty() => Err(SupervisorError::Unreachable(io::ErrorKind::ConnectionReset.into())),
+            Err(_) if line.is_empty() => {
+                Err(SupervisorError::Unreachable(io::ErrorKind::ConnectionReset.into()))
+            }
             Err(_) => Err(SupervisorError::Strange(line)),
         }
     }

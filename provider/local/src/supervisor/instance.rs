@@ -29,9 +29,17 @@ const LOG_TAIL: usize = 10;
 
 /// What a worker is told. Answers come when it is done.
 pub(super) enum Order {
-    Start { spec: ProcessSpec, environment: BTreeMap<String, String>, reply: oneshot::Sender<Result<(), String>> },
-    Retire { reply: oneshot::Sender<Result<(), String>> },
-    Stop { reply: oneshot::Sender<Result<(), String>> },
+    Start {
+        spec: ProcessSpec,
+        environment: BTreeMap<String, String>,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    Retire {
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    Stop {
+        reply: oneshot::Sender<Result<(), String>>,
+    },
 }
 
 /// Keeps one component as it is to be.
@@ -80,7 +88,9 @@ impl Worker {
                 self.running = Some(Running::Adopted { identity, since: Instant::now() });
                 self.registry.update(&self.instance, |status| status.process = Some(identity));
             }
-            None if status.process.is_some() => self.ended("ended while there was no supervisor".to_owned().into()),
+            None if status.process.is_some() => {
+                self.ended("ended while there was no supervisor".to_owned().into())
+            }
             None => {}
         }
     }
@@ -103,7 +113,11 @@ impl Worker {
         }
     }
 
-    async fn start(&mut self, spec: ProcessSpec, environment: BTreeMap<String, String>) -> Result<(), String> {
+    async fn start(
+        &mut self,
+        spec: ProcessSpec,
+        environment: BTreeMap<String, String>,
+    ) -> Result<(), String> {
         self.stop().await;
         self.environment = environment;
         self.quick_ends = 0;

@@ -176,7 +176,9 @@ impl Supervisor {
                 let instance = spec.instance.clone();
                 self.order(&instance, |reply| Order::Start { spec, environment, reply }).await
             }
-            Request::Retire { instance } => self.order_known(&instance, |reply| Order::Retire { reply }).await,
+            Request::Retire { instance } => {
+                self.order_known(&instance, |reply| Order::Retire { reply }).await
+            }
             Request::Stop { instance } => self.order_known(&instance, |reply| Order::Stop { reply }).await,
             Request::Remove { instance } => {
                 let response = self.order_known(&instance, |reply| Order::Stop { reply }).await;
@@ -213,8 +215,12 @@ impl Supervisor {
 
     /// Stops all components at the same time.
     async fn stop_all(&self) {
-        let running: Vec<InstanceStatus> =
-            self.registry.all().into_iter().filter(|status| status.process.is_some() || status.goal == Goal::Run).collect();
+        let running: Vec<InstanceStatus> = self
+            .registry
+            .all()
+            .into_iter()
+            .filter(|status| status.process.is_some() || status.goal == Goal::Run)
+            .collect();
         let mut stops = tokio::task::JoinSet::new();
         for status in running {
             let worker = self.worker(&status.spec.instance);
@@ -231,7 +237,8 @@ impl Supervisor {
     async fn bound_logs(&self) {
         let mut files: Vec<_> = self.registry.all().into_iter().map(|status| status.spec.log).collect();
         files.push(self.registry.directory().log_file("supervisor"));
-        let bounded = tokio::task::spawn_blocking(move || files.iter().try_for_each(|file| logs::bound(file)));
+        let bounded =
+            tokio::task::spawn_blocking(move || files.iter().try_for_each(|file| logs::bound(file)));
         if let Ok(Err(error)) = bounded.await {
             tracing::warn!(%error, "cannot rotate a log");
         }

@@ -55,7 +55,12 @@ impl LocalTarget {
         Ok(Prepared { environment, supervisor, status })
     }
 
-    async fn run(&self, process: &DeclaredProcess, prepared: Prepared, anew: bool) -> Result<(), TargetError> {
+    async fn run(
+        &self,
+        process: &DeclaredProcess,
+        prepared: Prepared,
+        anew: bool,
+    ) -> Result<(), TargetError> {
         let Prepared { environment, supervisor, status } = prepared;
         let spec = &process.record.spec;
         let same = status.is_some_and(|status| {

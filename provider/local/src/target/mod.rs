@@ -12,9 +12,7 @@ use tempoform_engine::health;
 use tempoform_engine::object::{Desired, Guarded, Instance, Object, ObjectId, Observed};
 use tempoform_engine::plan::{Action, Change};
 use tempoform_engine::render::{Endpoint, ProcessDefinition};
-use tempoform_engine::target::{
-    DataPolicy, Listener, LogLine, LogQuery, Readiness, Target, TargetError,
-};
+use tempoform_engine::target::{DataPolicy, Listener, LogLine, LogQuery, Readiness, Target, TargetError};
 use tokio::sync::mpsc;
 
 use crate::definitions::{Declared, Maker, reachable};
@@ -96,8 +94,9 @@ impl LocalTarget {
         let directory = &self.options.directory;
         let seed = directory.path().display().to_string();
         let mut state = self.lock_state();
-        let ports =
-            ports::resolve(definitions, &state.ports, &seed, |instance| running.iter().any(|name| name == instance))?;
+        let ports = ports::resolve(definitions, &state.ports, &seed, |instance| {
+            running.iter().any(|name| name == instance)
+        })?;
         let maker = Maker { directory, program: &self.options.program, ports: &ports };
         let declared = maker.declare(definitions)?;
         // Those of instances that go stay known until they are gone.
@@ -185,7 +184,10 @@ impl Target for LocalTarget {
             let hopeless = exit.code == Some(BAD_CONFIGURATION) || status.restarts >= CRASH_LOOP;
             if hopeless {
                 let tail = exit.log_tail.join("\n  ");
-                return Ok(Readiness::Failed(format!("{} does not stay up: {}\n  {tail}", object.name, exit.reason)));
+                return Ok(Readiness::Failed(format!(
+                    "{} does not stay up: {}\n  {tail}",
+                    object.name, exit.reason
+                )));
             }
             if status.running().is_none() {
                 return Ok(Readiness::Waiting(format!("{}; it is started again", exit.summary())));

@@ -25,11 +25,17 @@ impl LocalTarget {
         };
         let mut notes = self.occupied_ports(&statuses);
         notes.extend(self.missing_variables());
-        let unrecorded = statuses.keys().filter(|instance| !records.iter().any(|r| &r.object.id.name == *instance));
-        notes.extend(unrecorded.map(|instance| format!("{instance} runs here and is not recorded in state.json")));
+        let unrecorded =
+            statuses.keys().filter(|instance| !records.iter().any(|r| &r.object.id.name == *instance));
+        notes.extend(
+            unrecorded.map(|instance| format!("{instance} runs here and is not recorded in state.json")),
+        );
         let objects = records
             .into_iter()
-            .map(|record| ObservedObject { condition: self.condition(&record, &statuses), object: record.object })
+            .map(|record| ObservedObject {
+                condition: self.condition(&record, &statuses),
+                object: record.object,
+            })
             .collect();
         Ok(Observed { guarded: guarded.filter(|_| self.directory().exists()), objects, notes })
     }
@@ -57,8 +63,12 @@ impl LocalTarget {
 
     fn condition(&self, record: &Record, statuses: &BTreeMap<String, InstanceStatus>) -> Condition {
         match record.phase {
-            Phase::Applying => return Condition::Unfinished("the last apply did not finish with it".to_owned()),
-            Phase::Deleting => return Condition::Unfinished("its removal was begun and not finished".to_owned()),
+            Phase::Applying => {
+                return Condition::Unfinished("the last apply did not finish with it".to_owned());
+            }
+            Phase::Deleting => {
+                return Condition::Unfinished("its removal was begun and not finished".to_owned());
+            }
             Phase::Applied => {}
         }
         let id = &record.object.id;
@@ -72,12 +82,18 @@ impl LocalTarget {
         }
     }
 
-    fn process_condition(&self, id: &ObjectId, process: &ProcessRecord, status: Option<&InstanceStatus>) -> Condition {
+    fn process_condition(
+        &self,
+        id: &ObjectId,
+        process: &ProcessRecord,
+        status: Option<&InstanceStatus>,
+    ) -> Condition {
         let Some(status) = status else {
             return Condition::Down("it is not running, and no supervisor knows it".to_owned());
         };
         if status.running().is_none() {
-            let reason = status.last_exit.as_ref().map_or("it is not running".to_owned(), |exit| exit.summary());
+            let reason =
+                status.last_exit.as_ref().map_or("it is not running".to_owned(), |exit| exit.summary());
             return Condition::Down(reason);
         }
         if status.spec.digest != process.spec.digest {
@@ -102,9 +118,10 @@ impl LocalTarget {
 
     /// Pinned ports that somebody else listens on.
     fn occupied_ports(&self, statuses: &BTreeMap<String, InstanceStatus>) -> Vec<String> {
-        let down = self.declared.values().filter_map(|declared| declared.process.as_ref()).filter(|process| {
-            statuses.get(&process.definition.instance).and_then(InstanceStatus::running).is_none()
-        });
+        let down =
+            self.declared.values().filter_map(|declared| declared.process.as_ref()).filter(|process| {
+                statuses.get(&process.definition.instance).and_then(InstanceStatus::running).is_none()
+            });
         down.flat_map(|process| {
             let definition = &process.definition;
             definition.endpoints.iter().filter_map(|(endpoint, request)| match request {
@@ -113,7 +130,9 @@ impl LocalTarget {
                     let address = std::net::SocketAddr::new(definition.host, *port);
                     (!ports::is_free(address)).then(|| {
                         let (instance, owner) = (&definition.instance, ports::owner(address));
-                        format!("{address}, the {endpoint} of {instance}, is taken by {owner}: apply will fail")
+                        format!(
+                            "{address}, the {endpoint} of {instance}, is taken by {owner}: apply will fail"
+                        )
                     })
                 }
             })
@@ -134,7 +153,8 @@ impl LocalTarget {
     pub(super) async fn instances(&self) -> Result<Vec<Instance>, TargetError> {
         let statuses = self.statuses().await?;
         let state = self.lock_state();
-        let mut processes: Vec<&Record> = state.objects.values().filter(|record| record.process.is_some()).collect();
+        let mut processes: Vec<&Record> =
+            state.objects.values().filter(|record| record.process.is_some()).collect();
         processes.sort_by_key(|record| (record.object.wave, record.object.id.name.clone()));
         let instance = |record: &&Record| {
             let instance = record.object.id.name.clone();
@@ -162,7 +182,8 @@ impl LocalTarget {
             return Ok(vec![file("supervisor")]);
         }
         let state = self.lock_state();
-        let processes: Vec<&Record> = state.objects.values().filter(|record| record.process.is_some()).collect();
+        let processes: Vec<&Record> =
+            state.objects.values().filter(|record| record.process.is_some()).collect();
         let chosen = processes.iter().filter(|record| {
             selector.is_none_or(|wanted| record.object.component == wanted || record.object.id.name == wanted)
         });

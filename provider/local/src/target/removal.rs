@@ -70,7 +70,9 @@ impl LocalTarget {
         while Instant::now() < deadline {
             match self.readiness(id).await? {
                 Readiness::Ready => return Ok(()),
-                Readiness::Failed(reason) => return Err(kept(&id.name, process, unflushed(process)).caused_by(reason)),
+                Readiness::Failed(reason) => {
+                    return Err(kept(&id.name, process, unflushed(process)).caused_by(reason));
+                }
                 Readiness::Waiting(_) => tokio::time::sleep(POLL).await,
             }
         }
@@ -79,7 +81,12 @@ impl LocalTarget {
 
     /// Asks a component to flush and end, and waits for that. One that does not know the request is
     /// stopped by signal afterwards.
-    async fn leave(&self, supervisor: &Client, instance: &str, process: &ProcessRecord) -> Result<(), TargetError> {
+    async fn leave(
+        &self,
+        supervisor: &Client,
+        instance: &str,
+        process: &ProcessRecord,
+    ) -> Result<(), TargetError> {
         if !is_running(supervisor, instance).await? {
             return Ok(());
         }
@@ -104,8 +111,9 @@ impl LocalTarget {
 
     fn forget(&self, id: &ObjectId) -> Result<(), TargetError> {
         let file = self.file_of(id);
-        remove_if_there(&file)
-            .map_err(|error| TargetError::new(format!("cannot remove {}", file.display())).caused_by(error))?;
+        remove_if_there(&file).map_err(|error| {
+            TargetError::new(format!("cannot remove {}", file.display())).caused_by(error)
+        })?;
         self.record(|state| {
             state.objects.remove(&id.to_string());
             state.ports.0.remove(&id.name);
@@ -201,10 +209,12 @@ fn remove_folder(folder: &Path) -> Result<(), TargetError> {
 fn clean(directory: &StateDirectory, data: DataPolicy) -> Result<Vec<String>, TargetError> {
     remove_folder(&directory.config_folder())?;
     remove_folder(&directory.logs_folder())?;
-    let files = [directory.state_file(), directory.processes_file(), directory.socket(), directory.supervisor_lock()];
+    let files =
+        [directory.state_file(), directory.processes_file(), directory.socket(), directory.supervisor_lock()];
     for file in files {
-        remove_if_there(&file)
-            .map_err(|error| TargetError::new(format!("cannot remove {}", file.display())).caused_by(error))?;
+        remove_if_there(&file).map_err(|error| {
+            TargetError::new(format!("cannot remove {}", file.display())).caused_by(error)
+        })?;
     }
     if data == DataPolicy::Delete {
         // Only what lies in the state directory is ours; the lock, which is held, goes with it.
