@@ -30,7 +30,12 @@ impl BlockReader {
 
     /// As [`batch`](Self::batch) for one field, but with what stands in the block for a missing service
     /// name: an empty one, which Tempo lists among the values.
-    pub(crate) async fn stored_values(&self, row_group: usize, field: &Field, account: &Account) -> Result<Batch> {
+    pub(crate) async fn stored_values(
+        &self,
+        row_group: usize,
+        field: &Field,
+        account: &Account,
+    ) -> Result<Batch> {
         let mut plan = Plan::new(self, row_group, std::slice::from_ref(field));
         plan.empty_service_is_missing = false;
         self.run(plan, row_group, account).await

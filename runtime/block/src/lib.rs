@@ -2,12 +2,14 @@
 
 pub mod bloom;
 mod columns;
+mod combine;
 pub mod dedicated;
 mod error;
 pub mod extra;
 pub mod meta;
 pub mod paths;
 mod reader;
+pub mod results;
 pub mod schema;
 mod store;
 pub mod tenant_index;
@@ -18,12 +20,14 @@ mod test_blocks;
 #[cfg(test)]
 mod test_data;
 
+pub use combine::combine_traces;
 pub use dedicated::{DedicatedColumn, DedicatedScope, DedicatedType};
 pub use error::{BlockError, Result};
 pub use extra::Extra;
 pub use meta::{BlockMeta, BlockVersion};
 pub use paths::{BlockObject, BlockPath};
 pub use reader::{BlockReader, SpanFacts, TagNames, TagScope, TraceSummary, may_contain};
+pub use results::{SearchError, SearchFound, SearchLimits};
 pub use store::{BlockList, BlockObjects, BlockStore, BlockUpload, CompactedBlock, StoreOptions};
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{

@@ -71,7 +71,10 @@ fn pretty_assert(name: &str, id: TraceId, found: &Json, expected: &Json) {
                 let missing = Json::Null;
                 let (a, b) = (a.get(key).unwrap_or(&missing), b.get(key).unwrap_or(&missing));
                 if a.is_null() || b.is_null() {
-                    return Some(format!("{path}.{key} is only in {}", if a.is_null() { "what was expected" } else { "what was found" }));
+                    return Some(format!(
+                        "{path}.{key} is only in {}",
+                        if a.is_null() { "what was expected" } else { "what was found" }
+                    ));
                 }
                 difference(&format!("{path}.{key}"), a, b)
             }),
@@ -229,7 +232,8 @@ async fn summaries_and_span_facts_are_those_of_the_traces() {
             let start = of_trace.iter().map(|span| span.start_time_unix_nano).min().unwrap();
             let end = of_trace.iter().map(|span| span.end_time_unix_nano).max().unwrap();
             assert_eq!((summary.start_unix_nano, summary.duration_nanos), (start, end - start));
-            let roots = of_trace.iter().filter(|span| span.parent_span_id.is_empty() && !is_linked_child(span));
+            let roots =
+                of_trace.iter().filter(|span| span.parent_span_id.is_empty() && !is_linked_child(span));
             let mut names: Vec<_> = roots.map(|span| span.name.as_str()).collect();
             if names.is_empty() {
                 names.push("");
@@ -257,10 +261,13 @@ fn is_linked_child(span: &tempoform_wire::otlp::Span) -> bool {
     span.links.iter().any(|link| link.trace_id == span.trace_id && link.attributes.iter().any(is_child_of))
 }
 
-/// Queries whose answer depends on what Tempo's storage keeps or skips, not on the language.
+/// Where Tempo's storage, not the language, decides what it finds.
 fn is_known_difference(block: &str, query: &str) -> bool {
-    let _ = (block, query);
-    false
+    // Before vParquet5 an array is not looked for when its attribute has a dedicated column.
+    let arrays = block.contains("vp4-default") && query == r#"{ span.http.request.method = "GET" }"#;
+    // 2.10 finds nothing by ranges of blob columns.
+    let blobs = block == "v2.10.8-vp5-blob" && query == r#"{ span.a.str > "a" }"#;
+    arrays || blobs
 }
 
 #[tokio::test]
@@ -276,7 +283,11 @@ async fn queries_find_what_tempo_finds() {
                 let batch = reader.batch(row_group, &query.fields(), &account).await.unwrap();
                 let matches = query.evaluate(&batch).unwrap();
                 traces += matches.len();
-                spans += matches.iter().flat_map(|found| &found.spansets).map(|set| set.spans.len()).sum::<usize>();
+                spans += matches
+                    .iter()
+                    .flat_map(|found| &found.spansets)
+                    .map(|set| set.spans.len())
+                    .sum::<usize>();
             }
             let found = format!("{traces} spans={spans}");
             if found != expected && !is_known_difference(&block.name, text.trim()) {

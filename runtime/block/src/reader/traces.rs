@@ -10,7 +10,9 @@ use tempoform_wire::otlp::{
 use super::attributes::{self, Attributes, Owner, text};
 use super::placed::{Layers, Placed};
 use super::{BlockReader, Fetched, Malformed, level};
-use crate::error::Result;
+use crate::error::{BlockError, Result};
+use crate::extra::{self, Extra};
+use crate::paths::BlockObject;
 
 /// Columns of traces besides attributes.
 const COLUMNS: [&str; 26] = [
@@ -42,6 +44,9 @@ const COLUMNS: [&str; 26] = [
     "rs.ss.Spans.Links",
 ];
 
+/// What Tempo's Parquet library calls itself.
+const TEMPOS_WRITER: &str = "github.com/parquet-go/";
+
 pub(super) const SPAN_ID: &str = "rs.ss.Spans.SpanID";
 const EVENT_NAME: &str = "rs.ss.Spans.Events.Name";
 const LINK_TRACE_ID: &str = "rs.ss.Spans.Links.TraceID";
@@ -54,18 +59,56 @@ impl BlockReader {
     pub async fn traces(&self, row_group: usize, account: &Account) -> Result<Vec<(TraceId, TracesData)>> {
         let columns = self.trace_columns();
         let names: Vec<_> = columns.iter().map(String::as_str).collect();
-        let fetched = self.fetch(row_group, &names, account).await?;
-        self.compute(move || Assembly::new(&fetched)?.traces()).await
+        let fetched = self.fetch(row_group, &names, account);
+        let (fetched, ()) = tokio::try_join!(fetched, self.load_extra(account))?;
+        let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
+        Ok(self.with_extra(row_group, 0, traces))
     }
 
     /// The trace at a row.
     pub(super) async fn trace_at(&self, row_group: usize, row: u64, account: &Account) -> Result<TracesData> {
         let columns = self.trace_columns();
         let names: Vec<_> = columns.iter().map(String::as_str).collect();
-        let fetched = self.fetch_row(row_group, &names, row, account).await?;
+        let fetched = self.fetch_row(row_group, &names, row, account);
+        let (fetched, ()) = tokio::try_join!(fetched, self.load_extra(account))?;
         let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
-        let trace = traces.into_iter().next().map(|(_, trace)| trace);
+        let trace = self.with_extra(row_group, row, traces).into_iter().next().map(|(_, trace)| trace);
         trace.ok_or_else(|| self.damaged("TraceID", Malformed::new("has no such row")))
+    }
+
+    /// Looks for the sidecar with what vParquet has no columns for, once a block. Tempo's own blocks have
+    /// none.
+    async fn load_extra(&self, account: &Account) -> Result<()> {
+        let file = &self.0.file;
+        if file.footer.created_by.starts_with(TEMPOS_WRITER) {
+            return Ok(());
+        }
+        let object = BlockObject::Sidecar(extra::OBJECT_NAME);
+        let load = async || match self.0.store.read(&self.0.path, &object, account).await {
+            Ok(bytes) => Extra::decode(&bytes).map(Some).map_err(|error| BlockError::Corrupt {
+                block: self.0.path.clone(),
+                object: object.to_string(),
+                what: error.to_string(),
+            }),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        };
+        file.extra.get_or_try_init(load).await.map(drop)
+    }
+
+    /// Adds what the sidecar has to traces that begin at a row of a row group.
+    fn with_extra(
+        &self,
+        row_group: usize,
+        row: u64,
+        mut traces: Vec<(TraceId, TracesData)>,
+    ) -> Vec<(TraceId, TracesData)> {
+        if let Some(Some(extra)) = self.0.file.extra.get() {
+            let before: u64 = (0..row_group).map(|group| self.traces_in(group)).sum();
+            let rows = before + row..;
+            traces.iter_mut().zip(rows).for_each(|((_, trace), row)| extra.apply(row, trace));
+        }
+        traces
     }
 
     fn trace_columns(&self) -> Vec<String> {

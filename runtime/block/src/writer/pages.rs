@@ -159,7 +159,7 @@ impl PageEncoder<'_> {
 
     /// The seven leaves of generic attributes from `first` on.
     fn attributes(&mut self, first: usize, columns: &AttributeColumns) -> Written {
-        let AttributeColumns { buffers, level, keys, values } = columns;
+        let AttributeColumns { buffers, level, keys, values, .. } = columns;
         let level = *level;
         let mut shared = SharedLevels { entries: buffers.codes.len(), ..SharedLevels::default() };
         shared.nulls = buffers.codes.len() - buffers.keys.len();

@@ -1,0 +1,235 @@
+//! Search results as Tempo's API shows them, from what a query found in columns. Retrievers and
+//! ingesters share it; the querier merges their lists.
+
+use std::collections::HashMap;
+
+use tempoform_core::Account;
+use tempoform_traceql::{Batch, EvaluateError, Match, Query, SpanSet, Static, format_duration, value_of};
+use tempoform_wire::otlp::{AnyValue, ArrayValue, KeyValue, any_value::Value};
+use tempoform_wire::tempopb;
+
+use crate::error::BlockError;
+use crate::reader::{BlockReader, SpanFacts, TraceSummary};
+
+/// Shown as the root's service name while the root span is missing.
+pub const NO_ROOT: &str = "<root span not yet received>";
+
+/// What of the matches is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchLimits {
+    /// Traces that end before are left out, nanoseconds since 1970.
+    pub start_unix_nano: u64,
+    /// Traces that start after are left out, nanoseconds since 1970.
+    pub end_unix_nano: u64,
+    /// Most traces, the newest; 0 = all.
+    pub traces: usize,
+    /// Most spans of a span set; 0 = all.
+    pub spans_per_span_set: usize,
+    /// Tag search shows no span sets.
+    pub omit_span_sets: bool,
+}
+
+impl Default for SearchLimits {
+    fn default() -> Self {
+        Self {
+            start_unix_nano: 0,
+            end_unix_nano: u64::MAX,
+            traces: 0,
+            spans_per_span_set: 3,
+            omit_span_sets: false,
+        }
+    }
+}
+
+impl SearchLimits {
+    /// Whether a trace touches the time range.
+    pub fn overlaps(&self, summary: &TraceSummary) -> bool {
+        let end = summary.start_unix_nano.saturating_add(summary.duration_nanos);
+        summary.start_unix_nano <= self.end_unix_nano && end >= self.start_unix_nano
+    }
+
+    /// How many of a span set's spans are shown.
+    fn shown<'a>(&self, set: &'a SpanSet) -> &'a [u32] {
+        let most = match (self.omit_span_sets, self.spans_per_span_set) {
+            (true, _) => 0,
+            (false, 0) => usize::MAX,
+            (false, most) => most,
+        };
+        &set.spans[..set.spans.len().min(most)]
+    }
+}
+
+/// The spans of `matches` that a result shows, whose [`SpanFacts`] are therefore needed; ascending.
+pub fn shown_spans(matches: &[Match], limits: &SearchLimits) -> Vec<u32> {
+    let sets = matches.iter().flat_map(|found| &found.spansets);
+    let mut spans: Vec<_> = sets.flat_map(|set| limits.shown(set)).copied().collect();
+    spans.sort_unstable();
+    spans.dedup();
+    spans
+}
+
+/// One trace of a search result. `facts` has every span of [`shown_spans`].
+pub fn trace_result(
+    query: &Query,
+    batch: &Batch,
+    found: &Match,
+    summary: &TraceSummary,
+    facts: &HashMap<u32, SpanFacts>,
+    limits: &SearchLimits,
+) -> tempopb::TraceSearchMetadata {
+    let TraceSummary {
+        trace_id,
+        root_service_name,
+        root_span_name,
+        start_unix_nano,
+        duration_nanos,
+        service_stats,
+    } = summary;
+    let show = |set: &SpanSet| span_set(query, batch, set, facts, limits);
+    let span_sets: Vec<_> =
+        if limits.omit_span_sets { Vec::new() } else { found.spansets.iter().map(show).collect() };
+    let has_root = !root_service_name.is_empty() || !root_span_name.is_empty();
+    tempopb::TraceSearchMetadata {
+        trace_id: trace_id.to_short_hex(),
+        root_service_name: if has_root { root_service_name.clone() } else { NO_ROOT.to_owned() },
+        root_trace_name: root_span_name.clone(),
+        start_time_unix_nano: *start_unix_nano,
+        duration_ms: u32::try_from(duration_nanos / 1_000_000).unwrap_or(u32::MAX),
+        span_set: span_sets.first().cloned(),
+        span_sets,
+        service_stats: service_stats.clone().into_iter().collect(),
+    }
+}
+
+fn span_set(
+    query: &Query,
+    batch: &Batch,
+    set: &SpanSet,
+    facts: &HashMap<u32, SpanFacts>,
+    limits: &SearchLimits,
+) -> tempopb::SpanSet {
+    let fields = query.selected_fields();
+    let span = |row: &u32| {
+        let facts = facts.get(row).cloned().unwrap_or_default();
+        let attributes = fields.iter().filter_map(|field| {
+            let value = value_of(batch, field, *row).filter(|value| *value != Static::Nil)?;
+            Some(KeyValue { key: field.key().to_owned(), value: Some(any_value(value)) })
+        });
+        tempopb::Span {
+            span_id: format!("{:0>16}", hex::encode(&facts.span_id)),
+            name: if query.needs_span_name() { facts.name } else { String::new() },
+            start_time_unix_nano: facts.start_unix_nano,
+            duration_nanos: facts.duration_nanos,
+            attributes: attributes.collect(),
+        }
+    };
+    let attributes = set.attributes.iter().cloned();
+    tempopb::SpanSet {
+        spans: limits.shown(set).iter().map(span).collect(),
+        matched: u32::try_from(set.spans.len()).unwrap_or(u32::MAX),
+        attributes: attributes.map(|(key, value)| KeyValue { key, value: Some(any_value(value)) }).collect(),
+    }
+}
+
+/// A value of the query language as results show it: words and durations as text, nil as `nil`.
+pub fn any_value(value: Static) -> AnyValue {
+    fn array<T>(values: Vec<T>, wrap: impl Fn(T) -> Value) -> Value {
+        let values = values.into_iter().map(|value| AnyValue { value: Some(wrap(value)) }).collect();
+        Value::ArrayValue(ArrayValue { values })
+    }
+    let value = match value {
+        Static::Nil => Value::StringValue("nil".to_owned()),
+        Static::Int(value) => Value::IntValue(value),
+        Static::Float(value) => Value::DoubleValue(value),
+        Static::String(value) => Value::StringValue(value),
+        Static::Bool(value) => Value::BoolValue(value),
+        Static::Duration(nanos) => Value::StringValue(format_duration(nanos)),
+        Static::Status(status) => Value::StringValue(status.as_str().to_owned()),
+        Static::Kind(kind) => Value::StringValue(kind.as_str().to_owned()),
+        Static::IntArray(values) => array(values, Value::IntValue),
+        Static::FloatArray(values) => array(values, Value::DoubleValue),
+        Static::StringArray(values) => array(values, Value::StringValue),
+        Static::BoolArray(values) => array(values, Value::BoolValue),
+    };
+    AnyValue { value: Some(value) }
+}
+
+/// What a search found in a row group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SearchFound {
+    /// The traces, newest first.
+    pub traces: Vec<tempopb::TraceSearchMetadata>,
+    /// Traces looked at.
+    pub inspected_traces: u32,
+    /// Spans looked at.
+    pub inspected_spans: u64,
+}
+
+/// Why a search failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The block cannot be read.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The query cannot be evaluated on the data.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+}
+
+impl From<SearchError> for tempoform_core::Error {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Block(error) => error.into(),
+            SearchError::Evaluate(error) => Self::new(tempoform_core::ErrorKind::Invalid, error.to_string()),
+        }
+    }
+}
+
+impl BlockReader {
+    /// Searches a row group: reads the columns of the query, then, of what matches, what results show.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub async fn search(
+        &self,
+        row_group: usize,
+        query: &Query,
+        limits: &SearchLimits,
+        account: &Account,
+    ) -> Result<SearchFound, SearchError> {
+        let batch = self.batch(row_group, &query.fields(), account).await?;
+        let inspected_traces = batch.layout.traces;
+        let inspected_spans = u64::from(batch.layout.spans());
+        let query = query.clone();
+        let (query, batch, matches) = self
+            .compute(move || {
+                let matches = query.evaluate(&batch);
+                Ok((query, batch, matches))
+            })
+            .await?;
+        let mut matches = matches?;
+        let found = |traces| SearchFound { traces, inspected_traces, inspected_spans };
+        if matches.is_empty() {
+            return Ok(found(Vec::new()));
+        }
+        let rows: Vec<_> = matches.iter().map(|found| found.trace).collect();
+        let summaries = self.summaries(row_group, &rows, account).await?;
+        let mut hits: Vec<_> = matches.drain(..).zip(summaries).collect();
+        hits.retain(|(_, summary)| limits.overlaps(summary));
+        hits.sort_by_key(|(_, summary)| (std::cmp::Reverse(summary.start_unix_nano), summary.trace_id));
+        hits.truncate(if limits.traces == 0 { usize::MAX } else { limits.traces });
+
+        let (matches, summaries): (Vec<Match>, Vec<TraceSummary>) = hits.into_iter().unzip();
+        let shown = shown_spans(&matches, limits);
+        let facts =
+            if shown.is_empty() { Vec::new() } else { self.span_facts(row_group, &shown, account).await? };
+        let facts: HashMap<u32, SpanFacts> = shown.into_iter().zip(facts).collect();
+        let traces = matches.iter().zip(&summaries);
+        let traces =
+            traces.map(|(one, summary)| trace_result(&query, &batch, one, summary, &facts, limits)).collect();
+        Ok(found(traces))
+    }
+}
+
+#[cfg(test)]
+mod tests;
