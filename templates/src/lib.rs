@@ -1,1 +1,134 @@
-//! Every manifest, process definition and generated configuration file, as handlebars templates.
+//! Every manifest and generated configuration file, as handlebars templates.
+//!
+//! The crate only embeds the files below it and knows no logic. Sizing, defaulting and arithmetic are done before,
+//! in typed values; a template places them.
+//!
+//! * `config/`: the runtime's configuration and what else is a file inside a config map
+//! * `kubernetes/COMPONENT/`: the objects of a component
+//! * `kubernetes/common/`, `kubernetes/monitoring/`: the objects of a whole Tempo
+//! * `partials/`: what several templates have in common, included as `{{> NAME}}`
+//! * `dashboards/`: Grafana dashboards; plain JSON, not templates
+
+/// An embedded template.
+#[derive(Debug, Clone, Copy)]
+pub struct Template {
+    /// `kubernetes/ingester/statefulset.yaml`; for a partial its name alone.
+    pub name: &'static str,
+    /// The handlebars text.
+    pub text: &'static str,
+}
+
+macro_rules! embed {
+    (partials: [$($partial:literal),* $(,)?], templates: [$($template:literal),* $(,)?] $(,)?) => {
+        &[
+            $(Template { name: $partial, text: include_str!(concat!("../partials/", $partial, ".hbs")) },)*
+            $(Template { name: $template, text: include_str!(concat!("../", $template, ".hbs")) },)*
+        ]
+    };
+}
+
+/// Every template and partial.
+pub const ALL: &[Template] = embed! {
+    partials: [
+        "claim",
+        "container-security",
+        "datasource",
+        "deployment",
+        "env",
+        "labels",
+        "limits",
+        "metadata",
+        "placement",
+        "pod",
+        "pod-security",
+        "probes",
+        "selector",
+        "service-ports",
+        "stateful-set",
+    ],
+    templates: [
+        "config/grafana-datasource.yaml",
+        "config/overrides.yaml",
+        "config/tempo.yaml",
+        "kubernetes/common/gossip-service.yaml",
+        "kubernetes/common/networkpolicy.yaml",
+        "kubernetes/common/overrides-configmap.yaml",
+        "kubernetes/common/serviceaccount.yaml",
+        "kubernetes/compactor/configmap.yaml",
+        "kubernetes/compactor/deployment.yaml",
+        "kubernetes/compactor/service.yaml",
+        "kubernetes/distributor/configmap.yaml",
+        "kubernetes/distributor/deployment.yaml",
+        "kubernetes/distributor/poddisruptionbudget.yaml",
+        "kubernetes/distributor/service.yaml",
+        "kubernetes/ingester/configmap.yaml",
+        "kubernetes/ingester/headless-service.yaml",
+        "kubernetes/ingester/poddisruptionbudget.yaml",
+        "kubernetes/ingester/service.yaml",
+        "kubernetes/ingester/statefulset.yaml",
+        "kubernetes/monitoring/dashboards-configmap.yaml",
+        "kubernetes/monitoring/grafana-datasource-configmap.yaml",
+        "kubernetes/monitoring/grafana-datasource.yaml",
+        "kubernetes/monitoring/prometheusrule.yaml",
+        "kubernetes/monitoring/servicemonitor.yaml",
+        "kubernetes/querier/configmap.yaml",
+        "kubernetes/querier/deployment.yaml",
+        "kubernetes/querier/poddisruptionbudget.yaml",
+        "kubernetes/querier/service.yaml",
+        "kubernetes/query-frontend/configmap.yaml",
+        "kubernetes/query-frontend/deployment.yaml",
+        "kubernetes/query-frontend/discovery-service.yaml",
+        "kubernetes/query-frontend/poddisruptionbudget.yaml",
+        "kubernetes/query-frontend/service.yaml",
+        "kubernetes/retriever/configmap.yaml",
+        "kubernetes/retriever/headless-service.yaml",
+        "kubernetes/retriever/poddisruptionbudget.yaml",
+        "kubernetes/retriever/service.yaml",
+        "kubernetes/retriever/statefulset.yaml",
+        "kubernetes/tempo/configmap.yaml",
+        "kubernetes/tempo/headless-service.yaml",
+        "kubernetes/tempo/poddisruptionbudget.yaml",
+        "kubernetes/tempo/service.yaml",
+        "kubernetes/tempo/statefulset.yaml",
+    ],
+};
+
+/// The dashboard of a Tempo: requests, ingest, ingesters, storage, compaction.
+pub const DASHBOARD: &str = include_str!("../dashboards/tempo.json");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn files(folder: &Path, out: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(&path, out);
+            } else if path.extension().is_some_and(|e| e == "hbs") {
+                out.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_embedded_under_its_name() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut found = Vec::new();
+        files(root, &mut found);
+        let expected: BTreeSet<String> = found
+            .iter()
+            .map(|path| {
+                let name = path.strip_prefix(root).unwrap().with_extension("");
+                let name = name.to_str().unwrap().to_owned();
+                name.strip_prefix("partials/").map_or(name.clone(), str::to_owned)
+            })
+            .collect();
+        let embedded: BTreeSet<String> = ALL.iter().map(|t| t.name.to_owned()).collect();
+        assert_eq!(embedded, expected);
+        assert_eq!(embedded.len(), ALL.len(), "a name is used twice");
+    }
+}

@@ -1,2 +1,7 @@
 //! The tempoform executable.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tempoform::run(std::env::args_os())
+}

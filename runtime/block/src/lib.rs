@@ -31,5 +31,6 @@ pub use results::{SearchError, SearchFound, SearchLimits};
 pub use store::{BlockList, BlockObjects, BlockStore, BlockUpload, CompactedBlock, StoreOptions};
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{
-    BlockWriter, EncodedResource, EncodedScope, PageCompression, WriteError, WriterOptions, WrittenBlock,
+    BlockWriter, EncodedResource, EncodedScope, NestedSetNode, NestedSetNumbers, PageCompression, WriteError,
+    WriterOptions, WrittenBlock, nested_set_numbers,
 };

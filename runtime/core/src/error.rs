@@ -9,6 +9,10 @@ use tonic::Code;
 pub enum ErrorKind {
     /// The request is wrong; the same request will fail again.
     Invalid,
+    /// The request does not say whose it is.
+    Unauthenticated,
+    /// The one it names may not do this here.
+    Forbidden,
     /// The thing asked for is not there.
     NotFound,
     /// A limit or a ceiling was reached; try again later, or raise the limit.
@@ -73,6 +77,8 @@ impl Error {
     pub fn http_status(&self) -> StatusCode {
         match self.kind {
             ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+            ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Exhausted => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -85,6 +91,8 @@ impl Error {
     pub fn grpc_code(&self) -> Code {
         match self.kind {
             ErrorKind::Invalid => Code::InvalidArgument,
+            ErrorKind::Unauthenticated => Code::Unauthenticated,
+            ErrorKind::Forbidden => Code::PermissionDenied,
             ErrorKind::NotFound => Code::NotFound,
             ErrorKind::Exhausted => Code::ResourceExhausted,
             ErrorKind::Unavailable => Code::Unavailable,
@@ -113,6 +121,8 @@ impl From<tonic::Status> for Error {
     fn from(status: tonic::Status) -> Self {
         let kind = match status.code() {
             Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ErrorKind::Invalid,
+            Code::Unauthenticated => ErrorKind::Unauthenticated,
+            Code::PermissionDenied => ErrorKind::Forbidden,
             Code::NotFound => ErrorKind::NotFound,
             Code::ResourceExhausted => ErrorKind::Exhausted,
             Code::DeadlineExceeded => ErrorKind::Timeout,

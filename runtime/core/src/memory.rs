@@ -63,10 +63,41 @@ impl Reservation {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// Takes over what another reservation of the same budget holds.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
+    /// Gives back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        self.bytes -= surplus;
+        self.budget.0.used.fetch_sub(surplus, Ordering::AcqRel);
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.0.used.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_never_passes_the_ceiling_and_comes_back() {
+        let budget = MemoryBudget::new(100);
+        let mut first = budget.reserve(60, "a test").expect("fits");
+        let refused = budget.reserve(50, "a test").expect_err("does not fit");
+        assert_eq!(refused.kind(), ErrorKind::Exhausted);
+        first.absorb(budget.reserve(40, "a test").expect("fits exactly"));
+        assert_eq!((first.bytes(), budget.used()), (100, 100));
+        first.shrink_to(30);
+        assert_eq!(budget.used(), 30);
+        drop(first);
+        assert_eq!(budget.used(), 0);
     }
 }

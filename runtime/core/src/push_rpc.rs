@@ -6,12 +6,13 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message as _;
 use tempoform_wire::otlp::ExportTraceServiceResponse;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http;
@@ -20,6 +21,8 @@ use tonic::server::{NamedService, UnaryService};
 use tonic::transport::Channel;
 
 use crate::{Error, ErrorKind, PushOutcome, Result, SpanBatch, SpanSink, TENANT_HEADER, TenantId};
+
+const GRPC_STATUS: &str = "grpc-status";
 
 /// Where a service of this kind is mounted.
 pub trait Route: Send + Sync + 'static {
@@ -52,6 +55,9 @@ impl Route for Push {
 pub trait ExportHandler: Send + Sync + 'static {
     /// Takes the encoded request; a refusal is the gRPC status the client sees.
     async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<ExportTraceServiceResponse, Status>;
+
+    /// A message was refused before it got this far; `reason` is `too_large` or `undecodable`.
+    fn refused(&self, reason: &'static str);
 }
 
 /// A gRPC service at [`Route`] `R` over a handler.
@@ -101,25 +107,100 @@ impl<R: Route, H: ExportHandler> tower::Service<http::Request<Body>> for ExportS
                 .max_decoding_message_size(max_message_size)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd);
-            Ok(grpc.unary(Method(handler), request).await)
+            let reached = Arc::new(AtomicBool::new(false));
+            let method = Method { handler: Arc::clone(&handler), reached: Arc::clone(&reached) };
+            let mut response = grpc.unary(method, request).await;
+            if !reached.load(Ordering::Relaxed) {
+                explain_refusal(&mut response, handler.as_ref());
+            }
+            Ok(response)
         })
     }
 }
 
-struct Method<H>(Arc<H>);
+/// Gives a message that could not be decoded the code that tells clients not to send it again: tonic's
+/// own (`OUT_OF_RANGE` for size, `INTERNAL` for a broken compressed body) are retried by OTLP clients.
+fn explain_refusal<H: ExportHandler>(response: &mut http::Response<Body>, handler: &H) {
+    let Some(code) = response.headers().get(GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes())) else { return };
+    let (code, reason) = match code {
+        Code::OutOfRange => (Code::ResourceExhausted, "too_large"),
+        Code::Internal | Code::Unknown => (Code::InvalidArgument, "undecodable"),
+        _ => return,
+    };
+    handler.refused(reason);
+    response.headers_mut().insert(GRPC_STATUS, http::HeaderValue::from(code as i32));
+}
+
+struct Method<H> {
+    handler: Arc<H>,
+    /// Set once the message was decoded.
+    reached: Arc<AtomicBool>,
+}
 
 impl<H: ExportHandler> UnaryService<Bytes> for Method<H> {
     type Response = Bytes;
     type Future = BoxFuture<Result<tonic::Response<Bytes>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let handler = Arc::clone(&self.0);
+        self.reached.store(true, Ordering::Relaxed);
+        let handler = Arc::clone(&self.handler);
         Box::pin(async move {
             let (metadata, _, body) = request.into_parts();
             let response = handler.export(&metadata, body).await?;
             Ok(tonic::Response::new(response.encode_to_vec().into()))
         })
     }
+}
+
+/// A receiver in another process, sent requests that are encoded already.
+#[derive(Clone, Debug)]
+pub struct RemoteExporter {
+    channel: Channel,
+    tenant: Option<String>,
+}
+
+impl RemoteExporter {
+    /// Exports over `channel`.
+    pub fn new(channel: Channel) -> Self {
+        Self { channel, tenant: None }
+    }
+
+    /// The same, as `tenant`.
+    #[must_use]
+    pub fn with_tenant(self, tenant: impl Into<String>) -> Self {
+        Self { tenant: Some(tenant.into()), ..self }
+    }
+
+    /// Sends one request; `Ok` is the acknowledgement of all of it.
+    ///
+    /// # Errors
+    /// The receiver's status, or `FAILED_PRECONDITION` when it refused a part for good.
+    pub async fn export(&self, request: Bytes) -> Result<(), Status> {
+        let mut request = tonic::Request::new(request);
+        if let Some(tenant) = &self.tenant {
+            let name = tenant.parse().map_err(|_| Status::invalid_argument(format!("tenant {tenant:?} is no metadata value")))?;
+            request.metadata_mut().insert(TENANT_HEADER, name);
+        }
+        let response = call::<Export>(&self.channel, usize::MAX, request).await?;
+        match response.partial_success {
+            Some(partial) if partial.rejected_spans > 0 => {
+                Err(Status::failed_precondition(format!("{} spans rejected: {}", partial.rejected_spans, partial.error_message)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn call<R: Route>(
+    channel: &Channel,
+    max_message_size: usize,
+    request: tonic::Request<Bytes>,
+) -> Result<ExportTraceServiceResponse, Status> {
+    let mut grpc = tonic::client::Grpc::new(channel.clone()).max_encoding_message_size(max_message_size);
+    grpc.ready().await.map_err(|error| Status::unavailable(format!("not reachable: {error}")))?;
+    let response = grpc.unary(request, http::uri::PathAndQuery::from_static(R::PATH), RawCodec).await?;
+    ExportTraceServiceResponse::decode(response.into_inner())
+        .map_err(|error| Status::internal(format!("the answer cannot be decoded: {error}")))
 }
 
 /// An ingester in another process.
@@ -139,20 +220,12 @@ impl RemoteIngester {
 #[async_trait::async_trait]
 impl SpanSink for RemoteIngester {
     async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
-        let mut grpc =
-            tonic::client::Grpc::new(self.channel.clone()).max_encoding_message_size(self.max_message_size);
-        grpc.ready()
-            .await
-            .map_err(|error| Error::new(ErrorKind::Unavailable, format!("ingester not reachable: {error}")))?;
         let mut request = tonic::Request::new(batch.payload);
         let name = tenant.as_str().parse().map_err(|_| {
             Error::new(ErrorKind::Internal, format!("tenant {tenant} does not fit into gRPC metadata"))
         })?;
         request.metadata_mut().insert(TENANT_HEADER, name);
-        let path = http::uri::PathAndQuery::from_static(Push::PATH);
-        let response = grpc.unary(request, path, RawCodec).await?.into_inner();
-        let response = ExportTraceServiceResponse::decode(response)
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("ingester answered nonsense: {error}")))?;
+        let response = call::<Push>(&self.channel, self.max_message_size, request).await?;
         let rejected = response.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(PushOutcome { rejected_spans: u64::try_from(rejected).unwrap_or_default() })
     }

@@ -55,6 +55,8 @@ pub struct SpanRef {
     pub scope: u32,
     /// The `Span` body.
     pub span: Range<u32>,
+    /// Where the span's field begins in its `ScopeSpans`: its tag and length come before the body.
+    pub field_start: u32,
 }
 
 /// Why a request is refused as a whole.
@@ -282,7 +284,9 @@ impl<'a> Scan<'a> {
         let index = self.batch.scopes.len() as u32;
         let spans_before = self.batch.spans.len();
         let (mut scope, mut schema_url) = (None, None);
+        let base = self.range(body).start;
         let mut fields = Fields::new(body);
+        let mut field_start = base;
         while let Some((number, value)) = self.field(&mut fields, body, NAME)? {
             match number {
                 1 => {
@@ -292,7 +296,7 @@ impl<'a> Scan<'a> {
                 }
                 2 => {
                     let found = self.body(value, number, body, NAME)?;
-                    self.span(found, index)?;
+                    self.span(found, index, field_start)?;
                 }
                 3 => {
                     let found = self.text(value, number, body, NAME)?;
@@ -300,6 +304,7 @@ impl<'a> Scan<'a> {
                 }
                 _ => {}
             }
+            field_start = base + fields.position() as u32;
         }
         if self.batch.spans.len() > spans_before {
             let found = ScopeRef {
@@ -312,7 +317,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn span(&mut self, body: &'a [u8], scope: u32) -> Result<(), MalformedRequest> {
+    fn span(&mut self, body: &'a [u8], scope: u32, field_start: u32) -> Result<(), MalformedRequest> {
         const NAME: &str = "Span";
         let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
         let mut fields = Fields::new(body);
@@ -329,7 +334,7 @@ impl<'a> Scan<'a> {
             return Err(MalformedRequest::SpanId(span_id.len()));
         }
         let span = self.range(body);
-        self.batch.spans.push(SpanRef { trace_id: id, scope, span });
+        self.batch.spans.push(SpanRef { trace_id: id, scope, span, field_start });
         Ok(())
     }
 

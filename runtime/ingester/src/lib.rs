@@ -1,1 +1,15 @@
 //! Keeps acknowledged spans on disk, serves them while they are fresh, and builds blocks.
+
+mod flush;
+mod ingester;
+mod live;
+mod merge;
+mod metrics;
+mod options;
+mod recovery;
+mod tenant_log;
+mod wal;
+mod writer;
+
+pub use ingester::Ingester;
+pub use options::Options;

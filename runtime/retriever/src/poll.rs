@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tempoform_block::{BlockError, BlockMeta, BlockPath, BlockStore, TenantIndex};
 use tempoform_core::{Account, TenantId};
@@ -32,9 +32,10 @@ impl Poller<'_> {
         let tenants = self.store.tenants(self.account).await?;
         metrics::forget_tenants(previous.tenants.keys().filter(|tenant| !tenants.contains(tenant)));
         let polled = stream::iter(tenants)
-            .map(|tenant| async move {
+            .map(|tenant| {
                 let known = previous.tenants.get(&tenant);
-                (self.tenant(&tenant, known.map(Arc::as_ref)).await, tenant)
+                // Boxed: the compiler cannot show that the bare future is `Send` for every lifetime.
+                async move { (self.tenant(&tenant, known.map(Arc::as_ref)).await, tenant) }.boxed()
             })
             .buffer_unordered(self.options.poll_concurrency.max(1));
         let mut polled = std::pin::pin!(polled);
@@ -85,8 +86,8 @@ impl Poller<'_> {
         let known = known_metas(known);
         let listed = self.store.blocks(tenant, self.account).await?;
 
-        let live = listed.live.iter().map(|block| (*block, None));
-        let compacted = listed.compacted.iter().map(|compacted| (compacted.block, Some(compacted.since)));
+        let live = listed.live.into_iter().map(|block| (block, None));
+        let compacted = listed.compacted.into_iter().map(|compacted| (compacted.block, Some(compacted.since)));
         let metas = stream::iter(live.chain(compacted))
             .map(|(block, since)| {
                 let known = known.get(&block).cloned();
@@ -96,6 +97,7 @@ impl Poller<'_> {
                         None => (block, since, self.meta(tenant, block, since.is_some()).await.map(Arc::new)),
                     }
                 }
+                .boxed()
             })
             .buffer_unordered(self.options.poll_concurrency.max(1));
         let mut metas = std::pin::pin!(metas);

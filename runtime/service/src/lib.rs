@@ -1,1 +1,38 @@
 //! Wires components into processes: targets, servers, membership, shutdown order, binaries.
+
+mod admin;
+mod args;
+mod channels;
+mod component_options;
+mod ingester_rpc;
+mod listen;
+mod logging;
+mod membership;
+mod memory_limit;
+mod overrides;
+mod process;
+mod start;
+mod watched;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use mimalloc::MiMalloc;
+use tempoform_config::Target;
+
+/// The allocator of every executable: spans are many small, short-lived allocations on many threads.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Runs the components that `arguments` (the program's name first) ask for until told to stop.
+///
+/// Exit codes: 0 ended as asked, 1 failed, 64 (`EX_USAGE`) bad arguments or configuration, before any
+/// port was bound.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    start::run(arguments, None)
+}
+
+/// The same for the executable of one component.
+pub fn run_component(target: Target) -> ExitCode {
+    start::run(std::env::args_os(), Some(target))
+}

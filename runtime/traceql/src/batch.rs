@@ -104,7 +104,7 @@ impl<'a> Spans<'a> {
     }
 
     /// The spans below or above `rows` of `level`; for events and links, the spans with any of them.
-    pub(crate) fn from_level(&self, level: Level, rows: Bitmap) -> Bitmap {
+    pub(crate) fn at_level(&self, level: Level, rows: Bitmap) -> Bitmap {
         let layout = &self.batch.layout;
         match level {
             Level::Span => rows,

@@ -114,11 +114,11 @@ impl Condition {
         let mut found = Bitmap::empty(spans.count());
         for field in &self.fields {
             let Some(column) = spans.column(field) else { continue };
-            let mut satisfied = spans.from_level(column.level, self.rows(column, spans));
+            let mut satisfied = spans.at_level(column.level, self.rows(column, spans));
             satisfied.intersect(&undecided);
             found.unite(&satisfied);
             if self.fields.len() > 1 {
-                undecided.subtract(&spans.from_level(column.level, present_rows(column, spans)));
+                undecided.subtract(&spans.at_level(column.level, present_rows(column, spans)));
             }
         }
         found
@@ -135,7 +135,7 @@ impl Condition {
                 None => Bitmap::empty(spans.rows(level)),
             };
             rows.invert();
-            found.unite(&spans.from_level(level, rows));
+            found.unite(&spans.at_level(level, rows));
         }
         found
     }

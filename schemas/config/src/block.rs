@@ -78,6 +78,17 @@ pub enum BlockVersion {
     VParquet5,
 }
 
+impl BlockVersion {
+    /// The name, as `format` of a block's meta.json has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::VParquet3 => "vParquet3",
+            Self::VParquet4 => "vParquet4",
+            Self::VParquet5 => "vParquet5",
+        }
+    }
+}
+
 /// An attribute with a column of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

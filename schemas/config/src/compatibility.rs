@@ -77,6 +77,7 @@ fn rename(document: &mut Document, from: &str, to: &str, problems: &mut Problems
     } else if !document.rename(from, to) {
         let message = format!("is another name of {to}, which has a different value");
         problems.push(document.locate(Problem::new(from, message).help("remove one of them")));
+        document.remove(from);
     }
 }
 

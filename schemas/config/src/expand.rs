@@ -73,6 +73,8 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn environment(name: &str) -> Option<String> {
@@ -115,6 +117,18 @@ mod tests {
         let mut problems = Problems::new("t.yaml");
         let text = "a: 1\nb: ${SET} ${1X}\nc: ${OPEN\nd: }\n";
         assert_eq!(expand(text, &environment, &mut problems), "a: 1\nb: value ${1X}\nc: ${OPEN\nd: }\n");
-        insta::assert_snapshot!(problems, @"");
+        insta::assert_snapshot!(problems, @r#"
+        t.yaml:2:11: "1X" is not the name of an environment variable
+            write $${ for a literal ${
+        t.yaml:3:4: "${OPEN" has no closing brace
+            write $${ for a literal ${
+        "#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_expanded_or_refused(text in "[\\PC\n${}:]{0,60}") {
+            expand(&text, &environment, &mut Problems::default());
+        }
     }
 }

@@ -73,3 +73,17 @@ pub enum Target {
     /// Merges blocks and applies retention.
     Compactor,
 }
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Distributor => "distributor",
+            Self::Ingester => "ingester",
+            Self::Querier => "querier",
+            Self::QueryFrontend => "query-frontend",
+            Self::Retriever => "retriever",
+            Self::Compactor => "compactor",
+        })
+    }
+}

@@ -27,6 +27,10 @@ pub(crate) fn validate(config: &Config, problems: &mut Problems) {
 /// Settings that are allowed but probably not meant.
 pub(crate) fn warn(config: &Config, warnings: &mut Problems) {
     warnings.extend(blocks::warn(&config.storage.trace.block));
+    if config.target != Target::All && config.memberlist.join_members.is_empty() {
+        let message = "no other process is named; this one is found only by those that name it";
+        warnings.push(Problem::new("memberlist.join_members", message));
+    }
     let copies = config.ingester.lifecycler.ring.replication_factor;
     if copies > 1 && copies % 2 == 0 {
         let message = format!("{copies} copies survive no more failures than {} do", copies - 1);

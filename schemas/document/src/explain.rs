@@ -231,7 +231,12 @@ fn not_an_option(path: &str, options: &[&Value], found: &Found<'_>) -> Problem {
 
 fn pattern_not_met(path: &str, pattern: &str, here: Option<&Value>, found: &Found<'_>) -> Problem {
     if let Some(words) = units::words_for_pattern(pattern) {
-        return Problem::new(path, format!("expected {words}, found {found}"));
+        let problem = Problem::new(path, format!("expected {words}, found {found}"));
+        let number = found.value.as_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        return match number.filter(|text| !text.is_empty() && units::is_duration(pattern)) {
+            Some(number) => problem.help(format!("add the unit, such as {number}s")),
+            None => problem,
+        };
     }
     let problem = Problem::new(path, format!("{found} is not of the form {pattern}"));
     match here.and_then(|schema| schema.get("description")).and_then(Value::as_str) {

@@ -124,8 +124,10 @@ impl fmt::Display for Problems {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            if !self.source_name.is_empty() {
-                write!(f, "{}:", self.source_name)?;
+            match (self.source_name.as_str(), problem.line) {
+                ("", _) => {}
+                (source, Some(_)) => write!(f, "{source}:")?,
+                (source, None) => write!(f, "{source}: ")?,
             }
             problem.fmt(f)?;
         }
@@ -137,8 +139,6 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(f, "{line}:{}: ", self.column.unwrap_or(1))?;
-        } else {
-            f.write_str(" ")?;
         }
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
@@ -148,5 +148,33 @@ impl fmt::Display for Problem {
             Some(help) => write!(f, "\n    {help}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_shown_a_line_each_in_the_order_of_the_source() {
+        let mut problems = Problems::new("tempo.yaml");
+        problems.push(Problem::new("c", "has no place"));
+        problems.push(Problem::new("b", "is wrong").at((2, 3)).help("do this"));
+        problems.push(Problem::new("", "is wrong as a whole").at((1, 1)));
+        let shown = problems.into_result(()).unwrap_err().to_string();
+        insta::assert_snapshot!(shown, @r#"
+        tempo.yaml:1:1: is wrong as a whole
+        tempo.yaml:2:3: b: is wrong
+            do this
+        tempo.yaml: c: has no place
+        "#);
+    }
+
+    #[test]
+    fn without_a_source_nothing_stands_in_its_place() {
+        let mut problems = Problems::default();
+        problems.push(Problem::new("a.b", "is wrong"));
+        assert_eq!(problems.to_string(), "a.b: is wrong");
+        assert!(Problems::new("x").into_result(5) == Ok(5));
     }
 }

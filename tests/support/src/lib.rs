@@ -1,1 +1,9 @@
-//! Real parts for tests: built tools, running servers, generated spans.
+//! What whole-system tests and the load bench share: realistic load, running executables.
+
+mod exporter;
+mod load;
+mod process;
+
+pub use exporter::Exporter;
+pub use load::Load;
+pub use process::{Server, ServerConfig, Usage, executable, free_port};

@@ -1,2 +1,101 @@
-//! Repository tasks.
-fn main() {}
+//! Repository tasks: `cargo xtask test`, `cargo xtask bench`, `cargo xtask check`.
+
+mod cargo;
+mod report;
+mod tools;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::cargo::Cargo;
+use crate::report::Report;
+use crate::tools::Tools;
+
+/// Repository tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs every test; builds the executables and installs the tools that they need.
+    Test {
+        /// Run only tests whose name contains this.
+        filter: Option<String>,
+    },
+    /// Runs the load bench against the real executables and prints its table.
+    Bench {
+        /// Passed on to the bench; see `cargo xtask bench -- --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Formatting, lints and, where `cargo-deny` is installed, licences and duplicate dependencies.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.task {
+        Task::Test { filter } => test(filter.as_deref()),
+        Task::Bench { arguments } => bench(&arguments),
+        Task::Check => check(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The crate whose tests start real processes on fixed ports, one at a time.
+const SYSTEM_TESTS: &str = "tempoform-system-tests";
+
+fn test(filter: Option<&str>) -> Result<()> {
+    let mut report = Report::default();
+    let mut tools = Tools::new()?;
+    let mut environment = tools.test_blocks(&mut report)?;
+    environment.extend(tools.python(&mut report));
+    environment.extend(tools.minio(&mut report));
+
+    Cargo::new("build").args(["--bins", "--workspace", "--exclude", "xtask"]).run()?;
+    let filter: Vec<&str> = filter.into_iter().collect();
+    Cargo::new("test")
+        .args(["--workspace", "--exclude", SYSTEM_TESTS, "--exclude", "xtask", "--lib", "--bins", "--tests"])
+        .args(&filter)
+        .environment(&environment)
+        .run()?;
+    Cargo::new("test")
+        .args(["--package", SYSTEM_TESTS])
+        .args(&filter)
+        .args(["--", "--test-threads=1"])
+        .environment(&environment)
+        .run()?;
+    report.print();
+    Ok(())
+}
+
+fn bench(arguments: &[OsString]) -> Result<()> {
+    Cargo::new("build").args(["--package", "tempoform-service", "--bin", "tempo"]).run()?;
+    Cargo::new("run").args(["--quiet", "--package", "tempoform-bench", "--"]).args(arguments).run()
+}
+
+fn check() -> Result<()> {
+    let mut report = Report::default();
+    Cargo::bare("fmt").args(["--all", "--check"]).run()?;
+    Cargo::new("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    if tools::is_installed("cargo-deny") {
+        Cargo::bare("deny").args(["--config", ".cargo/deny.toml", "check", "bans", "licenses", "sources"]).run()?;
+    } else {
+        report.skip("cargo deny", "cargo-deny is not installed (cargo install cargo-deny)");
+    }
+    report.print();
+    Ok(())
+}

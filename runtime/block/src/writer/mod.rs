@@ -37,6 +37,7 @@ mod rows;
 mod shred;
 mod spans;
 
+pub use nested_set::{Node as NestedSetNode, Numbers as NestedSetNumbers, numbers as nested_set_numbers};
 use output::TailWriter;
 use rows::RowGroup;
 use spans::TraceLayout;

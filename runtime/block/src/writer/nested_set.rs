@@ -2,24 +2,29 @@
 
 /// A span as the tree sees it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Node {
+pub struct Node {
     /// The span id.
-    pub(super) id: u64,
+    pub id: u64,
     /// The parent's id; `None` for a root.
-    pub(super) parent: Option<u64>,
+    pub parent: Option<u64>,
     /// OTLP's span kind.
-    pub(super) kind: i64,
+    pub kind: i64,
 }
 
 /// Numbers of one span; all 0 when not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Numbers {
+pub struct Numbers {
     /// On entering the span, depth first, from 1.
-    pub(super) left: i32,
+    pub left: i32,
     /// On leaving it, from the same counter.
-    pub(super) right: i32,
+    pub right: i32,
     /// The parent's `left`; -1 for a root.
-    pub(super) parent: i32,
+    pub parent: i32,
+}
+
+/// The numbers of one trace's spans, in their order.
+pub fn numbers(spans: &[Node]) -> Vec<Numbers> {
+    NestedSet::default().number(spans).to_vec()
 }
 
 /// Numbers the spans of a trace, and keeps the memory for the next.

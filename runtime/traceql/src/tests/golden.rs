@@ -43,7 +43,9 @@ fn trace(line: &str) -> Trace {
     let spans = resources.iter_mut().flat_map(|one| &mut one.scopes).flat_map(|one| &mut one.spans);
     for ((span, (left, right, parent)), one) in spans.zip(tree_numbers(&raw)).zip(&raw) {
         let id = raw_id(one, "spanId");
-        let children = raw.iter().filter(|other| raw_id(other, "parentSpanId") == id).count() as i64;
+        let count = raw.iter().filter(|other| raw_id(other, "parentSpanId") == id).count();
+        // Tempo counts by parent id, but only in traces that it numbers.
+        let children = if left > 0 { count as i64 } else { 0 };
         span.intrinsics.extend([
             (Intrinsic::NestedSetLeft, Static::Int(left)),
             (Intrinsic::NestedSetRight, Static::Int(right)),

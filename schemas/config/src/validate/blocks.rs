@@ -10,9 +10,8 @@ const SLOTS: usize = 10;
 pub(super) fn validate(block: &Block) -> Vec<Problem> {
     let mut problems = Vec::new();
     if block.version != BlockVersion::VParquet4 {
-        let found = format!("{:?}", block.version);
         let help = "blocks of vParquet3 and vParquet5 are read, not written";
-        problems.push(wrong("storage.trace.block.version", "vParquet4", found).help(help));
+        problems.push(wrong("storage.trace.block.version", "vParquet4", block.version.as_str()).help(help));
     }
     let share = block.bloom_filter_false_positive;
     if !(share > 0.0 && share < 1.0) {

@@ -1,0 +1,243 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use tempoform_engine::plan::DangerKind;
+
+/// Declares tracing backends that are compatible with Grafana Tempo, and runs them.
+///
+/// A document (kind: Tempo) says what is wanted. `plan` shows what would change, `apply` makes it
+/// so and waits until it serves, `status` and `health` tell how it is.
+///
+/// Begin with: tempoform apply -f examples/quickstart
+#[derive(Debug, Parser)]
+#[command(name = "tempoform", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check documents, and show every problem with its place.
+    Validate(Validate),
+    /// Print what a document becomes: Kubernetes manifests, the resource, or processes.
+    Render(Render),
+    /// Show what apply would change, field by field. Changes nothing.
+    Plan(Plan),
+    /// Make it as declared, wait until it serves, and check that a trace comes back.
+    Apply(Apply),
+    /// Show components, ring, storage and health.
+    Status(Status),
+    /// Send a canary trace in and read it back.
+    Health(Health),
+    /// Print the logs of components.
+    Logs(Logs),
+    /// Stop every component. Data stay, unless --delete-data.
+    Destroy(Destroy),
+    /// Print the CustomResourceDefinition of documents.
+    Crd,
+    /// Print a completion script for a shell.
+    Completions(Completions),
+    /// Print the version.
+    Version,
+    /// Run components in this process: the flags are those of Tempo, such as --target and
+    /// --config.file; see `tempoform runtime --help`.
+    Runtime,
+    /// Keep the components of a state directory running. Started by apply.
+    #[command(hide = true)]
+    Supervise(Supervise),
+}
+
+/// The documents.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Files {
+    /// A document, or a folder with documents (*.yaml, *.yml). May be given several times.
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR", required = true, env = "TEMPOFORM_FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Validate {
+    #[command(flatten)]
+    pub(crate) files: Files,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RenderAs {
+    /// The objects that run a Tempo on Kubernetes.
+    Manifests,
+    /// The Tempo resource itself, for an operator.
+    Tempo,
+    /// The processes that run a Tempo on this machine.
+    Processes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Encoding {
+    /// A stream of YAML documents.
+    Yaml,
+    /// A JSON array.
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Render {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// What to render.
+    #[arg(long = "as", value_enum, default_value_t = RenderAs::Manifests)]
+    pub(crate) form: RenderAs,
+    /// How to write it.
+    #[arg(short, long, value_enum, default_value_t = Encoding::Yaml)]
+    pub(crate) output: Encoding,
+    /// Write one file an object into this folder, instead of printing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// How to show the plan.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    /// List every field of new objects too.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Exit with 2 when there are changes.
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) auto_approve: bool,
+    /// List every field of new objects too.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Allow a kind of dangerous change. May be given several times.
+    #[arg(long, value_name = "KIND", value_parser = danger_kind())]
+    pub(crate) allow: Vec<DangerKind>,
+    /// How long each component may take until it serves: 90s, 5m.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// How to show the result, on standard output; the plan is then not shown.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    /// Exit with 2 when it is not healthy.
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Health {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    /// Exit with 2, not 1, when it is not healthy.
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// A component (ingester), an instance (ingester-0), or supervisor. Default: all components.
+    #[arg(value_name = "COMPONENT|INSTANCE")]
+    pub(crate) selector: Option<String>,
+    /// Go on with new lines. (-f names documents.)
+    #[arg(short = 'F', long)]
+    pub(crate) follow: bool,
+    /// Lines from the end of each log.
+    #[arg(long, value_name = "LINES", default_value_t = 100)]
+    pub(crate) tail: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Destroy {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) auto_approve: bool,
+    /// Delete write-ahead logs, and blocks on the local disk, too. A bucket is never touched.
+    #[arg(long)]
+    pub(crate) delete_data: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Supervise {
+    /// The folder that `apply` made.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: PathBuf,
+}
+
+fn danger_kind() -> impl clap::builder::TypedValueParser<Value = DangerKind> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+    let words = PossibleValuesParser::new(DangerKind::ALL.map(DangerKind::word));
+    words.try_map(|word| word.parse::<DangerKind>())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wanted = "a time is a number with a unit, such as 90s or 5m";
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or(wanted)?;
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| wanted)?;
+    match unit {
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err(wanted.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("5").is_err() && duration("m").is_err() && duration("1.5m").is_err());
+    }
+}

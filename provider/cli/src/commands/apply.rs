@@ -1,0 +1,125 @@
+use std::process::ExitCode;
+
+use serde_json::json;
+use tempoform_engine::apply::{Applied, ApplyOptions, apply};
+use tempoform_engine::health::{self, Report};
+use tempoform_engine::object::Instance;
+use tempoform_engine::plan::{DangerKind, Detail, Plan, plan};
+use tempoform_engine::target::Target as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{health as health_command, local};
+use crate::args::{Apply, Format};
+use crate::documents;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Lines;
+
+pub(crate) async fn run(args: &Apply) -> Result<ExitCode, Failure> {
+    let declared = documents::load_one(&args.files)?;
+    let tempo = &declared.document.validated;
+    // Held from before the plan, so that what is shown is what is done.
+    let lock = local::open(&declared)?.lock()?;
+    let (target, desired) = local::declare(&declared)?;
+    let plan = plan(target.name(), &desired, &target.observe().await?);
+    show(&plan, args)?;
+    refuse_dangers(&plan, &args.allow)?;
+
+    let mut applied = Applied::default();
+    if !plan.is_empty() {
+        if !args.auto_approve && !output::confirm("Make these changes?")? {
+            output::note("Nothing was changed.");
+            return Ok(ExitCode::from(1));
+        }
+        let options = ApplyOptions { timeout: args.timeout, ..ApplyOptions::default() };
+        applied = apply(&target, &plan, &desired, options, &Lines, &interrupt()).await?;
+        let Applied { created, changed, destroyed } = applied;
+        output::note(&format!("\nApplied: {created} created, {changed} changed, {destroyed} destroyed."));
+    }
+    drop(lock);
+
+    let instances = target.endpoints().await?;
+    let options = local::health_options(tempo);
+    let report = health::check(&instances, &options).await;
+    match args.output {
+        Format::Json => output::json(&result(&applied, &report))?,
+        Format::Text => {
+            output::data(&health_command::to_text(&report))?;
+            if report.healthy {
+                output::data(&next_steps(
+                    &instances,
+                    options.tenant.as_deref(),
+                    &declared.file.display().to_string(),
+                ))?;
+            }
+        }
+    }
+    if report.healthy {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::new("everything is applied, and it is not healthy")
+        .help(format!("look at `tempoform logs -f {}`, then apply again", declared.file.display())))
+}
+
+fn show(plan: &Plan, args: &Apply) -> Result<(), Failure> {
+    let detail = if args.full { Detail::Full } else { Detail::Summary };
+    match args.output {
+        Format::Json => Ok(()),
+        Format::Text => output::data(&(plan.to_human(detail, output::colour()) + "\n")),
+    }
+}
+
+fn refuse_dangers(plan: &Plan, allowed: &[DangerKind]) -> Result<(), Failure> {
+    let refused = plan.refused(allowed);
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> =
+        refused.iter().map(|danger| format!("  {}: {}", danger.kind, danger.message)).collect();
+    let words: Vec<String> = refused.iter().map(|danger| format!("--allow {}", danger.kind)).collect();
+    Err(Failure::new(format!("the plan has dangerous changes, so nothing was changed\n{}", list.join("\n")))
+        .help(format!("if they are meant, run the command again with {}", words.join(" "))))
+}
+
+/// Cancelled by Ctrl-C: the apply then begins nothing more, and the next one goes on.
+fn interrupt() -> CancellationToken {
+    let cancel = CancellationToken::new();
+    let token = cancel.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            output::note("\nInterrupted. Components that run go on running.");
+            token.cancel();
+        }
+    });
+    cancel
+}
+
+fn result(applied: &Applied, report: &Report) -> serde_json::Value {
+    let Applied { created, changed, destroyed } = applied;
+    json!({"applied": {"created": created, "changed": changed, "destroyed": destroyed}, "health": report})
+}
+
+/// Where to send spans and how to ask for them, to be copied into a shell.
+fn next_steps(instances: &[Instance], tenant: Option<&str>, file: &str) -> String {
+    let endpoint = |components: [&str; 2], key: &str| {
+        components.iter().find_map(|component| {
+            instances.iter().filter(|i| i.name == *component).find_map(|i| i.endpoints.get(key)).cloned()
+        })
+    };
+    let header = tenant.map(|tenant| format!(" -H 'X-Scope-OrgID: {tenant}'")).unwrap_or_default();
+    let mut text = String::from("\nSend spans to\n");
+    for (key, label) in [("otlpGrpc", "OTLP over gRPC"), ("otlpHttp", "OTLP over HTTP")] {
+        if let Some(address) = endpoint(["distributor", "tempo"], key) {
+            text.push_str(&format!("  {label}  http://{address}\n"));
+        }
+    }
+    if let Some(address) = endpoint(["queryFrontend", "tempo"], "http") {
+        text.push_str(&format!(
+            "Ask for traces (the data source URL for Grafana, type Tempo, is http://{address})\n  \
+             curl{header} -G http://{address}/api/search --data-urlencode 'q={{}}'\n  \
+             curl{header} http://{address}/api/v2/traces/TRACE_ID\n"
+        ));
+    }
+    text.push_str(&format!("Look at it\n  tempoform status -f {file}\n"));
+    text
+}

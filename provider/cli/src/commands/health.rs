@@ -1,0 +1,42 @@
+use std::process::ExitCode;
+
+use tempoform_engine::health::{Check, Outcome, Report, check};
+use tempoform_engine::target::Target as _;
+
+use super::{DIFFERENT, local};
+use crate::args::{Format, Health};
+use crate::documents;
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) async fn run(args: &Health) -> Result<ExitCode, Failure> {
+    let declared = documents::load_one(&args.files)?;
+    let target = local::open(&declared)?;
+    let instances = target.endpoints().await?;
+    let report = check(&instances, &local::health_options(&declared.document.validated)).await;
+    match args.output {
+        Format::Json => output::json(&report)?,
+        Format::Text => output::data(&to_text(&report))?,
+    }
+    Ok(match (report.healthy, args.detailed_exitcode) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::from(DIFFERENT),
+        (false, false) => ExitCode::from(1),
+    })
+}
+
+/// One line a check, then the verdict.
+pub(crate) fn to_text(report: &Report) -> String {
+    let width = report.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Check { name, outcome, duration_ms, reason } in &report.checks {
+        let word = match outcome {
+            Outcome::Pass => "ok  ",
+            Outcome::Warn => "warn",
+            Outcome::Fail => "FAIL",
+        };
+        text.push_str(&format!("{word} {name:<width$} {duration_ms:>6} ms  {reason}\n"));
+    }
+    text.push_str(if report.healthy { "Healthy.\n" } else { "Not healthy.\n" });
+    text
+}

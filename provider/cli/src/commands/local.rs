@@ -1,0 +1,69 @@
+//! From a document to the local target.
+
+use std::path::{Path, PathBuf};
+
+use tempoform_api::{Target as Place, ValidatedTempo};
+use tempoform_engine::guard::guarded;
+use tempoform_engine::health::HealthOptions;
+use tempoform_engine::object::Desired;
+use tempoform_engine::render;
+use tempoform_local::supervisor::Launcher;
+use tempoform_local::{LocalOptions, LocalTarget, Program, StateDirectory};
+
+use crate::documents::Declared;
+use crate::executable;
+use crate::failure::Failure;
+
+/// The tenant of canary traces where the document lists none.
+const CANARY_TENANT: &str = "tempoform-canary";
+
+/// The target as it was left, without anything declared.
+pub(crate) fn open(declared: &Declared) -> Result<LocalTarget, Failure> {
+    let tempo = &declared.document.validated;
+    let directory = directory(tempo, &declared.file)?;
+    let executable = executable::current()?;
+    let supervise = ["supervise", "--state-dir"].map(str::to_owned).into_iter();
+    let launcher = Launcher {
+        executable: executable.clone(),
+        arguments: supervise.chain([directory.path().display().to_string()]).collect(),
+    };
+    let program = Program { executable, arguments: vec!["runtime".to_owned()] };
+    let options = LocalOptions { name: tempo.name.clone(), directory, program, launcher };
+    Ok(LocalTarget::open(options)?)
+}
+
+/// The target with what is declared.
+pub(crate) fn declare(declared: &Declared) -> Result<(LocalTarget, Desired), Failure> {
+    declared.document.check_target(Place::Local)?;
+    let tempo = &declared.document.validated;
+    let definitions = render::local(tempo)?;
+    let mut target = open(declared)?;
+    let facts = guarded(tempo, target.directory().path());
+    let desired = target.declare(&definitions, facts)?;
+    Ok((target, desired))
+}
+
+fn directory(tempo: &ValidatedTempo, file: &Path) -> Result<StateDirectory, Failure> {
+    let failed = |error: std::io::Error| Failure::new("cannot tell the current directory").because(&error);
+    match &tempo.local.state_directory {
+        Some(written) => {
+            let folder = file.parent().map_or_else(PathBuf::new, Path::to_owned);
+            StateDirectory::new(&folder.join(written)).map_err(failed)
+        }
+        None => StateDirectory::beside(file, &tempo.name).map_err(failed),
+    }
+}
+
+/// What is checked of a document's Tempo.
+pub(crate) fn health_options(tempo: &ValidatedTempo) -> HealthOptions {
+    let ingester = tempo.component(tempoform_api::Component::Ingester);
+    let tenant = tempo.tenancy.enabled.then(|| {
+        let first = tempo.tenancy.tenants.first();
+        first.map_or_else(|| CANARY_TENANT.to_owned(), |tenant| tenant.id.clone())
+    });
+    HealthOptions {
+        tenant,
+        ingesters: ingester.map_or(0, |ingester| usize::try_from(ingester.replicas).unwrap_or(usize::MAX)),
+        ..HealthOptions::default()
+    }
+}

@@ -1,0 +1,20 @@
+use std::process::ExitCode;
+
+use tempoform_engine::target::{LogQuery, Target as _};
+
+use super::local;
+use crate::args::Logs;
+use crate::documents;
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) async fn run(args: &Logs) -> Result<ExitCode, Failure> {
+    let declared = documents::load_one(&args.files)?;
+    let target = local::open(&declared)?;
+    let query = LogQuery { selector: args.selector.clone(), follow: args.follow, tail: args.tail };
+    let mut lines = target.logs(query).await?;
+    while let Some(line) = lines.recv().await {
+        output::data(&format!("{} | {}\n", line.instance, line.text))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,107 @@
+use std::error::Error;
+
+use tempoform_api::Problems;
+use tempoform_engine::apply::ApplyError;
+use tempoform_engine::render::RenderError;
+use tempoform_engine::target::TargetError;
+
+use crate::output;
+
+/// Why a command failed, as it is told to the user.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    causes: Vec<String>,
+    help: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), causes: Vec::new(), help: None }
+    }
+
+    /// With a cause, and the causes of that.
+    pub(crate) fn because(mut self, cause: &dyn Error) -> Self {
+        let mut next = Some(cause);
+        while let Some(cause) = next {
+            self.causes.push(cause.to_string());
+            next = cause.source();
+        }
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Prints it to standard error.
+    pub(crate) fn print(&self) {
+        let Self { message, causes, help } = self;
+        output::note(&format!("error: {message}"));
+        for cause in causes {
+            output::note(&format!("  caused by: {cause}"));
+        }
+        if let Some(help) = help {
+            output::note(&format!("help: {help}"));
+        }
+    }
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        let mut failure = Self::new(error.to_string());
+        if let Some(cause) = error.source() {
+            failure = failure.because(cause);
+        }
+        failure.help = error.advice().map(str::to_owned);
+        failure
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        let ApplyError::Failed { failures, remaining, total } = &error else {
+            return Self::new(error.to_string());
+        };
+        let count = failures.len();
+        let mut failure = Self::new(format!("{count} of {total} changes failed, {remaining} were not begun"));
+        for (object, error) in failures {
+            let mut text = format!("{object}: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                text.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            failure.causes.push(text);
+        }
+        let advice = failures.iter().find_map(|(_, error)| error.advice());
+        failure.help(advice.unwrap_or("what was done is kept; the next apply goes on from there"))
+    }
+}
+
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        let mut failure = Self::new(error.to_string());
+        if let Some(cause) = error.source() {
+            failure = failure.because(cause);
+        }
+        failure
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        let count = match problems.len() {
+            1 => "1 problem".to_owned(),
+            several => format!("{several} problems"),
+        };
+        Self::new(format!("{count} in {}\n{problems}", problems.source_name))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new("input or output failed").because(&error)
+    }
+}

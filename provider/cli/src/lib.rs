@@ -1,0 +1,59 @@
+//! The command line of tempoform: reads documents, hands them to the engine, and tells what it did.
+//!
+//! Data go to standard output, everything else to standard error. Exit codes: 0 fine, 1 error,
+//! 2 changes or not healthy (with `--detailed-exitcode`).
+
+mod args;
+mod commands;
+mod documents;
+mod executable;
+mod failure;
+mod output;
+mod progress;
+mod runtime;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+use failure::Failure;
+
+/// Runs the command that the arguments (the program's name first) ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Everything after `runtime` is the runtime's, with its own flags and help.
+    if arguments.get(1).is_some_and(|word| word == "runtime") {
+        return runtime::run(arguments);
+    }
+    let args = match Args::try_parse_from(&arguments) {
+        Ok(args) => args,
+        Err(message) => {
+            let code = if message.use_stderr() { 1 } else { 0 };
+            // Nobody is left to hear that it could not be printed.
+            let _ = message.print();
+            return ExitCode::from(code);
+        }
+    };
+    match dispatch(args) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn dispatch(args: Args) -> Result<ExitCode, Failure> {
+    if let Command::Supervise(supervise) = &args.command {
+        // Before any thread is started: it leaves the session.
+        return commands::supervise::run(supervise);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("cannot start the asynchronous runtime").because(&error))?;
+    runtime.block_on(commands::run(args))
+}

@@ -1,0 +1,45 @@
+use std::time::Duration;
+
+use tempoform_engine::apply::{Observer, Progress};
+use tempoform_engine::plan::Action;
+
+use crate::output;
+
+/// Prints a line for everything that happens, to standard error.
+pub(crate) struct Lines;
+
+impl Observer for Lines {
+    fn progress(&self, progress: Progress) {
+        output::note(&match progress {
+            Progress::Started { object, action } => format!("{}: {}", object.name, present(action)),
+            Progress::Waiting { object, reason } => format!("{}: waiting: {reason}", object.name),
+            Progress::Done { object, action, took } => {
+                format!("{}: {} in {}", object.name, past(&object.kind, action), seconds(took))
+            }
+            Progress::Failed { object, reason } => format!("{}: failed: {reason}", object.name),
+        });
+    }
+}
+
+fn present(action: Action) -> &'static str {
+    match action {
+        Action::Create => "starting",
+        Action::Update => "changing",
+        Action::Replace => "replacing",
+        Action::Restart => "restarting",
+        Action::Delete => "flushing and stopping",
+        Action::NoChange => "as declared",
+    }
+}
+
+fn past(kind: &str, action: Action) -> &'static str {
+    match (kind, action) {
+        (_, Action::Delete) => "gone",
+        ("Process", _) => "ready",
+        _ => "written",
+    }
+}
+
+fn seconds(took: Duration) -> String {
+    format!("{:.1}s", took.as_secs_f64())
+}

@@ -1,0 +1,109 @@
+use serde_json::{Map, Value};
+
+use super::FieldPath;
+use super::meaning::{is_nothing, same};
+use super::secret::{MASK, is_inline, is_secret};
+
+/// One field that differs. Secrets are already masked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldDiff {
+    /// Which field.
+    pub path: FieldPath,
+    /// Its value now; absent if it is not set.
+    pub before: Option<Value>,
+    /// Its declared value; absent if it is not declared.
+    pub after: Option<Value>,
+    /// What else is to be said, such as `forces replacement`.
+    pub note: Option<String>,
+}
+
+/// Every field in which two values differ by meaning, in the order of their paths.
+///
+/// Objects are compared by key; lists of objects that all have a distinct `name` by that name;
+/// other lists by position.
+pub fn diff(before: &Value, after: &Value) -> Vec<FieldDiff> {
+    let mut found = Vec::new();
+    compare(&FieldPath::default(), Some(before), Some(after), &mut found);
+    found
+}
+
+/// Every field of a value that appears.
+pub(super) fn added(value: &Value) -> Vec<FieldDiff> {
+    let mut found = Vec::new();
+    compare(&FieldPath::default(), None, Some(value), &mut found);
+    found
+}
+
+/// Every field of a value that disappears.
+pub(super) fn removed(value: &Value) -> Vec<FieldDiff> {
+    let mut found = Vec::new();
+    compare(&FieldPath::default(), Some(value), None, &mut found);
+    found
+}
+
+fn compare(path: &FieldPath, before: Option<&Value>, after: Option<&Value>, found: &mut Vec<FieldDiff>) {
+    let (b, a) = (before.unwrap_or(&Value::Null), after.unwrap_or(&Value::Null));
+    if same(path, b, a) {
+        return;
+    }
+    match (b, a) {
+        (Value::Object(b), Value::Object(a)) => compare_maps(path, b, a, found),
+        (Value::Object(b), Value::Null) => compare_maps(path, b, &Map::new(), found),
+        (Value::Null, Value::Object(a)) => compare_maps(path, &Map::new(), a, found),
+        (Value::Array(b), Value::Array(a)) => compare_lists(path, b, a, found),
+        (Value::Array(b), Value::Null) => compare_lists(path, b, &[], found),
+        (Value::Null, Value::Array(a)) => compare_lists(path, &[], a, found),
+        _ => found.push(leaf(path, before, after)),
+    }
+}
+
+fn compare_maps(
+    path: &FieldPath,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    found: &mut Vec<FieldDiff>,
+) {
+    let mut keys: Vec<&String> =
+        before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
+    keys.sort_unstable();
+    for key in keys {
+        compare(&path.key(key), before.get(key), after.get(key), found);
+    }
+}
+
+fn compare_lists(path: &FieldPath, before: &[Value], after: &[Value], found: &mut Vec<FieldDiff>) {
+    let (Some(b_names), Some(a_names)) = (names(before), names(after)) else {
+        for index in 0..before.len().max(after.len()) {
+            compare(&path.index(index), before.get(index), after.get(index), found);
+        }
+        return;
+    };
+    for (name, value) in b_names.iter().zip(before) {
+        let counterpart = a_names.iter().position(|other| other == name).and_then(|at| after.get(at));
+        compare(&path.named(name), Some(value), counterpart, found);
+    }
+    for (name, value) in a_names.iter().zip(after) {
+        if !b_names.contains(name) {
+            compare(&path.named(name), None, Some(value), found);
+        }
+    }
+}
+
+/// The names of a list's elements, if each has one and no two the same.
+fn names(list: &[Value]) -> Option<Vec<&str>> {
+    let names: Vec<&str> = list.iter().map(|value| value.get("name")?.as_str()).collect::<Option<_>>()?;
+    let distinct = names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
+    distinct.then_some(names)
+}
+
+fn leaf(path: &FieldPath, before: Option<&Value>, after: Option<&Value>) -> FieldDiff {
+    let visible = |value: &Value| match value {
+        value if is_secret(path) && is_inline(value) => Value::from(MASK),
+        value => value.clone(),
+    };
+    let present = |value: Option<&Value>| value.filter(|value| !is_nothing(value)).map(visible);
+    let (before, after) = (present(before), present(after));
+    let changed_secret = before.is_some() && before == after;
+    let note = changed_secret.then(|| "the secret's value changes".to_owned());
+    FieldDiff { path: path.clone(), before, after, note }
+}

@@ -1,0 +1,262 @@
+//! The values of `config/tempo.yaml`: what the template places, computed.
+
+use serde::Serialize;
+use serde_json::Value;
+use tempoform_api::spec::{LogFormat, LogLevel, WalDurability};
+use tempoform_api::{
+    ByteSize, Component, DedicatedColumn, GoDuration, Ingestion, Query, Receiver, ValidatedTempo,
+};
+
+use super::files::{self, Mount, ReceiverTls};
+use super::limits::{self, LimitsValues};
+use super::storage::{self, Access};
+use super::{Place, Process};
+use crate::render::flavour::Flavour;
+
+/// Largest message between processes; both runtimes' default, written down because clients must agree.
+const MAX_MESSAGE_BYTES: u64 = 16 << 20;
+/// Memory that is left to what no account covers: code, stacks, allocator.
+const MEMORY_SHARE: (u64, u64) = (8, 10);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConfigValues<'a> {
+    native: bool,
+    upstream: bool,
+    multitenancy: bool,
+    memory_limit_bytes: Option<u64>,
+    server: Server<'a>,
+    memberlist: Memberlist<'a>,
+    receivers: Option<Receivers>,
+    ring: Option<Ring>,
+    ingester: Option<Ingester<'a>>,
+    querier: Option<Querier<'a>>,
+    query_frontend: Option<QueryFrontend>,
+    retriever: Option<Retriever>,
+    compactor: Option<Compactor>,
+    storage: Option<StorageValues<'a>>,
+    overrides: Overrides<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Server<'a> {
+    address: Option<&'a str>,
+    http_port: &'a Value,
+    grpc_port: &'a Value,
+    log_level: LogLevel,
+    log_format: LogFormat,
+    max_message_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Memberlist<'a> {
+    cluster_label: &'a str,
+    node_name: &'a str,
+    address: Option<&'a str>,
+    advertise_address: Option<&'a str>,
+    port: &'a Value,
+    join_members: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Receivers {
+    grpc: Option<ReceiverValues>,
+    http: Option<ReceiverValues>,
+}
+
+#[derive(Serialize)]
+struct ReceiverValues {
+    endpoint: String,
+    tls: Option<ReceiverTls>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ring {
+    replication_factor: u32,
+    zone_aware: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ingester<'a> {
+    max_block_duration: GoDuration,
+    max_block_bytes: ByteSize,
+    flush_all_on_shutdown: bool,
+    durability: WalDurability,
+    zone: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Querier<'a> {
+    max_concurrent_queries: u32,
+    search_timeout: GoDuration,
+    trace_by_id_timeout: GoDuration,
+    frontend_address: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QueryFrontend {
+    max_outstanding_per_tenant: u32,
+    max_expression_bytes: Option<ByteSize>,
+    default_result_limit: u32,
+    max_result_limit: u32,
+    max_duration: GoDuration,
+    concurrent_jobs: u32,
+    target_bytes_per_job: ByteSize,
+    default_spans_per_span_set: Option<Number>,
+    max_spans_per_span_set: Option<Number>,
+}
+
+/// A number whose zero is not the same as its absence.
+#[derive(Serialize)]
+struct Number {
+    value: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Retriever {
+    cache_bytes: ByteSize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Compactor {
+    block_retention: GoDuration,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StorageValues<'a> {
+    backend: &'static str,
+    section: Value,
+    wal_path: String,
+    /// For those who write blocks.
+    block: Option<Block<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Block<'a> {
+    dedicated_columns: &'a [DedicatedColumn],
+}
+
+#[derive(Serialize)]
+struct Overrides<'a> {
+    path: &'a str,
+    defaults: LimitsValues,
+}
+
+/// The values for a process, and what it needs besides its configuration.
+pub(super) fn collect<'a>(
+    tempo: &'a ValidatedTempo,
+    process: &'a Process<'a>,
+    place: &'a Place,
+) -> (ConfigValues<'a>, Access) {
+    let Process { component, flavour, settings } = *process;
+    let is = |wanted: Component| component == wanted || component == Component::Tempo;
+    let mut access = if flavour.uses_storage(component) {
+        storage::access(&tempo.storage, flavour, |path| place.blocks(path))
+    } else {
+        Access::default()
+    };
+    let values = ConfigValues {
+        native: flavour == Flavour::Native,
+        upstream: flavour == Flavour::Upstream,
+        multitenancy: tempo.tenancy.enabled,
+        memory_limit_bytes: settings
+            .memory_limit
+            .filter(|_| place.states_memory_limit)
+            .map(|limit| limit.0 / MEMORY_SHARE.1 * MEMORY_SHARE.0),
+        server: Server {
+            address: place.address.as_deref(),
+            http_port: &place.http_port,
+            grpc_port: &place.grpc_port,
+            log_level: tempo.observability.log_level,
+            log_format: tempo.observability.log_format,
+            max_message_bytes: MAX_MESSAGE_BYTES,
+        },
+        memberlist: Memberlist {
+            cluster_label: &place.cluster_label,
+            node_name: &place.node_name,
+            address: place.address.as_deref(),
+            advertise_address: place.advertise_address.as_deref(),
+            port: &place.gossip_port,
+            join_members: &place.join_members,
+        },
+        receivers: component.receives_spans().then(|| receivers(&tempo.ingestion, place, &mut access.mounts)),
+        ring: (is(Component::Ingester) || is(Component::Distributor) || is(Component::Querier)).then(|| {
+            Ring {
+                replication_factor: tempo.replication.factor,
+                zone_aware: !tempo.replication.zones.is_empty(),
+            }
+        }),
+        ingester: is(Component::Ingester).then(|| ingester(tempo, place)),
+        querier: is(Component::Querier).then(|| Querier {
+            max_concurrent_queries: tempo.query.max_concurrent_queries,
+            search_timeout: tempo.query.search_timeout,
+            trace_by_id_timeout: tempo.query.trace_by_id_timeout,
+            frontend_address: &place.frontend_address,
+        }),
+        query_frontend: is(Component::QueryFrontend).then(|| query_frontend(&tempo.query, flavour)),
+        retriever: (is(Component::Retriever) && flavour == Flavour::Native)
+            .then(|| Retriever { cache_bytes: tempo.cache.memory }),
+        compactor: is(Component::Compactor).then(|| Compactor { block_retention: tempo.retention.global }),
+        storage: flavour.uses_storage(component).then(|| StorageValues {
+            backend: storage::backend(&tempo.storage),
+            section: access.section.clone(),
+            wal_path: format!("{}/wal", place.data),
+            block: (is(Component::Ingester) || is(Component::Compactor))
+                .then(|| Block { dedicated_columns: &tempo.blocks.dedicated_columns }),
+        }),
+        overrides: Overrides { path: &place.overrides_path, defaults: limits::defaults(tempo, process) },
+    };
+    (values, access)
+}
+
+fn receivers(ingestion: &Ingestion, place: &Place, mounts: &mut Vec<Mount>) -> Receivers {
+    let mut values = |name: &str, endpoint: &str, receiver: &Receiver| {
+        let tls = receiver.tls.as_ref().map(|tls| {
+            let (tls, more) = files::receiver(name, tls);
+            mounts.extend(more);
+            tls
+        });
+        ReceiverValues { endpoint: endpoint.to_owned(), tls }
+    };
+    Receivers {
+        grpc: ingestion.otlp_grpc.as_ref().map(|receiver| values("otlp-grpc", &place.otlp_grpc, receiver)),
+        http: ingestion.otlp_http.as_ref().map(|receiver| values("otlp-http", &place.otlp_http, receiver)),
+    }
+}
+
+fn ingester<'a>(tempo: &'a ValidatedTempo, place: &'a Place) -> Ingester<'a> {
+    Ingester {
+        max_block_duration: tempo.blocks.max_duration,
+        max_block_bytes: tempo.blocks.max_bytes,
+        flush_all_on_shutdown: true,
+        durability: tempo.wal.durability,
+        zone: place.zone.as_deref(),
+    }
+}
+
+/// Keys that came late in Tempo 2 are left out where they say no more than its default.
+fn query_frontend(query: &Query, flavour: Flavour) -> QueryFrontend {
+    let needed = |differs: bool| flavour == Flavour::Native || differs;
+    let number = |value: u32, default: u32| needed(value != default).then_some(Number { value });
+    QueryFrontend {
+        max_outstanding_per_tenant: query.max_outstanding_per_tenant,
+        max_expression_bytes: Some(query.max_expression_bytes).filter(|bytes| needed(bytes.0 != 128 << 10)),
+        default_result_limit: query.default_result_limit,
+        max_result_limit: query.max_result_limit,
+        max_duration: query.max_duration,
+        concurrent_jobs: query.concurrent_jobs,
+        target_bytes_per_job: query.target_bytes_per_job,
+        default_spans_per_span_set: number(query.default_spans_per_span_set, 3),
+        max_spans_per_span_set: number(query.max_spans_per_span_set, 100),
+    }
+}

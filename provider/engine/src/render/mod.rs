@@ -1,0 +1,63 @@
+//! From a validated document to what a target runs: Kubernetes objects, a `Tempo` resource, or process definitions.
+//!
+//! Everything here is pure and deterministic: the same document gives the same bytes. Values are computed in typed
+//! Rust (`config`, `kubernetes`, `local`), placed by templates (`engine`), and read back at once into typed objects
+//! (`typed`); nothing downstream handles text.
+
+mod config;
+mod custom;
+mod engine;
+mod error;
+mod flavour;
+mod hash;
+mod kubernetes;
+mod local;
+mod manifest;
+mod merge;
+mod names;
+pub mod process;
+mod typed;
+mod yaml;
+
+use serde_json::Value;
+pub use tempoform_api::Component;
+use tempoform_api::{Tempo, ValidatedTempo};
+
+pub use error::RenderError;
+pub use manifest::{Manifest, to_yaml_stream};
+pub use process::{
+    Endpoint, EnvironmentName, OVERRIDES_FILE, PortRequest, ProcessDefinition, ResolveError, ResolvedPorts,
+};
+
+/// The Kubernetes objects of a Tempo, in the order in which they are to be applied.
+///
+/// # Errors
+/// When `spec.config` does not make a valid configuration, or a pod template clashes with what is rendered.
+pub fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderError> {
+    kubernetes::manifests(tempo)
+}
+
+/// The processes of a Tempo on one machine, in the order in which they are to be started.
+///
+/// # Errors
+/// When `spec.config` does not make a valid configuration.
+pub fn local(tempo: &ValidatedTempo) -> Result<Vec<ProcessDefinition>, RenderError> {
+    local::processes(tempo)
+}
+
+/// The `Tempo` resource itself, for an operator to render: as written, without status.
+#[must_use]
+pub fn tempo_resource(tempo: &Tempo) -> Manifest {
+    let mut value =
+        serde_json::to_value(tempo).expect("a resource that was read from YAML has string keys only");
+    if let Value::Object(fields) = &mut value {
+        fields.remove("status");
+    }
+    Manifest {
+        api_version: tempoform_api::API_VERSION.to_owned(),
+        kind: tempoform_api::KIND.to_owned(),
+        namespace: tempo.metadata.namespace.clone(),
+        name: tempo.metadata.name.clone().unwrap_or_default(),
+        value,
+    }
+}

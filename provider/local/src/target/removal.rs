@@ -1,0 +1,228 @@
+//! Taking objects away without losing what they hold.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempoform_engine::object::ObjectId;
+use tempoform_engine::target::{DataPolicy, Listener, Readiness, Target as _, TargetError};
+
+use super::LocalTarget;
+use crate::definitions::environment_values;
+use crate::directory::StateDirectory;
+use crate::files::remove_if_there;
+use crate::state::{Phase, ProcessRecord, Record};
+use crate::supervisor::Client;
+
+const POLL: Duration = Duration::from_millis(50);
+/// How long a component may take to come up again for the sake of flushing.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(600);
+
+impl LocalTarget {
+    /// Removes one object. One with acknowledged data in its write-ahead log is asked to flush it
+    /// first, and is kept if it does not.
+    pub(super) async fn remove(&self, id: &ObjectId) -> Result<(), TargetError> {
+        let Some(record) = self.lock_state().record(id).cloned() else { return Ok(()) };
+        self.record(|state| {
+            if let Some(record) = state.record_mut(id) {
+                record.phase = Phase::Deleting;
+            }
+        })?;
+        if let Some(process) = &record.process {
+            let supervisor = self.supervisor().await?;
+            self.flush_and_stop(&supervisor, &record, process).await?;
+            let left = unflushed(process);
+            if left > 0 {
+                return Err(kept(&id.name, process, left));
+            }
+            remove_folder(&process.data)?;
+        }
+        self.forget(id)
+    }
+
+    async fn flush_and_stop(
+        &self,
+        supervisor: &Client,
+        record: &Record,
+        process: &ProcessRecord,
+    ) -> Result<(), TargetError> {
+        let id = &record.object.id;
+        let instance = id.name.as_str();
+        if record.object.stateful {
+            if !is_running(supervisor, instance).await? && unflushed(process) > 0 {
+                self.revive(supervisor, id, process).await?;
+            }
+            self.leave(supervisor, instance, process).await?;
+        }
+        Ok(supervisor.remove(instance).await?)
+    }
+
+    /// Starts a component that does not run, so that it can flush what it left.
+    async fn revive(
+        &self,
+        supervisor: &Client,
+        id: &ObjectId,
+        process: &ProcessRecord,
+    ) -> Result<(), TargetError> {
+        let environment = environment_values(&process.environment)?;
+        supervisor.start(process.spec.clone(), environment).await?;
+        let deadline = Instant::now() + REPLAY_TIMEOUT;
+        while Instant::now() < deadline {
+            match self.readiness(id).await? {
+                Readiness::Ready => return Ok(()),
+                Readiness::Failed(reason) => {
+                    return Err(kept(&id.name, process, unflushed(process)).caused_by(reason));
+                }
+                Readiness::Waiting(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+        Err(kept(&id.name, process, unflushed(process)))
+    }
+
+    /// Asks a component to flush and end, and waits for that. One that does not know the request is
+    /// stopped by signal afterwards.
+    async fn leave(
+        &self,
+        supervisor: &Client,
+        instance: &str,
+        process: &ProcessRecord,
+    ) -> Result<(), TargetError> {
+        if !is_running(supervisor, instance).await? {
+            return Ok(());
+        }
+        supervisor.retire(instance).await?;
+        let Some(address) = self.http_address(instance) else { return Ok(()) };
+        let grace = Duration::from_secs(u64::from(process.spec.stop_grace_seconds));
+        let deadline = Instant::now() + grace;
+        match self.client.post(format!("http://{address}/shutdown")).timeout(grace).send().await {
+            Ok(answer) if answer.status().is_success() => {}
+            // The component goes on, so that nothing is lost.
+            Ok(answer) if answer.status().is_server_error() => {
+                let reason = answer.text().await.unwrap_or_default();
+                return Err(kept(instance, process, unflushed(process)).caused_by(reason));
+            }
+            _ => return Ok(()),
+        }
+        while is_running(supervisor, instance).await? && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, id: &ObjectId) -> Result<(), TargetError> {
+        let file = self.file_of(id);
+        remove_if_there(&file).map_err(|error| {
+            TargetError::new(format!("cannot remove {}", file.display())).caused_by(error)
+        })?;
+        self.record(|state| {
+            state.objects.remove(&id.to_string());
+            state.ports.0.remove(&id.name);
+        })
+    }
+
+    pub(super) async fn destroy_all(
+        &self,
+        data: DataPolicy,
+        progress: &Listener<'_>,
+    ) -> Result<Vec<String>, TargetError> {
+        let mut records: Vec<Record> = self.lock_state().objects.values().cloned().collect();
+        records.sort_by_key(|record| std::cmp::Reverse((record.object.wave, record.object.id.clone())));
+        let mut left = Vec::new();
+        for record in &records {
+            progress(&format!("{}: stopping", record.object.id.name));
+            if let Some(process) = &record.process {
+                self.take_down(record, process, data, &mut left).await?;
+            }
+            self.forget(&record.object.id)?;
+            progress(&format!("{}: gone", record.object.id.name));
+        }
+        // None runs when everything was down and nothing had to be adopted.
+        if let Some(supervisor) = crate::supervisor::connect(self.directory()).await? {
+            supervisor.shutdown().await?;
+        }
+        left.extend(clean(self.directory(), data)?);
+        Ok(left)
+    }
+
+    async fn take_down(
+        &self,
+        record: &Record,
+        process: &ProcessRecord,
+        data: DataPolicy,
+        left: &mut Vec<String>,
+    ) -> Result<(), TargetError> {
+        let instance = &record.object.id.name;
+        let supervisor = self.supervisor().await?;
+        // What is to be deleted needs no flush, and what cannot be flushed now stays in the log.
+        if data == DataPolicy::Keep && record.object.stateful {
+            self.leave(&supervisor, instance, process).await?;
+        }
+        supervisor.remove(instance).await?;
+        let unflushed = unflushed(process);
+        if data == DataPolicy::Keep && unflushed > 0 {
+            let folder = process.wal.as_deref().unwrap_or(&process.data).display();
+            left.push(format!("{unflushed} bytes of {instance}'s write-ahead log, in {folder}"));
+        }
+        Ok(())
+    }
+}
+
+async fn is_running(supervisor: &Client, instance: &str) -> Result<bool, TargetError> {
+    let statuses = supervisor.status().await?;
+    Ok(statuses.iter().any(|status| status.spec.instance == instance && status.running().is_some()))
+}
+
+/// Bytes in a component's write-ahead log.
+fn unflushed(process: &ProcessRecord) -> u64 {
+    process.wal.as_deref().map_or(0, bytes_below)
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
+            Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |metadata| metadata.len()),
+            _ => 0,
+        })
+        .sum()
+}
+
+fn kept(instance: &str, process: &ProcessRecord, bytes: u64) -> TargetError {
+    let folder = process.wal.as_deref().unwrap_or(&process.data).display();
+    TargetError::new(format!(
+        "{instance} is not removed: {bytes} bytes of acknowledged spans are still in its write-ahead log {folder}"
+    ))
+    .help(format!("see `tempoform logs {instance}`; the next apply starts it again and lets it flush"))
+}
+
+fn remove_folder(folder: &Path) -> Result<(), TargetError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(TargetError::new(format!("cannot remove {}", folder.display())).caused_by(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what this target keeps for itself, and the data if wanted; says what stays.
+fn clean(directory: &StateDirectory, data: DataPolicy) -> Result<Vec<String>, TargetError> {
+    remove_folder(&directory.config_folder())?;
+    remove_folder(&directory.logs_folder())?;
+    let files =
+        [directory.state_file(), directory.processes_file(), directory.socket(), directory.supervisor_lock()];
+    for file in files {
+        remove_if_there(&file).map_err(|error| {
+            TargetError::new(format!("cannot remove {}", file.display())).caused_by(error)
+        })?;
+    }
+    if data == DataPolicy::Delete {
+        // Only what lies in the state directory is ours; the lock, which is held, goes with it.
+        remove_folder(directory.path())?;
+        return Ok(Vec::new());
+    }
+    let _ = fs::remove_dir(directory.data_folder());
+    let folders = fs::read_dir(directory.path()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders: Vec<PathBuf> = folders.filter(|path| path.is_dir() && bytes_below(path) > 0).collect();
+    Ok(folders.iter().map(|folder| format!("data in {}", folder.display())).collect())
+}

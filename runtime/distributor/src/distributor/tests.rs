@@ -1,0 +1,159 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use prost::Message as _;
+use tempoform_core::{SpanSink, TraceId};
+use tempoform_wire::otlp::{ExportTraceServiceRequest, ResourceSpans, ScopeSpans, Span};
+
+use super::*;
+use crate::placement::Member;
+
+/// Stands where an ingester would: remembers spans, or fails.
+#[derive(Default)]
+struct Recorder {
+    fails_with: Option<ErrorKind>,
+    spans: Mutex<Vec<Vec<u8>>>,
+}
+
+#[async_trait::async_trait]
+impl SpanSink for Recorder {
+    async fn push(&self, _: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
+        if let Some(kind) = self.fails_with {
+            return Err(Error::new(kind, "refused on purpose"));
+        }
+        let rescanned = scan_export_request(batch.payload.clone()).expect("a valid request");
+        let spans = rescanned.spans.iter().map(|span| rescanned.bytes(&span.span).to_vec());
+        self.spans.lock().expect("not poisoned").extend(spans);
+        Ok(PushOutcome::default())
+    }
+}
+
+fn request(traces: u8, spans_each: u8) -> Bytes {
+    let span = |trace: u8, id: u8| Span {
+        trace_id: vec![trace; 16],
+        span_id: vec![id; 8],
+        ..Default::default()
+    };
+    let spans = (1..=spans_each).flat_map(|id| (1..=traces).map(move |trace| span(trace, id))).collect();
+    let resource_spans = vec![ResourceSpans {
+        scope_spans: vec![ScopeSpans { spans, ..Default::default() }],
+        ..Default::default()
+    }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
+}
+
+fn options() -> Options {
+    Options {
+        multi_tenant: false,
+        tenants: None,
+        limits: Arc::new(|_| TenantLimits {
+            rate_limit_bytes: 1 << 20,
+            burst_size_bytes: 1 << 20,
+            max_attribute_bytes: 2048,
+            retry_info: true,
+        }),
+        push_timeout: Duration::from_secs(5),
+        retry_after: Duration::from_secs(5),
+        max_request_bytes: 1 << 20,
+    }
+}
+
+fn distributor(sinks: &[Arc<Recorder>], replication_factor: usize) -> Arc<Distributor> {
+    let members = sinks.iter().enumerate().map(|(at, sink)| {
+        Member::new(format!("ingester-{at}"), Arc::clone(sink) as Arc<dyn SpanSink>)
+    });
+    let placement = Arc::new(Placement::new(members.collect(), replication_factor));
+    Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), MemoryBudget::new(1 << 20))
+}
+
+fn sinks(fail: [Option<ErrorKind>; 3]) -> Vec<Arc<Recorder>> {
+    fail.into_iter().map(|fails_with| Arc::new(Recorder { fails_with, ..Recorder::default() })).collect()
+}
+
+/// Copies of each span over all sinks.
+fn copies(sinks: &[Arc<Recorder>]) -> BTreeMap<Vec<u8>, usize> {
+    let mut copies = BTreeMap::new();
+    for sink in sinks {
+        for span in &*sink.spans.lock().expect("not poisoned") {
+            *copies.entry(span.clone()).or_default() += 1;
+        }
+    }
+    copies
+}
+
+async fn receive(sinks: &[Arc<Recorder>], replication_factor: usize) -> Result<PushOutcome> {
+    distributor(sinks, replication_factor).receive("grpc", &TenantId::single(), request(40, 2)).await
+}
+
+#[tokio::test]
+async fn each_trace_goes_whole_to_one_of_three_ingesters() {
+    let sinks = sinks([None; 3]);
+    receive(&sinks, 1).await.expect("accepted");
+    assert_eq!(copies(&sinks).len(), 80);
+    assert!(copies(&sinks).values().all(|copies| *copies == 1));
+    for sink in &sinks {
+        let mut spans_of: BTreeMap<TraceId, usize> = BTreeMap::new();
+        for span in &*sink.spans.lock().expect("not poisoned") {
+            let span = Span::decode(span.as_slice()).expect("a span");
+            *spans_of.entry(TraceId::from_slice(&span.trace_id).expect("16 bytes")).or_default() += 1;
+        }
+        assert!(!spans_of.is_empty(), "every ingester has a share");
+        assert!(spans_of.values().all(|spans| *spans == 2), "both spans of a trace in one place");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_owner_is_stood_in_for() {
+    let sinks = sinks([None, Some(ErrorKind::Unavailable), None]);
+    receive(&sinks, 1).await.expect("accepted by the others");
+    assert_eq!(copies(&sinks).len(), 80);
+}
+
+#[tokio::test]
+async fn two_of_three_copies_are_enough_and_one_is_not() {
+    let one_fails = sinks([None, None, Some(ErrorKind::Unavailable)]);
+    receive(&one_fails, 3).await.expect("a quorum");
+    assert!(copies(&one_fails).values().all(|copies| *copies == 2));
+
+    let two_fail = sinks([None, Some(ErrorKind::Exhausted), Some(ErrorKind::Exhausted)]);
+    let error = receive(&two_fail, 3).await.expect_err("no quorum");
+    assert_eq!(error.kind(), ErrorKind::Exhausted);
+    assert!(error.message().contains("ingester ingester-"), "{error}");
+}
+
+#[tokio::test]
+async fn without_enough_ingesters_nothing_is_acknowledged() {
+    let none = receive(&[], 1).await.expect_err("nobody to write to");
+    assert_eq!(none.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn tenants_are_checked_before_anything_is_read() {
+    let known: TenantId = "team-a".parse().expect("a name");
+    let options =
+        Options { multi_tenant: true, tenants: Some(BTreeSet::from([known.clone()])), ..options() };
+    let distributor = Distributor::new(
+        options,
+        Arc::new(|| Arc::new(Placement::new(Vec::new(), 1))),
+        MemoryBudget::new(1),
+    );
+    let kind = |header| distributor.tenant(header).map_err(|error| error.kind());
+    assert_eq!(kind(Some("team-a")), Ok(known));
+    assert_eq!(kind(None), Err(ErrorKind::Unauthenticated));
+    assert_eq!(kind(Some("team-b")), Err(ErrorKind::Forbidden));
+    assert_eq!(kind(Some("team-a|team-b")), Err(ErrorKind::Invalid));
+    assert_eq!(kind(Some("../etc")), Err(ErrorKind::Invalid));
+}
+
+#[tokio::test]
+async fn over_the_memory_ceiling_a_request_is_refused_with_a_hint() {
+    let sinks = sinks([None; 3]);
+    let placement = Arc::new(Placement::new(
+        vec![Member::new("ingester-0", Arc::clone(&sinks[0]) as Arc<dyn SpanSink>)],
+        1,
+    ));
+    let small = Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), MemoryBudget::new(100));
+    let error = small.receive("http", &TenantId::single(), request(40, 2)).await.expect_err("too much");
+    assert_eq!((error.kind(), error.retry_hint()), (ErrorKind::Exhausted, Some(Duration::from_secs(5))));
+    assert!(copies(&sinks).is_empty());
+}

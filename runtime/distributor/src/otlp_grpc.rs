@@ -1,0 +1,44 @@
+//! OTLP over gRPC.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tempoform_core::push_rpc::ExportHandler;
+use tempoform_core::{PushOutcome, TENANT_HEADER};
+use tempoform_wire::otlp::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::distributor::Distributor;
+use crate::status::grpc_status;
+
+/// `TraceService/Export`; serve it with [`tempoform_core::push_rpc::ExportServer`].
+#[derive(Debug)]
+pub struct OtlpGrpc(pub Arc<Distributor>);
+
+#[async_trait::async_trait]
+impl ExportHandler for OtlpGrpc {
+    async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<ExportTraceServiceResponse, Status> {
+        let header = metadata.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
+        let tenant = self.0.tenant(header).map_err(|error| {
+            self.0.refuse("tenant", "grpc");
+            grpc_status(&error)
+        })?;
+        let outcome = self.0.receive("grpc", &tenant, request).await.map_err(|error| grpc_status(&error))?;
+        Ok(response(outcome))
+    }
+
+    fn refused(&self, reason: &'static str) {
+        self.0.refuse(reason, "grpc");
+    }
+}
+
+/// Empty when all is stored; a partial success when spans were refused for good.
+pub(crate) fn response(outcome: PushOutcome) -> ExportTraceServiceResponse {
+    let PushOutcome { rejected_spans } = outcome;
+    let partial_success = (rejected_spans > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(rejected_spans).unwrap_or(i64::MAX),
+        error_message: "some spans belong to traces over max_bytes_per_trace; they were dropped".to_owned(),
+    });
+    ExportTraceServiceResponse { partial_success }
+}

@@ -1,0 +1,135 @@
+//! Which ingesters a trace belongs to.
+
+use std::sync::Arc;
+
+use tempoform_core::{SpanSink, TraceId};
+
+/// An ingester that takes writes.
+#[derive(Clone)]
+pub struct Member {
+    name: String,
+    seed: u64,
+    sink: Arc<dyn SpanSink>,
+}
+
+/// The ingesters at one moment, and how many of them hold each trace.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    members: Vec<Member>,
+    replication_factor: usize,
+}
+
+impl Member {
+    /// The ingester `name`, written to through `sink`. The name decides which traces it gets, so it
+    /// outlives restarts.
+    pub fn new(name: impl Into<String>, sink: Arc<dyn SpanSink>) -> Self {
+        let name = name.into();
+        let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self { name, seed: mix(seed), sink }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn sink(&self) -> &dyn SpanSink {
+        self.sink.as_ref()
+    }
+
+    /// Rendezvous weight: the members with the highest weights own the trace.
+    fn weight(&self, id: &TraceId) -> u64 {
+        let id = u128::from_be_bytes(*id.as_bytes());
+        mix(self.seed ^ (id as u64) ^ mix((id >> 64) as u64))
+    }
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Member").field(&self.name).finish()
+    }
+}
+
+/// The finaliser of MurmurHash3: every input bit moves every output bit. Part of the placement, so it
+/// must not change while distributors of two versions run side by side.
+const fn mix(mut value: u64) -> u64 {
+    value ^= value >> 33;
+    value = value.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    value ^= value >> 33;
+    value = value.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    value ^ (value >> 33)
+}
+
+impl Placement {
+    /// `members` with each trace on `replication_factor` of them (at least one).
+    pub fn new(members: Vec<Member>, replication_factor: usize) -> Self {
+        Self { members, replication_factor: replication_factor.max(1) }
+    }
+
+    /// The ingesters.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Copies of each trace.
+    pub fn replication_factor(&self) -> usize {
+        self.replication_factor
+    }
+
+    /// Copies that must be durable before a span is acknowledged: a majority.
+    pub fn quorum(&self) -> usize {
+        self.replication_factor / 2 + 1
+    }
+
+    /// Positions of all members, the trace's owners first, then those that stand in for them.
+    pub(crate) fn preference(&self, id: &TraceId, order: &mut Vec<u32>) {
+        order.clear();
+        order.extend(0..self.members.len() as u32);
+        order.sort_unstable_by_key(|at| std::cmp::Reverse(self.members[*at as usize].weight(id)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempoform_core::{PushOutcome, Result, SpanBatch, TenantId};
+
+    use super::*;
+
+    struct Nowhere;
+
+    #[async_trait::async_trait]
+    impl SpanSink for Nowhere {
+        async fn push(&self, _: &TenantId, _: SpanBatch) -> Result<PushOutcome> {
+            Ok(PushOutcome::default())
+        }
+    }
+
+    fn placement(names: &[&str]) -> Placement {
+        Placement::new(names.iter().map(|name| Member::new(*name, Arc::new(Nowhere))).collect(), 1)
+    }
+
+    fn owners(placement: &Placement) -> Vec<String> {
+        let mut order = Vec::new();
+        (0..3000u128)
+            .map(|id| {
+                placement.preference(&TraceId::new((id * 0x9e37_79b9).to_be_bytes()), &mut order);
+                placement.members()[order[0] as usize].name().to_owned()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn traces_spread_evenly_and_only_those_of_a_lost_member_move() {
+        let before = owners(&placement(&["ingester-0", "ingester-1", "ingester-2"]));
+        for name in ["ingester-0", "ingester-1", "ingester-2"] {
+            let share = before.iter().filter(|owner| *owner == name).count();
+            assert!((850..=1150).contains(&share), "{name} owns {share} of 3000");
+        }
+        let after = owners(&placement(&["ingester-2", "ingester-0"]));
+        for (before, after) in before.iter().zip(&after) {
+            assert!(before == after || before == "ingester-1");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! From a sealed segment to a verified block in storage. Only then the log goes.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tempoform_block::{
+    BlockMeta, BlockObjects, BlockPath, BlockVersion, BlockWriter, EncodedResource, EncodedScope, WriterOptions,
+    WrittenBlock,
+};
+use tempoform_core::protobuf::{Fields, Value};
+use tempoform_core::{Account, Error, ErrorKind, Result};
+use tokio::sync::mpsc;
+
+use crate::ingester::{Shared, blocking};
+use crate::merge::by_trace;
+use crate::metrics;
+use crate::options::Options;
+use crate::recovery::remove;
+use crate::tenant_log::SealedSegment;
+use crate::wal::{Place, Run, SegmentPaths, sync_directory};
+
+/// Chunks of a block's data on their way to the store.
+const CHUNK: usize = 1 << 20;
+const CHUNKS_WAITING: usize = 4;
+/// Waits between attempts grow from the first to the last.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LAST: Duration = Duration::from_secs(60);
+
+/// Uploads one segment after the other, for ever.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    loop {
+        let due = shared.all_logs().into_iter().find_map(|log| log.take_due().map(|segment| (log, segment)));
+        let Some((log, segment)) = due else {
+            shared.flush_due.notified().await;
+            continue;
+        };
+        // Another worker may have something to do as well.
+        shared.flush_due.notify_one();
+        let started = Instant::now();
+        let flushed = tokio::time::timeout(shared.options.flush_timeout, flush(&shared, &segment))
+            .await
+            .unwrap_or_else(|_| {
+                let after = shared.options.flush_timeout;
+                Err(Error::new(ErrorKind::Timeout, format!("not done within {after:?} (ingester.flush_op_timeout)")))
+            });
+        match flushed {
+            Ok(meta) => {
+                metrics::BLOCKS_FLUSHED.inc();
+                metrics::FLUSH_SECONDS.observe(started.elapsed().as_secs_f64());
+                tracing::info!(
+                    tenant = %log.tenant, block = %meta.block_id, traces = meta.total_objects, bytes = meta.size,
+                    took = ?started.elapsed(), "block is in storage"
+                );
+                log.flushed(&segment, meta, shared.options.fresh_for);
+                if let Err(error) = forget(&segment.paths) {
+                    tracing::warn!(segment = %segment.paths.id(), %error, "could not remove an uploaded segment; the next start does");
+                }
+            }
+            Err(error) => put_off(&segment, &error),
+        }
+    }
+}
+
+fn put_off(segment: &SealedSegment, error: &Error) {
+    metrics::FAILED_FLUSHES.inc();
+    let mut attempts = segment.attempts();
+    attempts.running = false;
+    attempts.failed += 1;
+    let wait = RETRY_FIRST.saturating_mul(1 << attempts.failed.min(10)).min(RETRY_LAST);
+    attempts.next = Some(Instant::now() + wait);
+    tracing::error!(
+        tenant = %segment.tenant, segment = %segment.paths.id(), %error, attempts = attempts.failed, next_in = ?wait,
+        "could not bring a block into storage; the log keeps its spans"
+    );
+}
+
+async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<BlockMeta> {
+    let account = Account::default();
+    let path = BlockPath::new(segment.tenant.clone(), segment.paths.id());
+    let mut upload = shared.store.upload(path);
+    let (chunks, mut received) = mpsc::channel(CHUNKS_WAITING);
+    let build = {
+        let (segment, options) = (Arc::clone(segment), shared.options.clone());
+        tokio::spawn(blocking(move || build(&segment, &options, ChunkWriter { chunks, pending: Vec::new() })))
+    };
+    while let Some(chunk) = received.recv().await {
+        upload.write(chunk, &account).await?;
+    }
+    let written = build
+        .await
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("building the block failed: {error}"))))?;
+    let meta = meta(segment, &shared.options, &written);
+    let objects = BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
+    upload.finish(objects, &meta, &account).await?;
+    let noted = meta.clone();
+    let segment = Arc::clone(segment);
+    blocking(move || note(&segment.paths, &noted)).await?;
+    Ok(meta)
+}
+
+/// Reads the segment trace by trace and writes the block's data.
+fn build(segment: &SealedSegment, options: &Options, output: ChunkWriter) -> Result<WrittenBlock> {
+    let unreadable = |error: io::Error| {
+        Error::new(ErrorKind::Unavailable, format!("could not read segment {}: {error}", segment.paths.id()))
+    };
+    let unwritable = |error: &dyn std::error::Error| {
+        Error::new(ErrorKind::Unavailable, format!("could not build block {}: {error}", segment.paths.id()))
+    };
+    let writer_options = WriterOptions {
+        dedicated_columns: options.dedicated_columns.clone(),
+        row_group_bytes: usize::try_from(options.row_group_bytes).unwrap_or(usize::MAX),
+        bloom_false_positive: options.bloom_false_positive,
+        bloom_shard_size_bytes: options.bloom_shard_size_bytes,
+        expected_traces: count_traces(segment).map_err(unreadable)?,
+        ..WriterOptions::default()
+    };
+    let mut writer = BlockWriter::new(output, writer_options).map_err(|error| unwritable(&error))?;
+    let mut around = Surroundings::default();
+    let mut spans = Vec::new();
+    for trace in by_trace(&segment.index) {
+        let trace = trace.map_err(unreadable)?;
+        spans.clear();
+        let mut starts = Vec::with_capacity(trace.runs.len());
+        for run in &trace.runs {
+            starts.push(spans.len());
+            segment.reader.read_into(run.place, &mut spans).map_err(unreadable)?;
+            around.load(segment, run).map_err(unreadable)?;
+        }
+        let resources = around.group(&trace.runs, &starts, &spans);
+        writer.add_trace(trace.id, &resources).map_err(|error| unwritable(&error))?;
+    }
+    writer.finish().map_err(|error| unwritable(&error))
+}
+
+fn count_traces(segment: &SealedSegment) -> io::Result<u64> {
+    by_trace(&segment.index).try_fold(0, |count, trace| trace.map(|_| count + 1))
+}
+
+/// The distinct bytes of resources, scopes and schema URLs of a segment: exporters send the same few
+/// again and again.
+#[derive(Default)]
+struct Surroundings {
+    /// By scope of the segment.
+    scopes: HashMap<u32, Around>,
+    texts: Vec<Bytes>,
+    number_of: HashMap<Bytes, u32>,
+}
+
+/// What stands around some spans, as numbers of texts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Around {
+    resource: u32,
+    resource_schema_url: u32,
+    scope: u32,
+    scope_schema_url: u32,
+}
+
+impl Surroundings {
+    fn load(&mut self, segment: &SealedSegment, run: &Run) -> io::Result<()> {
+        if self.scopes.contains_key(&run.scope) {
+            return Ok(());
+        }
+        let places = segment.index.scope(run.scope)?;
+        let mut number = |place: Place| -> io::Result<u32> {
+            let text = Bytes::from(segment.reader.read(place)?);
+            Ok(*self.number_of.entry(text).or_insert_with_key(|text| {
+                self.texts.push(text.clone());
+                self.texts.len() as u32 - 1
+            }))
+        };
+        let around = Around {
+            resource: number(places.resource)?,
+            resource_schema_url: number(places.resource_schema_url)?,
+            scope: number(places.scope)?,
+            scope_schema_url: number(places.scope_schema_url)?,
+        };
+        self.scopes.insert(run.scope, around);
+        Ok(())
+    }
+
+    /// One trace's spans under their resources and scopes; the same bytes around are one element.
+    fn group<'a>(&'a self, runs: &[Run], starts: &[usize], spans: &'a [u8]) -> Vec<EncodedResource<'a>> {
+        let mut resources: Vec<((u32, u32), EncodedResource<'a>)> = Vec::new();
+        for (run, start) in runs.iter().zip(starts) {
+            let around = self.scopes[&run.scope];
+            let key = (around.resource, around.resource_schema_url);
+            let at = resources.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+                let resource = EncodedResource {
+                    resource: self.text(around.resource),
+                    schema_url: self.text(around.resource_schema_url),
+                    scopes: Vec::new(),
+                };
+                resources.push((key, resource));
+                resources.len() - 1
+            });
+            let bytes = &spans[*start..start + run.place.length as usize];
+            add_spans(&mut resources[at].1, self.text(around.scope), self.text(around.scope_schema_url), bytes);
+        }
+        resources.into_iter().map(|(_, resource)| resource).collect()
+    }
+
+    fn text(&self, number: u32) -> &[u8] {
+        &self.texts[number as usize]
+    }
+}
+
+fn add_spans<'a>(resource: &mut EncodedResource<'a>, scope: &'a [u8], schema_url: &'a [u8], fields: &'a [u8]) {
+    let at = resource
+        .scopes
+        .iter()
+        .position(|known| known.scope == scope && known.schema_url == schema_url)
+        .unwrap_or_else(|| {
+            resource.scopes.push(EncodedScope { scope, schema_url, spans: Vec::new() });
+            resource.scopes.len() - 1
+        });
+    let spans = &mut resource.scopes[at].spans;
+    let mut fields = Fields::new(fields);
+    // The bytes are the log's, which were checked when they came.
+    while let Ok(Some((_, Value::Bytes(span)))) = fields.next_field() {
+        spans.push(span);
+    }
+}
+
+fn meta(segment: &SealedSegment, options: &Options, written: &WrittenBlock) -> BlockMeta {
+    let mut meta = BlockMeta::new(BlockVersion::VParquet4, segment.paths.id(), segment.tenant.as_str());
+    meta.start_time = whole_seconds(written.start_unix_nano, false);
+    meta.end_time = whole_seconds(written.end_unix_nano, true);
+    meta.total_objects = written.total_objects;
+    meta.size = written.size;
+    meta.total_records = written.total_records.max(1);
+    meta.bloom_shards = written.blooms.len() as u32;
+    meta.footer_size = written.footer_size;
+    meta.dedicated_columns = options.dedicated_columns.clone();
+    meta.replication_factor = options.meta_replication_factor;
+    meta
+}
+
+/// Block times are seconds that take in every span; what no clock can mean becomes the last second
+/// that can be written.
+fn whole_seconds(unix_nano: u64, up: bool) -> Timestamp {
+    let seconds = unix_nano / 1_000_000_000 + u64::from(up && !unix_nano.is_multiple_of(1_000_000_000));
+    i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// Writes down that the block is verified.
+fn note(paths: &SegmentPaths, meta: &BlockMeta) -> Result<()> {
+    let write = || {
+        let temporary = paths.flushed().with_extension("flushed.tmp");
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(&meta.to_json())?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, paths.flushed())?;
+        sync_directory(paths.directory())
+    };
+    write().map_err(|error| {
+        Error::new(ErrorKind::Unavailable, format!("could not note that block {} is uploaded: {error}", meta.block_id))
+    })
+}
+
+/// Readers that hold the file open go on reading it.
+fn forget(paths: &SegmentPaths) -> io::Result<()> {
+    remove(&paths.wal())?;
+    remove(&paths.index())
+}
+
+/// Hands what is written to the upload, in chunks; waits when the upload is slower.
+struct ChunkWriter {
+    chunks: mpsc::Sender<Bytes>,
+    pending: Vec<u8>,
+}
+
+impl ChunkWriter {
+    fn send(&mut self) -> io::Result<()> {
+        let chunk = std::mem::take(&mut self.pending);
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.chunks
+            .blocking_send(chunk.into())
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the upload has ended"))
+    }
+}
+
+impl Write for ChunkWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= CHUNK {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
+
+impl Drop for ChunkWriter {
+    fn drop(&mut self) {
+        // What is pending after a failure is of no use; after a success everything was flushed.
+        if !self.pending.is_empty() && !std::thread::panicking() {
+            drop(self.send());
+        }
+    }
+}

@@ -1,0 +1,250 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tempoform_block::BlockStore;
+use tempoform_core::{
+    Error, ErrorKind, MemoryBudget, PushOutcome, Result, SpanBatch, SpanSink, TenantId, TraceId, TraceSource,
+};
+use tempoform_wire::internal::{
+    FindTraceRequest, FindTraceResponse, Failure, SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse,
+    TagValuesRequest, TagValuesResponse,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::options::Options;
+use crate::tenant_log::{Snapshot, TenantLog};
+use crate::wal::MemoryIndex;
+use crate::writer::{Append, Command, Writer};
+use crate::{flush, live, metrics, recovery};
+
+/// Requests that wait for the log at most; further ones wait at the caller.
+const QUEUE: usize = 1024;
+
+/// What the ingester's tasks and threads share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) store: BlockStore,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) runtime: Handle,
+    pub(crate) flush_due: Notify,
+    logs: RwLock<HashMap<TenantId, Arc<TenantLog>>>,
+}
+
+impl Shared {
+    /// The tenant's log, made if need be.
+    pub(crate) fn log(&self, tenant: &TenantId) -> Arc<TenantLog> {
+        if let Some(log) = self.known_log(tenant) {
+            return log;
+        }
+        let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
+        let log = logs.entry(tenant.clone()).or_insert_with(|| Arc::new(TenantLog::new(tenant.clone())));
+        Arc::clone(log)
+    }
+
+    fn known_log(&self, tenant: &TenantId) -> Option<Arc<TenantLog>> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+    }
+
+    pub(crate) fn all_logs(&self) -> Vec<Arc<TenantLog>> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn unflushed(&self) -> usize {
+        self.all_logs().iter().map(|log| log.unflushed()).sum()
+    }
+}
+
+/// Keeps acknowledged spans on disk, answers queries over them, and makes them into blocks.
+pub struct Ingester {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    stopping: AtomicBool,
+}
+
+impl std::fmt::Debug for Ingester {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingester").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}
+
+impl Ingester {
+    /// Replays the log in `options.wal_path` and starts to work. Serve only after this returns.
+    ///
+    /// # Errors
+    /// When the log's folder cannot be read or written.
+    pub async fn start(options: Options, store: BlockStore, memory: MemoryBudget) -> Result<Arc<Self>> {
+        let shared = Arc::new(Shared {
+            options,
+            store,
+            memory,
+            runtime: Handle::current(),
+            flush_due: Notify::new(),
+            logs: RwLock::default(),
+        });
+        let writer = {
+            let shared = Arc::clone(&shared);
+            blocking(move || {
+                let mut writer = Writer::new(Arc::clone(&shared));
+                recovery::recover(&shared, &mut writer)?;
+                Ok(writer)
+            })
+            .await?
+        };
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        std::thread::Builder::new()
+            .name("wal-writer".to_owned())
+            .spawn(move || writer.run(receiver))
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("could not start the log's thread: {error}")))?;
+        for _ in 0..shared.options.concurrent_flushes.max(1) {
+            tokio::spawn(flush::run(Arc::clone(&shared)));
+        }
+        tokio::spawn(tick(commands.downgrade(), Arc::clone(&shared)));
+        Ok(Arc::new(Self { shared, commands, stopping: AtomicBool::new(false) }))
+    }
+
+    /// Makes blocks of everything in the log and waits until they are verified in storage.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] when `deadline` passes before; the log keeps what is left.
+    pub async fn flush(&self, deadline: Duration) -> Result<()> {
+        let deadline = Instant::now() + deadline;
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::CloseAll(done)).await.is_ok() {
+            // The writer answers unless its thread died; then there is nothing to wait for.
+            drop(closed.await);
+        }
+        loop {
+            let unflushed = self.shared.unflushed();
+            if unflushed == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    format!("{unflushed} segments of the log are not in storage yet; they stay on disk"),
+                ));
+            }
+            self.shared.flush_due.notify_one();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Takes no more spans; queries are still answered.
+    pub fn stop_writes(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Segments that are not in storage yet.
+    pub fn unflushed_segments(&self) -> usize {
+        self.shared.unflushed()
+    }
+
+    fn snapshot(&self, tenant: &TenantId) -> Snapshot {
+        self.shared
+            .known_log(tenant)
+            .map_or_else(|| Snapshot { views: Vec::new(), fresh: Vec::new() }, |log| log.snapshot())
+    }
+}
+
+/// Looks at ages now and then, until the ingester is gone.
+async fn tick(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(shared.options.flush_check_period);
+    loop {
+        interval.tick().await;
+        let Some(commands) = commands.upgrade() else { return };
+        if commands.send(Command::Tick).await.is_err() {
+            return;
+        }
+        let mut unflushed = 0;
+        for log in shared.all_logs() {
+            unflushed += log.unflushed();
+            metrics::LIVE_TRACES.with_label_values(&[log.tenant.as_str()]).set(log.live_traces());
+        }
+        metrics::UNFLUSHED_SEGMENTS.set(i64::try_from(unflushed).unwrap_or(i64::MAX));
+        // A segment whose retry is due has nobody else to say so.
+        shared.flush_due.notify_one();
+    }
+}
+
+#[async_trait::async_trait]
+impl SpanSink for Ingester {
+    async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
+        if batch.spans.is_empty() {
+            return Ok(PushOutcome::default());
+        }
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Unavailable, "ingester is shutting down"));
+        }
+        let bytes = batch.payload.len() as u64;
+        let _queued = self.shared.memory.reserve(bytes, "a write to the log")?;
+        let reservation = self.shared.memory.reserve(MemoryIndex::cost(&batch), "the index of live traces")?;
+        let (reply, answer) = oneshot::channel();
+        let append = Append { tenant: tenant.clone(), batch, reservation, reply, rejected_spans: 0 };
+        let gone = |_| Error::new(ErrorKind::Unavailable, "the write-ahead log's thread has ended");
+        self.commands.send(Command::Append(append)).await.map_err(|_| gone(()))?;
+        let outcome = answer.await.map_err(|_| gone(()))??;
+        metrics::BYTES_RECEIVED.with_label_values(&[tenant.as_str()]).inc_by(bytes);
+        Ok(outcome)
+    }
+}
+
+#[async_trait::async_trait]
+impl TraceSource for Ingester {
+    async fn find_trace(&self, tenant: &TenantId, request: FindTraceRequest) -> Result<FindTraceResponse> {
+        let id = TraceId::from_slice(&request.trace_id)
+            .ok_or_else(|| Error::new(ErrorKind::Invalid, "a trace id is 16 bytes"))?;
+        let snapshot = self.snapshot(tenant);
+        blocking(move || {
+            let mut response = FindTraceResponse { fresh_blocks: fresh(&snapshot), ..Default::default() };
+            for view in &snapshot.views {
+                match view.piece(&id) {
+                    Ok(piece) if piece.is_empty() => {}
+                    Ok(piece) => response.pieces.push(piece.into()),
+                    Err(error) => response.failures.push(failure(view.id(), &error)),
+                }
+            }
+            Ok(response)
+        })
+        .await
+    }
+
+    async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse> {
+        let snapshot = self.snapshot(tenant);
+        let memory = self.shared.memory.clone();
+        blocking(move || live::search(&snapshot, &request, &memory)).await
+    }
+
+    async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {
+        let snapshot = self.snapshot(tenant);
+        let memory = self.shared.memory.clone();
+        blocking(move || live::tag_names(&snapshot, &request, &memory)).await
+    }
+
+    async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
+        let snapshot = self.snapshot(tenant);
+        let memory = self.shared.memory.clone();
+        blocking(move || live::tag_values(&snapshot, &request, &memory)).await
+    }
+}
+
+/// The metas of blocks that readers may not have in their list yet.
+pub(crate) fn fresh(snapshot: &Snapshot) -> Vec<bytes::Bytes> {
+    snapshot.fresh.iter().map(|meta| meta.to_json().into()).collect()
+}
+
+/// A segment that could not be read: named in the answer and in the log.
+pub(crate) fn failure(segment: uuid::Uuid, error: &dyn std::fmt::Display) -> Failure {
+    tracing::warn!(%segment, %error, "could not read a segment of the log");
+    Failure { source: format!("segment {segment}"), message: error.to_string() }
+}
+
+/// Runs file work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("a task of the ingester failed: {error}"))))
+}

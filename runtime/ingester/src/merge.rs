@@ -1,0 +1,131 @@
+//! Goes through segments trace by trace.
+
+use std::io;
+
+use tempoform_core::TraceId;
+
+use crate::tenant_log::View;
+use crate::wal::{DiskIndex, Run, TraceRuns};
+
+/// The traces of a sealed segment, ascending by id.
+pub(crate) fn by_trace(index: &DiskIndex) -> impl Iterator<Item = io::Result<TraceRuns>> {
+    SortedTraces { runs: SortedRuns::Sealed { index, at: 0, read: Vec::new().into_iter() }, next: None, failed: false }
+}
+
+/// One trace with its runs in each segment it is in.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) id: TraceId,
+    /// Position of the segment among the views, and the runs there.
+    pub(crate) parts: Vec<(usize, Vec<Run>)>,
+}
+
+/// The traces of several segments, ascending by id, each once.
+pub(crate) struct MergedTraces<'a> {
+    sources: Vec<std::iter::Peekable<SortedTraces<'a>>>,
+}
+
+impl<'a> MergedTraces<'a> {
+    pub(crate) fn new(views: &'a [View]) -> Self {
+        let sources = views.iter().map(|view| {
+            let runs = match view {
+                View::Open(segment) => SortedRuns::Memory(segment.index().sorted_runs().into_iter()),
+                View::Sealed(segment) => {
+                    SortedRuns::Sealed { index: &segment.index, at: 0, read: Vec::new().into_iter() }
+                }
+            };
+            SortedTraces { runs, next: None, failed: false }.peekable()
+        });
+        Self { sources: sources.collect() }
+    }
+}
+
+impl Iterator for MergedTraces<'_> {
+    /// An error names the segment that failed, by position; it gives no more.
+    type Item = Result<Merged, (usize, io::Error)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut lowest: Option<TraceId> = None;
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            match source.peek() {
+                Some(Ok(trace)) => lowest = Some(lowest.map_or(trace.id, |id| id.min(trace.id))),
+                Some(Err(_)) => {
+                    let error = source.next().and_then(Result::err)?;
+                    return Some(Err((at, error)));
+                }
+                None => {}
+            }
+        }
+        let id = lowest?;
+        let mut parts = Vec::new();
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            if let Some(Ok(trace)) = source.next_if(|trace| trace.as_ref().is_ok_and(|trace| trace.id == id)) {
+                parts.push((at, trace.runs));
+            }
+        }
+        Some(Ok(Merged { id, parts }))
+    }
+}
+
+/// Runs ascending by trace id, from memory or read from an index in strides.
+enum SortedRuns<'a> {
+    Memory(std::vec::IntoIter<Run>),
+    Sealed { index: &'a DiskIndex, at: usize, read: std::vec::IntoIter<Run> },
+}
+
+impl SortedRuns<'_> {
+    fn next(&mut self) -> io::Result<Option<Run>> {
+        match self {
+            Self::Memory(runs) => Ok(runs.next()),
+            Self::Sealed { index, at, read } => {
+                if read.len() == 0 {
+                    let runs = index.runs_from(*at)?;
+                    *at += runs.len();
+                    *read = runs.into_iter();
+                }
+                Ok(read.next())
+            }
+        }
+    }
+}
+
+struct SortedTraces<'a> {
+    runs: SortedRuns<'a>,
+    /// The first run of the next trace.
+    next: Option<Run>,
+    failed: bool,
+}
+
+impl SortedTraces<'_> {
+    fn trace(&mut self) -> io::Result<Option<TraceRuns>> {
+        let first = match self.next.take() {
+            Some(run) => run,
+            None => match self.runs.next()? {
+                Some(run) => run,
+                None => return Ok(None),
+            },
+        };
+        let mut trace = TraceRuns { id: first.trace_id, runs: vec![first] };
+        while let Some(run) = self.runs.next()? {
+            if run.trace_id != trace.id {
+                self.next = Some(run);
+                break;
+            }
+            trace.runs.push(run);
+        }
+        Ok(Some(trace))
+    }
+}
+
+impl Iterator for SortedTraces<'_> {
+    type Item = io::Result<TraceRuns>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let trace = self.trace().transpose();
+        self.failed = matches!(trace, Some(Err(_)));
+        trace
+    }
+}

@@ -1,0 +1,46 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempoform_block::DedicatedColumn;
+use tempoform_core::TenantId;
+
+/// Settings of an ingester.
+#[derive(Clone)]
+pub struct Options {
+    /// Folder of the write-ahead log.
+    pub wal_path: PathBuf,
+    /// Whether a write is on disk (`fdatasync`) before it is acknowledged, or only with the system.
+    pub sync: bool,
+    /// A segment of this many bytes is made into a block.
+    pub max_block_bytes: u64,
+    /// A segment this old is made into a block.
+    pub max_block_duration: Duration,
+    /// How often ages are looked at.
+    pub flush_check_period: Duration,
+    /// Blocks built and uploaded at once.
+    pub concurrent_flushes: usize,
+    /// Longest time for one upload.
+    pub flush_timeout: Duration,
+    /// How long an uploaded block is named to readers whose block list may not have it yet.
+    pub fresh_for: Duration,
+    /// Replication factor written into metas: 1 when a span is in one ingester, else 0 ("needs
+    /// deduplication").
+    pub meta_replication_factor: u32,
+    /// Columns for attributes of their own.
+    pub dedicated_columns: Vec<DedicatedColumn>,
+    /// Bloom false positive rate, 0 to 1.
+    pub bloom_false_positive: f64,
+    /// Bytes of a bloom shard.
+    pub bloom_shard_size_bytes: u32,
+    /// Bytes of input in one row group.
+    pub row_group_bytes: u64,
+    /// Most bytes of one trace within a segment, by tenant; 0 = no limit.
+    pub max_trace_bytes: Arc<dyn Fn(&TenantId) -> u64 + Send + Sync>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("wal_path", &self.wal_path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+//! One tenant's segments in their stages: open, closing, sealed, uploaded.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use tempoform_block::BlockMeta;
+use tempoform_core::{Reservation, TenantId, TraceId};
+use uuid::Uuid;
+
+use crate::wal::{DiskIndex, MemoryIndex, Run, ScopePlace, SegmentPaths, SegmentReader};
+
+/// A segment whose index is in memory: the one written to, or one just closed.
+#[derive(Debug)]
+pub(crate) struct OpenSegment {
+    pub(crate) paths: SegmentPaths,
+    pub(crate) reader: SegmentReader,
+    index: RwLock<MemoryIndex>,
+    /// Memory held for the index.
+    held: Mutex<Option<Reservation>>,
+}
+
+/// A segment that waits to become a block.
+#[derive(Debug)]
+pub(crate) struct SealedSegment {
+    pub(crate) tenant: TenantId,
+    pub(crate) paths: SegmentPaths,
+    pub(crate) reader: SegmentReader,
+    pub(crate) index: DiskIndex,
+    pub(crate) attempts: Mutex<Attempts>,
+}
+
+/// Uploads tried so far.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    pub(crate) running: bool,
+    pub(crate) failed: u32,
+    pub(crate) next: Option<Instant>,
+}
+
+/// A block in storage that readers may not have in their list yet.
+#[derive(Clone, Debug)]
+pub(crate) struct FreshBlock {
+    pub(crate) meta: Arc<BlockMeta>,
+    pub(crate) until: Instant,
+}
+
+/// The stages of one tenant's segments.
+#[derive(Debug)]
+pub(crate) struct TenantLog {
+    pub(crate) tenant: TenantId,
+    stages: Mutex<Stages>,
+}
+
+#[derive(Debug, Default)]
+struct Stages {
+    open: Option<Arc<OpenSegment>>,
+    closing: Vec<Arc<OpenSegment>>,
+    sealed: Vec<Arc<SealedSegment>>,
+    fresh: Vec<FreshBlock>,
+}
+
+/// A segment as a query sees it.
+#[derive(Clone, Debug)]
+pub(crate) enum View {
+    Open(Arc<OpenSegment>),
+    Sealed(Arc<SealedSegment>),
+}
+
+/// Everything of a tenant at one moment: each acknowledged span is in a view or in a fresh block.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) views: Vec<View>,
+    pub(crate) fresh: Vec<Arc<BlockMeta>>,
+}
+
+/// A lock whose holder panicked guards data that is still whole: every change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl OpenSegment {
+    pub(crate) fn new(paths: SegmentPaths, reader: SegmentReader, index: MemoryIndex) -> Self {
+        Self { paths, reader, index: RwLock::new(index), held: Mutex::new(None) }
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, MemoryIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, MemoryIndex> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps `reservation` as long as the index lives.
+    pub(crate) fn hold(&self, reservation: Reservation) {
+        match &mut *lock(&self.held) {
+            Some(held) => held.absorb(reservation),
+            empty => *empty = Some(reservation),
+        }
+    }
+}
+
+impl SealedSegment {
+    pub(crate) fn new(tenant: TenantId, paths: SegmentPaths, reader: SegmentReader, index: DiskIndex) -> Self {
+        Self { tenant, paths, reader, index, attempts: Mutex::default() }
+    }
+
+    pub(crate) fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        lock(&self.attempts)
+    }
+}
+
+impl View {
+    /// The encoded spans of a trace; empty if it is not in this segment.
+    pub(crate) fn piece(&self, id: &TraceId) -> io::Result<Vec<u8>> {
+        let runs = match self {
+            Self::Open(segment) => segment.index().find(id),
+            Self::Sealed(segment) => segment.index.find(id)?,
+        };
+        if runs.is_empty() { Ok(Vec::new()) } else { self.piece_of(&runs) }
+    }
+
+    /// Runs of one trace, encoded.
+    pub(crate) fn piece_of(&self, runs: &[Run]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Open(segment) => segment.reader.piece(runs, |scope| self.scope(scope)),
+            Self::Sealed(segment) => segment.reader.piece(runs, |scope| self.scope(scope)),
+        }
+    }
+
+    fn scope(&self, at: u32) -> io::Result<ScopePlace> {
+        match self {
+            Self::Open(segment) => Ok(segment.index().scopes[at as usize]),
+            Self::Sealed(segment) => segment.index.scope(at),
+        }
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        match self {
+            Self::Open(segment) => segment.paths.id(),
+            Self::Sealed(segment) => segment.paths.id(),
+        }
+    }
+}
+
+impl TenantLog {
+    pub(crate) fn new(tenant: TenantId) -> Self {
+        Self { tenant, stages: Mutex::default() }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut stages = lock(&self.stages);
+        let now = Instant::now();
+        stages.fresh.retain(|block| block.until > now);
+        let open = stages.open.iter().chain(&stages.closing).map(|segment| View::Open(Arc::clone(segment)));
+        let sealed = stages.sealed.iter().map(|segment| View::Sealed(Arc::clone(segment)));
+        Snapshot {
+            views: open.chain(sealed).collect(),
+            fresh: stages.fresh.iter().map(|block| Arc::clone(&block.meta)).collect(),
+        }
+    }
+
+    /// `segment` takes writes from now on.
+    pub(crate) fn open(&self, segment: Arc<OpenSegment>) {
+        lock(&self.stages).open = Some(segment);
+    }
+
+    /// The open segment takes no more writes.
+    pub(crate) fn close(&self, segment: &Arc<OpenSegment>) {
+        let mut stages = lock(&self.stages);
+        stages.open = None;
+        stages.closing.push(Arc::clone(segment));
+    }
+
+    /// `sealed` takes the place of the closing (or, after a restart, of no) segment.
+    pub(crate) fn seal(&self, sealed: SealedSegment) {
+        let mut stages = lock(&self.stages);
+        stages.closing.retain(|closing| closing.paths.id() != sealed.paths.id());
+        stages.sealed.push(Arc::new(sealed));
+    }
+
+    /// The next sealed segment whose upload is due; it is marked as running.
+    pub(crate) fn take_due(&self) -> Option<Arc<SealedSegment>> {
+        let stages = lock(&self.stages);
+        let due = stages.sealed.iter().find(|segment| {
+            let attempts = segment.attempts();
+            !attempts.running && attempts.next.is_none_or(|next| next <= Instant::now())
+        })?;
+        due.attempts().running = true;
+        Some(Arc::clone(due))
+    }
+
+    /// The segment's block is verified in storage.
+    pub(crate) fn flushed(&self, segment: &SealedSegment, meta: BlockMeta, fresh_for: Duration) {
+        let mut stages = lock(&self.stages);
+        stages.sealed.retain(|sealed| sealed.paths.id() != segment.paths.id());
+        stages.fresh.push(FreshBlock { meta: Arc::new(meta), until: Instant::now() + fresh_for });
+    }
+
+    /// A block known to be fresh from before a restart.
+    pub(crate) fn remember(&self, meta: BlockMeta, fresh_for: Duration) {
+        lock(&self.stages).fresh.push(FreshBlock { meta: Arc::new(meta), until: Instant::now() + fresh_for });
+    }
+
+    /// Segments not in storage yet, the open one included.
+    pub(crate) fn unflushed(&self) -> usize {
+        let stages = lock(&self.stages);
+        usize::from(stages.open.is_some()) + stages.closing.len() + stages.sealed.len()
+    }
+
+    /// Traces in the open segment.
+    pub(crate) fn live_traces(&self) -> i64 {
+        let open = lock(&self.stages).open.clone();
+        open.map_or(0, |segment| i64::try_from(segment.index().traces()).unwrap_or(i64::MAX))
+    }
+}

@@ -1,0 +1,134 @@
+use std::collections::HashMap;
+use std::ops::Range;
+
+use tempoform_core::{SpanBatch, TraceId};
+
+/// A part of a segment file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) start: u32,
+    pub(crate) length: u32,
+}
+
+/// Where the surroundings of some spans stand in the segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ScopePlace {
+    pub(crate) resource: Place,
+    pub(crate) resource_schema_url: Place,
+    pub(crate) scope: Place,
+    pub(crate) scope_schema_url: Place,
+}
+
+/// Spans of one trace that follow each other in one `ScopeSpans`: their encoded fields, tags and
+/// lengths included, so that the bytes can be put into another `ScopeSpans` as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) trace_id: TraceId,
+    /// Index into the segment's scopes.
+    pub(crate) scope: u32,
+    pub(crate) place: Place,
+}
+
+/// The index of a segment in memory.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryIndex {
+    pub(crate) scopes: Vec<ScopePlace>,
+    pub(crate) runs: Vec<Run>,
+    /// By run: the next run of the same trace, or [`NONE`].
+    next: Vec<u32>,
+    traces: HashMap<TraceId, Chain>,
+    pub(crate) spans: u64,
+    /// Bytes of the largest trace.
+    pub(crate) largest_trace: u64,
+}
+
+#[derive(Debug)]
+struct Chain {
+    first: u32,
+    last: u32,
+    bytes: u64,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl MemoryIndex {
+    /// An estimate of the memory that indexing `batch` takes, bytes.
+    pub(crate) fn cost(batch: &SpanBatch) -> u64 {
+        // A run, its link and a share of the hash table; most runs hold two or more spans.
+        (batch.spans.len() * 48 + batch.scopes.len() * size_of::<ScopePlace>()) as u64
+    }
+
+    /// Adds the spans of a record whose payload begins at `payload_at`.
+    pub(crate) fn add(&mut self, batch: &SpanBatch, payload_at: u32) {
+        let place = |range: &Range<u32>| Place { start: payload_at + range.start, length: range.len() as u32 };
+        let first_scope = self.scopes.len() as u32;
+        self.scopes.extend(batch.scopes.iter().map(|scope| {
+            let resource = &batch.resources[scope.resource as usize];
+            ScopePlace {
+                resource: place(&resource.resource),
+                resource_schema_url: place(&resource.schema_url),
+                scope: place(&scope.scope),
+                scope_schema_url: place(&scope.schema_url),
+            }
+        }));
+        let follows = |a: &tempoform_core::SpanRef, b: &tempoform_core::SpanRef| {
+            a.scope == b.scope && a.trace_id == b.trace_id && a.span.end == b.field_start
+        };
+        for spans in batch.spans.chunk_by(follows) {
+            let (Some(first), Some(last)) = (spans.first(), spans.last()) else { continue };
+            self.push(Run {
+                trace_id: first.trace_id,
+                scope: first_scope + first.scope,
+                place: place(&(first.field_start..last.span.end)),
+            });
+        }
+        self.spans += batch.spans.len() as u64;
+    }
+
+    fn push(&mut self, run: Run) {
+        let at = self.runs.len() as u32;
+        let bytes = u64::from(run.place.length);
+        self.runs.push(run);
+        self.next.push(NONE);
+        let chain = self.traces.entry(run.trace_id).or_insert(Chain { first: at, last: at, bytes: 0 });
+        chain.bytes += bytes;
+        self.largest_trace = self.largest_trace.max(chain.bytes);
+        if chain.last != at {
+            self.next[chain.last as usize] = at;
+            chain.last = at;
+        }
+    }
+
+    /// The runs of a trace in the order they came.
+    pub(crate) fn find(&self, id: &TraceId) -> Vec<Run> {
+        let mut found = Vec::new();
+        let mut at = self.traces.get(id).map_or(NONE, |chain| chain.first);
+        while at != NONE {
+            found.push(self.runs[at as usize]);
+            at = self.next[at as usize];
+        }
+        found
+    }
+
+    /// Bytes of a trace's spans.
+    pub(crate) fn trace_bytes(&self, id: &TraceId) -> u64 {
+        self.traces.get(id).map_or(0, |chain| chain.bytes)
+    }
+
+    /// An estimate of the memory that this index takes, bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        (self.runs.len() * 48 + self.scopes.len() * size_of::<ScopePlace>()) as u64
+    }
+
+    /// Number of traces.
+    pub(crate) fn traces(&self) -> usize {
+        self.traces.len()
+    }
+
+    /// The runs by trace id; within a trace in the order they came.
+    pub(crate) fn sorted_runs(&self) -> Vec<Run> {
+        let mut runs = self.runs.clone();
+        runs.sort_unstable_by_key(|run| (run.trace_id, run.place.start));
+        runs
+    }
+}

@@ -1,0 +1,21 @@
+//! The write-ahead log: where acknowledged spans live until they are in a block.
+//!
+//! The log is also the store of live traces. Spans stay in its files; memory holds only an index from
+//! trace id to places in the file, so that memory does not grow with the bytes logged.
+//!
+//! A *segment* is a file `<wal>/<tenant>/<uuid>.wal`; it becomes the block of the same id, so that a
+//! crash between upload and clean-up repeats the upload instead of doubling spans. Beside it:
+//! `<uuid>.idx` (its index, once sealed; rebuilt when missing) and `<uuid>.flushed` (the meta of its
+//! block, written once the upload is verified).
+
+mod disk_index;
+mod index;
+mod read;
+mod replay;
+mod segment;
+
+pub(crate) use disk_index::{DiskIndex, IndexFile};
+pub(crate) use index::{MemoryIndex, Place, Run, ScopePlace};
+pub(crate) use read::{SegmentReader, TraceRuns};
+pub(crate) use replay::replay_segment;
+pub(crate) use segment::{Appended, Segment, SegmentPaths, sync_directory};

@@ -1,0 +1,179 @@
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::path::{Path, PathBuf};
+
+use tempoform_core::SpanBatch;
+use uuid::Uuid;
+
+/// First bytes of a segment; the last two are the version.
+pub(super) const MAGIC: &[u8; 8] = b"TFWAL\n01";
+/// Bytes before a record's payload: length and checksum, little-endian u32 each.
+pub(super) const RECORD_HEADER: usize = 8;
+
+/// Where a segment's files are.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentPaths {
+    directory: PathBuf,
+    id: Uuid,
+}
+
+impl SegmentPaths {
+    pub(crate) fn new(directory: &Path, id: Uuid) -> Self {
+        Self { directory: directory.to_owned(), id }
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The log itself.
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.directory.join(format!("{}.wal", self.id))
+    }
+
+    /// Its index.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.directory.join(format!("{}.idx", self.id))
+    }
+
+    /// The meta of its block, once that is verified in storage.
+    pub(crate) fn flushed(&self) -> PathBuf {
+        self.directory.join(format!("{}.flushed", self.id))
+    }
+
+    /// Where a damaged tail that began at `offset` is set aside.
+    pub(crate) fn damaged(&self, offset: u64) -> PathBuf {
+        self.directory.join(format!("{}.damaged-{offset}", self.id))
+    }
+}
+
+/// The checksum of a record: over its length too, so that a tail of zeros is no record.
+pub(super) fn checksum(payload: &[u8]) -> u32 {
+    let length = (payload.len() as u32).to_le_bytes();
+    crc32c::crc32c_append(crc32c::crc32c(&length), payload)
+}
+
+/// A segment that is written to.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    paths: SegmentPaths,
+    file: File,
+    /// End of the last record that was asked to be written.
+    written: u64,
+    /// End of the last record known to be durable.
+    durable: u64,
+}
+
+/// A record's place, known before it is durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Appended {
+    /// Offset of the record's payload in the file.
+    pub(crate) payload_at: u32,
+}
+
+impl Segment {
+    /// Creates the file and its first bytes.
+    pub(crate) fn create(paths: SegmentPaths) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(paths.wal())?;
+        let started = file.write_all(MAGIC).and_then(|()| sync_directory(paths.directory()));
+        if let Err(error) = started {
+            // Best effort: an empty segment is skipped by replay too.
+            drop(std::fs::remove_file(paths.wal()));
+            return Err(error);
+        }
+        let written = MAGIC.len() as u64;
+        Ok(Self { paths, file, written, durable: written })
+    }
+
+    /// Opens a replayed file to go on at `end`, the end of its last whole record.
+    pub(crate) fn reopen(paths: SegmentPaths, end: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).open(paths.wal())?;
+        Ok(Self { paths, file, written: end, durable: end })
+    }
+
+    pub(crate) fn paths(&self) -> &SegmentPaths {
+        &self.paths
+    }
+
+    /// A handle for readers.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Bytes durable.
+    pub(crate) fn len(&self) -> u64 {
+        self.durable
+    }
+
+    /// Appends a record a batch, not yet durable. On an error nothing of them remains.
+    pub(crate) fn append(&mut self, batches: &[&SpanBatch]) -> io::Result<Vec<Appended>> {
+        let headers: Vec<[u8; RECORD_HEADER]> = batches.iter().map(|batch| record_header(&batch.payload)).collect();
+        let mut slices = Vec::with_capacity(batches.len() * 2);
+        let mut appended = Vec::with_capacity(batches.len());
+        let mut at = self.written;
+        for (header, batch) in headers.iter().zip(batches) {
+            slices.push(IoSlice::new(header));
+            slices.push(IoSlice::new(&batch.payload));
+            let payload_at = at + RECORD_HEADER as u64;
+            at = payload_at + batch.payload.len() as u64;
+            if u32::try_from(at).is_err() {
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a segment ends at 4 GiB"));
+            }
+            appended.push(Appended { payload_at: payload_at as u32 });
+        }
+        if let Err(error) = write_all(&mut self.file, &mut slices) {
+            self.forget_undurable()?;
+            return Err(error);
+        }
+        self.written = at;
+        Ok(appended)
+    }
+
+    /// Makes what was appended durable (`sync`), or trusts the system to (otherwise). On an error
+    /// nothing that was not durable before remains.
+    pub(crate) fn commit(&mut self, sync: bool) -> io::Result<()> {
+        if sync && let Err(error) = self.file.sync_data() {
+            self.forget_undurable()?;
+            return Err(error);
+        }
+        self.durable = self.written;
+        Ok(())
+    }
+
+    /// Cuts the file back to its durable end, so that refused records do not come back at replay.
+    fn forget_undurable(&mut self) -> io::Result<()> {
+        self.file.set_len(self.durable)?;
+        io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.durable))?;
+        self.written = self.durable;
+        Ok(())
+    }
+}
+
+fn record_header(payload: &[u8]) -> [u8; RECORD_HEADER] {
+    let mut header = [0; RECORD_HEADER];
+    header[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    header[4..].copy_from_slice(&checksum(payload).to_le_bytes());
+    header
+}
+
+fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    // The kernel takes at most 1024 slices a call and says how far it came.
+    while !slices.is_empty() {
+        match file.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Makes creations and removals in a directory durable.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}

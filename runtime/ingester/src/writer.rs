@@ -1,0 +1,260 @@
+//! The thread that writes the log. Requests that wait while one group is made durable form the next
+//! group: one `fdatasync` for all of them.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tempoform_core::{Error, ErrorKind, PushOutcome, Reservation, Result, SpanBatch, TenantId, TraceId};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::ingester::Shared;
+use crate::metrics;
+use crate::tenant_log::{OpenSegment, SealedSegment, TenantLog};
+use crate::wal::{Appended, DiskIndex, MemoryIndex, Segment, SegmentPaths, SegmentReader};
+
+/// Bytes that one group takes at most.
+const GROUP_BYTES: usize = 32 << 20;
+
+/// One request to be logged.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) tenant: TenantId,
+    pub(crate) batch: SpanBatch,
+    /// Memory for the batch's index entries.
+    pub(crate) reservation: Reservation,
+    pub(crate) reply: oneshot::Sender<Result<PushOutcome>>,
+    pub(crate) rejected_spans: u64,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Append(Append),
+    /// Look at ages.
+    Tick,
+    /// Close every open segment; answered when that is done.
+    CloseAll(oneshot::Sender<()>),
+}
+
+struct Open {
+    log: Arc<TenantLog>,
+    segment: Segment,
+    shared: Arc<OpenSegment>,
+    since: Instant,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    open: HashMap<TenantId, Open>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, open: HashMap::new() }
+    }
+
+    /// Goes on with a replayed segment; `room` is the memory held for its index.
+    pub(crate) fn adopt(
+        &mut self,
+        tenant: TenantId,
+        segment: Segment,
+        index: MemoryIndex,
+        room: Reservation,
+    ) -> io::Result<()> {
+        let open = self.open_segment(&tenant, segment, index)?;
+        open.shared.hold(room);
+        self.open.insert(tenant, open);
+        Ok(())
+    }
+
+    /// Works until every sender is gone.
+    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(command) = commands.blocking_recv() {
+            let mut group = Vec::new();
+            let mut bytes = 0;
+            let mut next = Some(command);
+            let mut after = None;
+            while let Some(command) = next {
+                match command {
+                    Command::Append(append) => {
+                        bytes += append.batch.payload.len();
+                        group.push(append);
+                    }
+                    other => {
+                        after = Some(other);
+                        break;
+                    }
+                }
+                next = if bytes < GROUP_BYTES { commands.try_recv().ok() } else { None };
+            }
+            self.append(group);
+            match after {
+                Some(Command::CloseAll(done)) => {
+                    self.close_where(|_| true);
+                    // The one who asked may have gone.
+                    let _gone = done.send(());
+                }
+                _ => self.close_old(),
+            }
+        }
+        self.close_where(|_| true);
+    }
+
+    fn append(&mut self, group: Vec<Append>) {
+        let mut by_tenant: Vec<(TenantId, Vec<Append>)> = Vec::new();
+        for append in group {
+            match by_tenant.iter_mut().find(|(tenant, _)| *tenant == append.tenant) {
+                Some((_, appends)) => appends.push(append),
+                None => by_tenant.push((append.tenant.clone(), vec![append])),
+            }
+        }
+        for (tenant, appends) in by_tenant {
+            self.append_for(&tenant, appends);
+        }
+    }
+
+    fn append_for(&mut self, tenant: &TenantId, mut appends: Vec<Append>) {
+        let written = self.write(tenant, &mut appends);
+        match written {
+            Ok(appended) => self.index(tenant, appends, &appended),
+            Err(error) => {
+                metrics::WRITE_FAILURES.inc();
+                tracing::error!(%tenant, %error, requests = appends.len(), "could not write to the log; the requests are refused");
+                for append in appends {
+                    // The client may have gone.
+                    drop(append.reply.send(Err(error.clone())));
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, tenant: &TenantId, appends: &mut Vec<Append>) -> Result<Vec<Appended>> {
+        if !self.open.contains_key(tenant) {
+            let open = self.create(tenant).map_err(|error| self.write_error(&error))?;
+            self.open.insert(tenant.clone(), open);
+        }
+        let limit = (self.shared.options.max_trace_bytes)(tenant);
+        let Some(open) = self.open.get_mut(tenant) else {
+            return Err(Error::new(ErrorKind::Internal, "the segment just opened is gone"));
+        };
+        if limit > 0 {
+            refuse_large_traces(tenant, &open.shared.index(), appends, limit);
+        }
+        let batches: Vec<&SpanBatch> = appends.iter().map(|append| &append.batch).collect();
+        let started = Instant::now();
+        let sync = self.shared.options.sync;
+        let written = open.segment.append(&batches).and_then(|appended| open.segment.commit(sync).map(|()| appended));
+        metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
+        match written {
+            Ok(appended) => Ok(appended),
+            Err(error) => {
+                // What is durable stays readable and is flushed; the next write tries a new file.
+                let error = self.write_error(&error);
+                self.close(tenant);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_error(&self, error: &io::Error) -> Error {
+        let path = self.shared.options.wal_path.display();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Error::new(ErrorKind::Exhausted, format!("the disk of the write-ahead log ({path}) is full: {error}"))
+            }
+            _ => Error::new(ErrorKind::Unavailable, format!("the write-ahead log ({path}) cannot be written: {error}")),
+        }
+    }
+
+    /// Makes what is durable visible, then acknowledges it.
+    fn index(&mut self, tenant: &TenantId, appends: Vec<Append>, appended: &[Appended]) {
+        let Some(open) = self.open.get_mut(tenant) else { return };
+        {
+            let mut index = open.shared.index_mut();
+            for (append, appended) in appends.iter().zip(appended) {
+                index.add(&append.batch, appended.payload_at);
+            }
+        }
+        for append in appends {
+            open.shared.hold(append.reservation);
+            let outcome = PushOutcome { rejected_spans: append.rejected_spans };
+            // The client may have gone.
+            drop(append.reply.send(Ok(outcome)));
+        }
+        if open.segment.len() >= self.shared.options.max_block_bytes {
+            self.close(tenant);
+        }
+    }
+
+    fn create(&self, tenant: &TenantId) -> io::Result<Open> {
+        let directory = self.shared.options.wal_path.join(tenant.as_str());
+        std::fs::create_dir_all(&directory)?;
+        let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
+        self.open_segment(tenant, segment, MemoryIndex::default())
+    }
+
+    fn open_segment(&self, tenant: &TenantId, segment: Segment, index: MemoryIndex) -> io::Result<Open> {
+        let reader = SegmentReader::new(segment.reader()?);
+        let shared = Arc::new(OpenSegment::new(segment.paths().clone(), reader, index));
+        let log = self.shared.log(tenant);
+        log.open(Arc::clone(&shared));
+        Ok(Open { log, segment, shared, since: Instant::now() })
+    }
+
+    fn close_old(&mut self) {
+        let longest = self.shared.options.max_block_duration;
+        self.close_where(|open| open.since.elapsed() >= longest);
+    }
+
+    fn close_where(&mut self, which: impl Fn(&Open) -> bool) {
+        let tenants: Vec<TenantId> =
+            self.open.iter().filter(|(_, open)| which(open)).map(|(tenant, _)| tenant.clone()).collect();
+        for tenant in tenants {
+            self.close(&tenant);
+        }
+    }
+
+    /// Ends the tenant's open segment. Its index is written beside it by another thread, so that
+    /// writes go on meanwhile.
+    fn close(&mut self, tenant: &TenantId) {
+        let Some(open) = self.open.remove(tenant) else { return };
+        open.log.close(&open.shared);
+        let shared = Arc::clone(&self.shared);
+        let tenant = tenant.clone();
+        self.shared.runtime.spawn_blocking(move || {
+            let length = open.segment.len();
+            let index = DiskIndex::create(open.segment.paths(), &open.shared.index(), length);
+            let sealed =
+                SealedSegment::new(tenant, open.segment.paths().clone(), open.shared.reader.clone(), index);
+            open.log.seal(sealed);
+            shared.flush_due.notify_one();
+        });
+    }
+}
+
+/// Takes the spans of traces that would pass `limit` bytes out of the requests.
+fn refuse_large_traces(tenant: &TenantId, index: &MemoryIndex, appends: &mut [Append], limit: u64) {
+    let incoming: usize = appends.iter().map(|append| append.batch.payload.len()).sum();
+    if index.largest_trace + incoming as u64 <= limit {
+        return;
+    }
+    let mut sizes: HashMap<TraceId, u64> = HashMap::new();
+    for append in appends {
+        let mut keep = Vec::with_capacity(append.batch.spans.len());
+        for (at, span) in append.batch.spans.iter().enumerate() {
+            let size = sizes.entry(span.trace_id).or_insert_with(|| index.trace_bytes(&span.trace_id));
+            if *size + span.span.len() as u64 <= limit {
+                *size += span.span.len() as u64;
+                keep.push(at as u32);
+            }
+        }
+        let refused = append.batch.spans.len() - keep.len();
+        if refused > 0 {
+            append.rejected_spans += refused as u64;
+            append.batch = append.batch.subset(&keep);
+            tempoform_core::metrics::discarded_spans(tenant, "trace_too_large", refused as u64);
+        }
+    }
+}

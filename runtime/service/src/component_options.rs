@@ -1,0 +1,138 @@
+//! The configuration file's sections as the components' options.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempoform_block::{BlockVersion, DedicatedColumn};
+use tempoform_config::{Config, Durability};
+use tempoform_core::{MemoryBudget, TenantId};
+use tempoform_querier::{ApiOptions, BuildInfo, FrontendOptions, QuerierOptions, QueryLimits};
+use tempoform_retriever::RetrieverOptions;
+
+use crate::overrides::TenantLimits;
+
+pub(crate) fn distributor(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_distributor::Options {
+    let limits = Arc::clone(limits);
+    let max_attribute_bytes = config.distributor.max_attribute_bytes;
+    let http = config.distributor.receivers.otlp.protocols.http.as_ref();
+    tempoform_distributor::Options {
+        multi_tenant: config.multitenancy_enabled,
+        tenants: None,
+        limits: Arc::new(move |tenant| {
+            limits.of(tenant, |limits| {
+                let own = limits.ingestion.max_attribute_bytes;
+                tempoform_distributor::TenantLimits {
+                    rate_limit_bytes: limits.ingestion.rate_limit_bytes.0,
+                    burst_size_bytes: limits.ingestion.burst_size_bytes.0,
+                    max_attribute_bytes: (if own > 0 { own } else { max_attribute_bytes }) as usize,
+                    retry_info: limits.ingestion.retry_info_enabled,
+                }
+            })
+        }),
+        push_timeout: config.ingester_client.remote_timeout.0,
+        retry_after: config.distributor.retry_after_on_resource_exhausted.0,
+        max_request_bytes: http.map_or(16 << 20, |http| usize::try_from(http.max_request_body_size.0).unwrap_or(usize::MAX)),
+    }
+}
+
+pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_ingester::Options {
+    let (settings, trace) = (&config.ingester, &config.storage.trace);
+    let limits = Arc::clone(limits);
+    let replication_factor = settings.lifecycler.ring.replication_factor;
+    let columns: Vec<DedicatedColumn> = trace.block.parquet_dedicated_columns.iter().map(DedicatedColumn::from).collect();
+    tempoform_ingester::Options {
+        wal_path: trace.wal.path.clone().into(),
+        sync: settings.durability == Durability::Sync,
+        max_block_bytes: settings.max_block_bytes.0,
+        max_block_duration: settings.max_block_duration.0,
+        flush_check_period: settings.flush_check_period.0,
+        concurrent_flushes: settings.concurrent_flushes as usize,
+        flush_timeout: settings.flush_op_timeout.0,
+        // Readers that know the block list of two polls ago must still be told.
+        fresh_for: settings.complete_block_timeout.0.max(trace.blocklist_poll.0 * 3),
+        meta_replication_factor: if replication_factor == 1 { 1 } else { 0 },
+        dedicated_columns: tempoform_block::dedicated::filter_for_version(&BlockVersion::VParquet4, &columns),
+        bloom_false_positive: trace.block.bloom_filter_false_positive,
+        bloom_shard_size_bytes: u32::try_from(trace.block.bloom_filter_shard_size_bytes.0).unwrap_or(u32::MAX),
+        row_group_bytes: trace.block.parquet_row_group_size_bytes.0,
+        max_trace_bytes: Arc::new(move |tenant: &TenantId| limits.of(tenant, |limits| limits.global.max_bytes_per_trace.0)),
+    }
+}
+
+pub(crate) fn compactor(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_compactor::Options {
+    let settings = &config.compactor.compaction;
+    let limits = Arc::clone(limits);
+    let retention = settings.block_retention.0;
+    tempoform_compactor::Options {
+        cycle: settings.compaction_cycle.0,
+        retention: Arc::new(move |tenant| {
+            let own = limits.of(tenant, |limits| limits.compaction.block_retention.0);
+            if own.is_zero() { retention } else { own }
+        }),
+        compacted_retention: settings.compacted_block_retention.0,
+        concurrency: config.storage.trace.blocklist_poll_concurrency as usize,
+    }
+}
+
+pub(crate) fn retriever(config: &Config, memory: &MemoryBudget) -> RetrieverOptions {
+    RetrieverOptions {
+        poll_interval: config.storage.trace.blocklist_poll.0,
+        poll_concurrency: config.storage.trace.blocklist_poll_concurrency as usize,
+        max_concurrent_blocks: config.retriever.concurrent_blocks as usize,
+        ..RetrieverOptions::new(memory.clone())
+    }
+}
+
+fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
+    let limits = Arc::clone(limits);
+    let search = &config.query_frontend.search;
+    ApiOptions {
+        prefix: config.http_api_prefix.clone(),
+        multitenancy: config.multitenancy_enabled,
+        multi_tenant_queries: config.query_frontend.multi_tenant_queries_enabled,
+        max_query_bytes: usize::try_from(config.query_frontend.max_query_expression_size_bytes.0).unwrap_or(usize::MAX),
+        default_limit: search.default_result_limit,
+        max_limit: search.max_result_limit,
+        default_spans_per_span_set: search.default_spans_per_span_set,
+        max_spans_per_span_set: search.max_spans_per_span_set,
+        max_search_duration: search.max_duration.0,
+        limits: Arc::new(move |tenant| {
+            let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+            limits.of(tenant, |limits| QueryLimits {
+                max_bytes_per_trace: bytes(limits.global.max_bytes_per_trace.0),
+                max_search_duration: Some(limits.read.max_search_duration.0).filter(|range| !range.is_zero()),
+                max_bytes_per_tag_values_query: bytes(limits.read.max_bytes_per_tag_values_query.0),
+                left_pad_trace_ids: false,
+            })
+        }),
+        ..ApiOptions::default()
+    }
+}
+
+fn build() -> BuildInfo {
+    BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), revision: String::new() }
+}
+
+pub(crate) fn querier(config: &Config, limits: &Arc<TenantLimits>) -> QuerierOptions {
+    let quorum = config.ingester.lifecycler.ring.replication_factor / 2 + 1;
+    QuerierOptions {
+        api: api(config, limits),
+        max_concurrent: config.querier.max_concurrent_queries as usize,
+        timeout: config.querier.search.query_timeout.0,
+        source_timeout: config.querier.search.query_timeout.0.mul_f64(0.8).max(Duration::from_secs(1)),
+        tolerated_recent_failures: quorum as usize - 1,
+        build: build(),
+        ..QuerierOptions::default()
+    }
+}
+
+pub(crate) fn frontend(config: &Config, limits: &Arc<TenantLimits>) -> FrontendOptions {
+    FrontendOptions {
+        api: api(config, limits),
+        max_outstanding_per_tenant: config.query_frontend.max_outstanding_per_tenant as usize,
+        max_retries: config.query_frontend.max_retries as usize,
+        timeout: config.querier.search.query_timeout.0,
+        build: build(),
+        ..FrontendOptions::default()
+    }
+}

@@ -1,0 +1,220 @@
+//! Who else is there: gossip between all processes of a cluster.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use chitchat::transport::UdpTransport;
+use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat};
+use serde::Serialize;
+use tempoform_config::{Memberlist, Target};
+use tempoform_core::{Error, ErrorKind, Result};
+use tokio_stream::StreamExt as _;
+
+/// A process as others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Member {
+    /// Unique and stable over restarts.
+    pub(crate) name: String,
+    /// What it runs.
+    pub(crate) target: Target,
+    pub(crate) state: State,
+    /// `host:port` of its gRPC server.
+    pub(crate) grpc: String,
+    /// `host:port` of its HTTP server.
+    pub(crate) http: String,
+    pub(crate) zone: String,
+}
+
+/// How far a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// Answers nothing yet.
+    Joining,
+    /// Serves.
+    Active,
+    /// Takes no more writes.
+    Leaving,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Active => "active",
+            Self::Leaving => "leaving",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Joining, Self::Active, Self::Leaving].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// The members at one moment, this process among them, by name.
+pub(crate) type Members = Arc<BTreeMap<String, Member>>;
+
+/// Membership in the cluster. A process without `join_members` and without others is alone.
+pub(crate) struct Membership {
+    members: Arc<RwLock<Members>>,
+    gossip: tokio::sync::Mutex<Option<ChitchatHandle>>,
+    own_name: String,
+}
+
+impl Membership {
+    /// A process on its own.
+    pub(crate) fn alone(own: Member) -> Self {
+        let own_name = own.name.clone();
+        let members = Arc::new(RwLock::new(Arc::new(BTreeMap::from([(own_name.clone(), own)]))));
+        Self { members, gossip: tokio::sync::Mutex::new(None), own_name }
+    }
+
+    /// Joins the cluster as `own`.
+    pub(crate) async fn join(own: Member, settings: &Memberlist) -> Result<Self> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("could not start gossip on UDP port {} (memberlist.bind_port): {error}", settings.bind_port),
+            )
+        };
+        let ip = listen_ip(settings)?;
+        let listen_addr = SocketAddr::new(ip, settings.bind_port);
+        let advertise_port = if settings.advertise_port == 0 { settings.bind_port } else { settings.advertise_port };
+        let advertise = SocketAddr::new(advertise_ip(settings, ip)?, advertise_port);
+        let generation =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let interval = settings.gossip_interval.0;
+        let config = ChitchatConfig {
+            chitchat_id: ChitchatId::new(own.name.clone(), generation, advertise),
+            cluster_id: format!("tempoform/{}", settings.cluster_label),
+            gossip_interval: interval,
+            listen_addr,
+            seed_nodes: settings.join_members.clone(),
+            failure_detector_config: FailureDetectorConfig {
+                phi_threshold: 8.0,
+                initial_interval: interval * 2,
+                max_interval: interval * 10,
+                dead_node_grace_period: settings.left_ingesters_timeout.0,
+                ..FailureDetectorConfig::default()
+            },
+            marked_for_deletion_grace_period: Duration::from_secs(3600),
+            catchup_callback: None,
+            extra_liveness_predicate: None,
+            protocol_version: chitchat::ProtocolVersion::V1,
+        };
+        let own_name = own.name.clone();
+        let gossip =
+            spawn_chitchat(config, key_values(&own), &UdpTransport).await.map_err(|error| failed(&error))?;
+        let members = Arc::new(RwLock::new(Arc::new(BTreeMap::from([(own_name.clone(), own)]))));
+        tokio::spawn(follow(gossip.with_chitchat(|chitchat| chitchat.live_nodes_watch_stream()).await, Arc::clone(&members)));
+        Ok(Self { members, gossip: tokio::sync::Mutex::new(Some(gossip)), own_name })
+    }
+
+    /// The live members now.
+    pub(crate) fn members(&self) -> Members {
+        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells everybody.
+    pub(crate) async fn set_state(&self, state: State) {
+        if let Some(gossip) = &*self.gossip.lock().await {
+            gossip.with_chitchat(|chitchat| chitchat.self_node_state().set(STATE, state.as_str())).await;
+        }
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = BTreeMap::clone(&members);
+        if let Some(own) = changed.get_mut(&self.own_name) {
+            own.state = state;
+        }
+        *members = Arc::new(changed);
+    }
+
+    /// Leaves the cluster.
+    pub(crate) async fn leave(&self) {
+        if let Some(gossip) = self.gossip.lock().await.take()
+            && let Err(error) = gossip.shutdown().await
+        {
+            tracing::warn!(%error, "gossip did not end well");
+        }
+    }
+}
+
+const TARGET: &str = "target";
+const STATE: &str = "state";
+const GRPC: &str = "grpc";
+const HTTP: &str = "http";
+const ZONE: &str = "zone";
+
+fn key_values(own: &Member) -> Vec<(String, String)> {
+    let Member { name: _, target, state, grpc, http, zone } = own;
+    [
+        (TARGET, target.to_string()),
+        (STATE, state.as_str().to_owned()),
+        (GRPC, grpc.clone()),
+        (HTTP, http.clone()),
+        (ZONE, zone.clone()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+/// A node's key values as a member; `None` while some have not come yet, or of a later version.
+fn member(id: &ChitchatId, state: &NodeState) -> Option<Member> {
+    Some(Member {
+        name: id.node_id.to_string(),
+        target: serde_json::from_value(state.get(TARGET)?.into()).ok()?,
+        state: State::parse(state.get(STATE)?)?,
+        grpc: state.get(GRPC)?.to_owned(),
+        http: state.get(HTTP)?.to_owned(),
+        zone: state.get(ZONE)?.to_owned(),
+    })
+}
+
+/// Keeps `members` what gossip says. A name that stands twice (a restart that others have not noticed)
+/// is the one of the later generation.
+async fn follow(
+    mut live: impl tokio_stream::Stream<Item = BTreeMap<ChitchatId, NodeState>> + Unpin,
+    members: Arc<RwLock<Members>>,
+) {
+    while let Some(nodes) = live.next().await {
+        let mut by_name: BTreeMap<String, (u64, Member)> = BTreeMap::new();
+        for (id, state) in &nodes {
+            let Some(member) = member(id, state) else { continue };
+            let known = by_name.get(&member.name).map(|(generation, _)| *generation);
+            if known.is_none_or(|known| known < id.generation_id) {
+                by_name.insert(member.name.clone(), (id.generation_id, member));
+            }
+        }
+        let now = by_name.into_iter().map(|(name, (_, member))| (name, member)).collect();
+        *members.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+    }
+}
+
+fn listen_ip(settings: &Memberlist) -> Result<IpAddr> {
+    let Some(address) = settings.bind_addr.first() else { return Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) };
+    address.parse().map_err(|error| {
+        Error::new(ErrorKind::Invalid, format!("memberlist.bind_addr {address:?}: {error}; give an IP address"))
+    })
+}
+
+fn advertise_ip(settings: &Memberlist, listen: IpAddr) -> Result<IpAddr> {
+    if !settings.advertise_addr.is_empty() {
+        return settings.advertise_addr.parse().map_err(|error| {
+            let address = &settings.advertise_addr;
+            Error::new(ErrorKind::Invalid, format!("memberlist.advertise_addr {address:?}: {error}; give an IP address"))
+        });
+    }
+    if listen.is_unspecified() { Ok(own_ip()) } else { Ok(listen) }
+}
+
+/// The address of the interface that traffic leaves by. Nothing is sent.
+pub(crate) fn own_ip() -> IpAddr {
+    let probe = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        // An address reserved for documentation: connecting a UDP socket only picks a route.
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr().map(|address| address.ip())
+    };
+    probe().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}

@@ -1,1 +1,0 @@
-//! Whole-system tests: the executables as a user runs them.

@@ -1,0 +1,9 @@
+//! Whole-system tests: the executables as a user runs them, against real parts. Run by `cargo xtask test`,
+//! one at a time, since some use the fixed ports of the examples.
+
+mod bad_input;
+mod cli;
+mod distributed;
+mod durability;
+mod interoperability;
+mod object_storage;

@@ -1,0 +1,112 @@
+//! Real parts that tests need: installed by package name, once, into a cache outside the checkout.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cargo::Environment;
+use crate::report::{Report, progress};
+
+/// The MinIO server, as a Go module.
+const MINIO: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
+const PYTHON_PACKAGES: [&str; 3] =
+    ["opentelemetry-sdk==1.45.2", "opentelemetry-exporter-otlp==1.45.2", "pyarrow==26.0.1"];
+
+/// The cache, and what is in it.
+pub(crate) struct Tools {
+    cache: PathBuf,
+}
+
+impl Tools {
+    pub(crate) fn new() -> Result<Self> {
+        let base = std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+            .context("neither XDG_CACHE_HOME nor HOME is set: there is no place for test tools")?;
+        let cache = base.join("tempoform-tests");
+        std::fs::create_dir_all(&cache).with_context(|| format!("could not make {}", cache.display()))?;
+        Ok(Self { cache })
+    }
+
+    /// The folder with blocks of a real Tempo: from the environment, else beside the checkout.
+    pub(crate) fn test_blocks(&mut self, report: &mut Report) -> Result<Environment> {
+        const VARIABLE: &str = "TEMPOFORM_TEST_BLOCKS";
+        let folder = std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from("../shared/data/blocks"), PathBuf::from);
+        match folder.canonicalize() {
+            Ok(folder) => Ok(vec![(VARIABLE, folder.into())]),
+            Err(error) => {
+                report.skip("blocks of a real Tempo", &format!("{VARIABLE} {}: {error}", folder.display()));
+                bail!("no blocks of a real Tempo in {}: set {VARIABLE} to the folder that holds them", folder.display())
+            }
+        }
+    }
+
+    /// A Python with the OpenTelemetry SDK and pyarrow.
+    pub(crate) fn python(&mut self, report: &mut Report) -> Environment {
+        match self.install_python() {
+            Ok(python) => vec![("TEMPOFORM_TEST_PYTHON", python.into())],
+            Err(error) => {
+                report.skip("tests with the OpenTelemetry SDK and pyarrow", &format!("{error:#}"));
+                Environment::new()
+            }
+        }
+    }
+
+    fn install_python(&self) -> Result<PathBuf> {
+        let environment = self.cache.join("python");
+        let python = environment.join("bin/python");
+        let marker = environment.join(format!("installed-{:016x}", fingerprint(&PYTHON_PACKAGES)));
+        if marker.exists() {
+            return Ok(python);
+        }
+        progress("installing Python packages for tests: the OpenTelemetry SDK, pyarrow");
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PYTHON_PACKAGES))?;
+        std::fs::write(&marker, "")?;
+        Ok(python)
+    }
+
+    /// The MinIO server.
+    pub(crate) fn minio(&mut self, report: &mut Report) -> Environment {
+        match self.install_minio() {
+            Ok(minio) => vec![("TEMPOFORM_TEST_MINIO", minio.into())],
+            Err(error) => {
+                report.skip("tests with a real S3 server (MinIO)", &format!("{error:#}"));
+                Environment::new()
+            }
+        }
+    }
+
+    fn install_minio(&self) -> Result<PathBuf> {
+        let folder = self.cache.join(format!("minio-{:016x}", fingerprint(&[MINIO])));
+        let binary = folder.join("minio");
+        if binary.exists() {
+            return Ok(binary);
+        }
+        progress("building MinIO for tests (some minutes, once)");
+        run(Command::new("go").args(["install", MINIO]).env("GOBIN", &folder))?;
+        Ok(binary)
+    }
+}
+
+/// FNV-1a: names a version of the installed set in a file name.
+fn fingerprint(parts: &[&str]) -> u64 {
+    parts.iter().flat_map(|part| part.bytes().chain([0])).fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("could not start {name}"))?;
+    if !status.success() {
+        bail!("{name} failed: {status}");
+    }
+    Ok(())
+}
+
+pub(crate) fn is_installed(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.is_ok_and(|status| status.success())
+}
