@@ -43,7 +43,9 @@ impl Poller<'_> {
         while let Some((blocks, tenant)) = polled.next().await {
             match blocks {
                 Ok(blocks) => {
-                    metrics::BLOCK_LIST_LENGTH.with_label_values(&[tenant.as_str()]).set(blocks.live.len() as i64);
+                    metrics::BLOCK_LIST_LENGTH
+                        .with_label_values(&[tenant.as_str()])
+                        .set(blocks.live.len() as i64);
                     list.tenants.insert(tenant, Arc::new(blocks));
                 }
                 Err(error) => {
@@ -60,7 +62,11 @@ impl Poller<'_> {
         Ok(list)
     }
 
-    async fn tenant(&self, tenant: &TenantId, known: Option<&TenantBlocks>) -> Result<TenantBlocks, BlockError> {
+    async fn tenant(
+        &self,
+        tenant: &TenantId,
+        known: Option<&TenantBlocks>,
+    ) -> Result<TenantBlocks, BlockError> {
         match self.store.read_tenant_index(tenant, self.account).await {
             Ok(Some(index)) if self.is_fresh(&index) => return Ok(from_index(index, known)),
             Ok(Some(index)) => {
@@ -77,17 +83,23 @@ impl Poller<'_> {
 
     fn is_fresh(&self, index: &TenantIndex) -> bool {
         let Some(max_age) = self.options.max_index_age else { return true };
-        SignedDuration::try_from(max_age).is_ok_and(|max_age| Timestamp::now().duration_since(index.created_at) <= max_age)
+        SignedDuration::try_from(max_age)
+            .is_ok_and(|max_age| Timestamp::now().duration_since(index.created_at) <= max_age)
     }
 
     /// Lists the tenant's folder and reads the metas that are not known yet.
-    async fn list(&self, tenant: &TenantId, known: Option<&TenantBlocks>) -> Result<TenantBlocks, BlockError> {
+    async fn list(
+        &self,
+        tenant: &TenantId,
+        known: Option<&TenantBlocks>,
+    ) -> Result<TenantBlocks, BlockError> {
         let as_of = Timestamp::now();
         let known = known_metas(known);
         let listed = self.store.blocks(tenant, self.account).await?;
 
         let live = listed.live.into_iter().map(|block| (block, None));
-        let compacted = listed.compacted.into_iter().map(|compacted| (compacted.block, Some(compacted.since)));
+        let compacted =
+            listed.compacted.into_iter().map(|compacted| (compacted.block, Some(compacted.since)));
         let metas = stream::iter(live.chain(compacted))
             .map(|(block, since)| {
                 let known = known.get(&block).cloned();
@@ -111,7 +123,8 @@ impl Poller<'_> {
                 (Err(error @ (BlockError::Corrupt { .. } | BlockError::CorruptObject { .. })), since) => {
                     tracing::warn!(%tenant, %block, %error, "a block's meta cannot be read");
                     if since.is_none() {
-                        unreadable.push(Failure { source: format!("block {block}"), message: error.to_string() });
+                        unreadable
+                            .push(Failure { source: format!("block {block}"), message: error.to_string() });
                     }
                 }
                 (Err(error), _) => return Err(error),
