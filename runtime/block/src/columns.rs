@@ -354,7 +354,7 @@ struct Wanted {
 fn add_generic(fetched: &Fetched, owner: Owner, names: &[String], parts: &mut [Parts]) -> Result<()> {
     let column = |leaf: &str| format!("{}.Attrs.{leaf}", owner.group());
     let level = owner.level() + 1;
-    let Some(keys) = fetched.placed(&column("Key"), level)? else { return Ok(()) };
+    let Some((keys, layers)) = fetched.placed_in_layers(&column("Key"), level)? else { return Ok(()) };
     let Some(strings) = keys.strings() else { return Ok(()) };
     let name_of_key: Vec<Option<usize>> = (0..strings.entries() as u32)
         .map(|id| names.iter().position(|name| name.as_bytes() == strings.entry(id)))
@@ -362,7 +362,6 @@ fn add_generic(fetched: &Fetched, owner: Owner, names: &[String], parts: &mut [P
     if name_of_key.iter().all(Option::is_none) {
         return Ok(());
     }
-    let layers = fetched.layers(&column("Key"), level)?;
     let owners = layers.parents_of(level);
     let wanted: Vec<_> = strings
         .ids

@@ -10,7 +10,7 @@ use crate::paths::BlockPath;
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
     /// The store cannot be opened as configured.
-    #[error("storage {setting}: {problem}")]
+    #[error("{setting}: {problem}")]
     Configuration {
         /// The setting, as in the configuration file.
         setting: &'static str,

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use prometheus::{IntCounter, IntGaugeVec, register_int_counter, register_int_gauge_vec};
 use tempoform_block::{BlockList, BlockMeta, BlockPath, BlockStore, CompactedMeta, TenantIndex};
@@ -118,17 +118,10 @@ impl Compactor {
         let unknown = |block: &Uuid| !self.known.contains_key(&(tenant.clone(), *block));
         let live = blocks.live.iter().copied().filter(unknown).map(|block| (block, false));
         let compacted = blocks.compacted.iter().map(|block| block.block).filter(unknown).map(|block| (block, true));
-        let (store, account) = (&self.store, &self.account);
-        let read: Vec<_> = futures::stream::iter(live.chain(compacted))
-            .map(|(block, compacted)| async move {
-                let path = BlockPath::new(tenant.clone(), block);
-                let meta = if compacted {
-                    store.read_compacted_meta(&path, account).await
-                } else {
-                    store.read_meta(&path, account).await
-                };
-                (path, meta)
-            })
+        let wanted: Vec<(Uuid, bool)> = live.chain(compacted).collect();
+        let read: Vec<_> = futures::stream::iter(wanted)
+            // Boxed: the compiler cannot show that the bare future is `Send` for every lifetime.
+            .map(|(block, compacted)| self.read_meta(BlockPath::new(tenant.clone(), block), compacted).boxed())
             .buffer_unordered(self.options.concurrency.max(1))
             .collect()
             .await;
@@ -140,6 +133,15 @@ impl Compactor {
                 Err(error) => tracing::warn!(block = %path, %error, "a block's meta cannot be read; the index leaves it out"),
             }
         }
+    }
+
+    async fn read_meta(&self, path: BlockPath, compacted: bool) -> (BlockPath, tempoform_block::Result<BlockMeta>) {
+        let meta = if compacted {
+            self.store.read_compacted_meta(&path, &self.account).await
+        } else {
+            self.store.read_meta(&path, &self.account).await
+        };
+        (path, meta)
     }
 
     async fn mark_expired(&self, tenant: &TenantId, blocks: &mut BlockList, now: Timestamp) {

@@ -25,7 +25,11 @@ impl Admission {
     pub(crate) fn new(max_concurrent: usize, max_queued: usize) -> Self {
         let concurrent = max_concurrent.clamp(1, Semaphore::MAX_PERMITS / 2);
         let capacity = concurrent + max_queued.min(Semaphore::MAX_PERMITS / 2);
-        Self { places: Arc::new(Semaphore::new(capacity)), running: Arc::new(Semaphore::new(concurrent)), capacity }
+        Self {
+            places: Arc::new(Semaphore::new(capacity)),
+            running: Arc::new(Semaphore::new(concurrent)),
+            capacity,
+        }
     }
 
     /// Waits for its turn.
@@ -34,7 +38,8 @@ impl Admission {
     /// [`ErrorKind::Exhausted`] at once when the queue is full.
     pub(crate) async fn enter(&self) -> Result<Admitted> {
         let full = || {
-            let message = format!("too many outstanding requests: {} queries run or wait already", self.capacity);
+            let message =
+                format!("too many outstanding requests: {} queries run or wait already", self.capacity);
             Error::new(ErrorKind::Exhausted, message)
         };
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| full())?;

@@ -6,33 +6,42 @@ use tempoform_core::{Error, ErrorKind, Result};
 
 /// Go's: `1.5s`, `200ms`, `1h2m`, `0`.
 pub(crate) fn parse_go(text: &str) -> Result<Duration> {
-    parse(text, true, &[
-        ("ns", 1.0),
-        ("us", 1e3),
-        ("µs", 1e3),
-        ("μs", 1e3),
-        ("ms", 1e6),
-        ("s", 1e9),
-        ("m", 60e9),
-        ("h", 3600e9),
-    ])
+    parse(
+        text,
+        true,
+        &[
+            ("ns", 1.0),
+            ("us", 1e3),
+            ("µs", 1e3),
+            ("μs", 1e3),
+            ("ms", 1e6),
+            ("s", 1e9),
+            ("m", 60e9),
+            ("h", 3600e9),
+        ],
+    )
 }
 
 /// Prometheus': whole numbers with y, w, d, h, m, s or ms; `0`.
 pub(crate) fn parse_prometheus(text: &str) -> Result<Duration> {
-    parse(text, false, &[
-        ("ms", 1e6),
-        ("s", 1e9),
-        ("m", 60e9),
-        ("h", 3600e9),
-        ("d", 86_400e9),
-        ("w", 7.0 * 86_400e9),
-        ("y", 365.0 * 86_400e9),
-    ])
+    parse(
+        text,
+        false,
+        &[
+            ("ms", 1e6),
+            ("s", 1e9),
+            ("m", 60e9),
+            ("h", 3600e9),
+            ("d", 86_400e9),
+            ("w", 7.0 * 86_400e9),
+            ("y", 365.0 * 86_400e9),
+        ],
+    )
 }
 
 fn parse(text: &str, fractions: bool, units: &[(&str, f64)]) -> Result<Duration> {
-    let invalid = || Error::new(ErrorKind::Invalid, format!("invalid duration {text:?}; right is e.g. 200ms or 1h30m"));
+    let invalid =
+        || Error::new(ErrorKind::Invalid, format!("invalid duration {text:?}; right is e.g. 200ms or 1h30m"));
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -42,7 +51,8 @@ fn parse(text: &str, fractions: bool, units: &[(&str, f64)]) -> Result<Duration>
     let mut nanos = 0.0;
     let mut rest = text;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && !(fractions && c == '.')).ok_or_else(invalid)?;
+        let digits =
+            rest.find(|c: char| !c.is_ascii_digit() && !(fractions && c == '.')).ok_or_else(invalid)?;
         let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
         rest = &rest[digits..];
         let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());

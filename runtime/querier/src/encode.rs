@@ -25,12 +25,17 @@ pub(crate) enum Format {
 impl Format {
     /// As Tempo reads `Accept`: protobuf where it is mentioned at all, else JSON; no weights.
     pub(crate) fn accepted(headers: &HeaderMap) -> Self {
-        let mentions = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("application/protobuf"));
+        let mentions =
+            |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("application/protobuf"));
         if headers.get_all(ACCEPT).iter().any(mentions) { Self::Protobuf } else { Self::Json }
     }
 
     /// `message` in this form; `non_finite` is asked for only when it becomes JSON.
-    pub(crate) fn encode<T>(self, message: &T, non_finite: impl FnOnce(&T) -> NonFinite) -> Result<Response, ApiError>
+    pub(crate) fn encode<T>(
+        self,
+        message: &T,
+        non_finite: impl FnOnce(&T) -> NonFinite,
+    ) -> Result<Response, ApiError>
     where
         T: prost::Message + Serialize,
     {
@@ -47,7 +52,10 @@ pub(crate) fn protobuf_response(message: &impl prost::Message) -> Response {
 
 pub(crate) fn json_response(message: &impl Serialize, non_finite: NonFinite) -> Result<Response, ApiError> {
     let body = json::encode(message, non_finite).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, format!("the answer has no JSON form: {error}; ask with Accept: application/protobuf"))
+        Error::new(
+            ErrorKind::Corrupt,
+            format!("the answer has no JSON form: {error}; ask with Accept: application/protobuf"),
+        )
     })?;
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
@@ -59,7 +67,8 @@ pub(crate) fn annotate(response: &mut Response, account: &ReadAccount, missing: 
         headers.insert(ACCOUNT_HEADER, value);
     }
     if let Some(missing) = missing {
-        let printable: String = missing.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+        let printable: String =
+            missing.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
         if let Ok(value) = HeaderValue::from_str(&printable) {
             headers.insert(PARTIAL_HEADER, value);
         }

@@ -74,7 +74,9 @@ impl Endpoint {
     /// The path's parameter as the query takes it, from what the router matched; `None` = no such page.
     pub(crate) fn argument(self, matched: Option<&str>) -> Option<&str> {
         match self {
-            Self::TagValues | Self::TagValuesV2 => matched?.strip_suffix("/values").filter(|tag| !tag.is_empty()),
+            Self::TagValues | Self::TagValuesV2 => {
+                matched?.strip_suffix("/values").filter(|tag| !tag.is_empty())
+            }
             Self::Trace | Self::TraceV2 => matched,
             _ => Some(""),
         }
@@ -85,6 +87,8 @@ impl Endpoint {
     where
         S: Clone + Send + Sync + 'static,
     {
-        Self::ALL.into_iter().fold(Router::new(), |router, endpoint| router.route(endpoint.path(), route(endpoint)))
+        Self::ALL
+            .into_iter()
+            .fold(Router::new(), |router, endpoint| router.route(endpoint.path(), route(endpoint)))
     }
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::future::join_all;
 use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource};
 use tempoform_wire::internal::{
-    Failure, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse, TagNamesRequest,
-    TagNamesResponse, TagValuesRequest, TagValuesResponse,
+    Failure, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse,
+    TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
 
 use crate::metrics::SOURCE_FAILURES;
@@ -231,7 +231,10 @@ impl Fanout {
         let sources = (self.recent)();
         if sources.len() < self.min_recent_sources {
             let (known, needed) = (sources.len(), self.min_recent_sources);
-            gathered.add_failure("ingesters", format!("{known} are known, {needed} are needed; recent spans may be missing"));
+            gathered.add_failure(
+                "ingesters",
+                format!("{known} are known, {needed} are needed; recent spans may be missing"),
+            );
         }
         gathered.asked += sources.len() as u32;
         let answers = join_all(sources.iter().map(|source| self.ask(source, tenant, question.clone()))).await;
@@ -293,11 +296,18 @@ impl Fanout {
         Ok(())
     }
 
-    async fn ask<Q: Question>(&self, source: &NamedSource, tenant: &TenantId, question: Q) -> Result<Q::Answer> {
-        tokio::time::timeout(self.source_timeout, question.ask(&*source.source, tenant)).await.unwrap_or_else(|_| {
-            let seconds = self.source_timeout.as_secs_f64();
-            Err(Error::new(ErrorKind::Timeout, format!("no answer within {seconds} s")))
-        })
+    async fn ask<Q: Question>(
+        &self,
+        source: &NamedSource,
+        tenant: &TenantId,
+        question: Q,
+    ) -> Result<Q::Answer> {
+        tokio::time::timeout(self.source_timeout, question.ask(&*source.source, tenant)).await.unwrap_or_else(
+            |_| {
+                let seconds = self.source_timeout.as_secs_f64();
+                Err(Error::new(ErrorKind::Timeout, format!("no answer within {seconds} s")))
+            },
+        )
     }
 }
 

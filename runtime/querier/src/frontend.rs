@@ -104,7 +104,9 @@ impl Frontend {
     /// A place in the queue of each tenant.
     fn enter(&self, tenants: &[TenantId]) -> Result<Vec<TenantPlace>, ApiError> {
         let enter = |tenant| {
-            self.queues.enter(tenant).inspect_err(|_| metrics::DISCARDED.with_label_values(&[tenant.as_str()]).inc())
+            self.queues
+                .enter(tenant)
+                .inspect_err(|_| metrics::DISCARDED.with_label_values(&[tenant.as_str()]).inc())
         };
         Ok(tenants.iter().map(enter).collect::<Result<_, _>>()?)
     }
@@ -129,7 +131,10 @@ impl Frontend {
                     tracing::warn!(querier, %error, path, "a querier could not be reached");
                     self.health.failed(querier);
                     last = last.or_else(|_| {
-                        Err(Error::new(ErrorKind::Unavailable, format!("querier {querier} could not be reached: {error}")))
+                        Err(Error::new(
+                            ErrorKind::Unavailable,
+                            format!("querier {querier} could not be reached: {error}"),
+                        ))
                     });
                 }
             }

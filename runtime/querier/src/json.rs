@@ -98,13 +98,20 @@ mod tests {
 
     #[test]
     fn numbers_that_json_does_not_have_are_strings() {
-        let array = ArrayValue { values: vec![AnyValue { value: Some(Value::DoubleValue(f64::NAN)) }, AnyValue { value: None }] };
+        let array = ArrayValue {
+            values: vec![AnyValue { value: Some(Value::DoubleValue(f64::NAN)) }, AnyValue { value: None }],
+        };
         let event = span::Event { attributes: vec![double("e", f64::NEG_INFINITY)], ..Default::default() };
-        let nested = KeyValue { key: "l".into(), value: Some(AnyValue { value: Some(Value::ArrayValue(array)) }) };
-        let span = Span { attributes: vec![double("a", 1.5), nested], events: vec![event], ..Default::default() };
+        let nested =
+            KeyValue { key: "l".into(), value: Some(AnyValue { value: Some(Value::ArrayValue(array)) }) };
+        let span =
+            Span { attributes: vec![double("a", 1.5), nested], events: vec![event], ..Default::default() };
         let trace = TracesData {
             resource_spans: vec![ResourceSpans {
-                resource: Some(Resource { attributes: vec![double("r", f64::INFINITY)], ..Default::default() }),
+                resource: Some(Resource {
+                    attributes: vec![double("r", f64::INFINITY)],
+                    ..Default::default()
+                }),
                 scope_spans: vec![ScopeSpans { spans: vec![span], ..Default::default() }],
                 ..Default::default()
             }],

@@ -34,6 +34,7 @@ mod trace;
 pub(crate) use error::ApiError;
 pub use frontend::Frontend;
 pub use options::{
-    ApiOptions, BuildInfo, FrontendOptions, LimitsOf, NamedSource, QuerierOptions, QuerierUrls, QueryLimits, Sources,
+    ApiOptions, BuildInfo, FrontendOptions, LimitsOf, NamedSource, QuerierOptions, QuerierUrls, QueryLimits,
+    Sources,
 };
 pub use querier::Querier;

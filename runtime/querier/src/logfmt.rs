@@ -58,7 +58,10 @@ fn quoted_value(text: &str) -> Option<(String, &str)> {
 }
 
 fn invalid(text: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("invalid tags: {why} in {text:?}; right is key=value key2=\"v 2\""))
+    Error::new(
+        ErrorKind::Invalid,
+        format!("invalid tags: {why} in {text:?}; right is key=value key2=\"v 2\""),
+    )
 }
 
 #[cfg(test)]

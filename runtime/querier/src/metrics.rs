@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use http::{Method, StatusCode};
 use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, register_histogram_vec, register_int_counter, register_int_counter_vec,
+    HistogramVec, IntCounter, IntCounterVec, register_histogram_vec, register_int_counter,
+    register_int_counter_vec,
 };
 use tempoform_core::TenantId;
 

@@ -33,18 +33,24 @@ impl Params {
 
     /// All with a value, in order.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(|(_, value)| !value.is_empty())
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .filter(|(_, value)| !value.is_empty())
     }
 
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let parse = |text: &str| {
-            text.parse().map_err(|_| ApiError::invalid(format!("invalid {name}: {text:?} is not a whole number in range")))
+            text.parse().map_err(|_| {
+                ApiError::invalid(format!("invalid {name}: {text:?} is not a whole number in range"))
+            })
         };
         self.get(name).map(parse).transpose()
     }
 
     pub(crate) fn duration(&self, name: &str) -> Result<Option<Duration>, ApiError> {
-        let parse = |text| duration::parse_go(text).map_err(|error| error.context(format!("invalid {name}")).into());
+        let parse =
+            |text| duration::parse_go(text).map_err(|error| error.context(format!("invalid {name}")).into());
         self.get(name).map(parse).transpose()
     }
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use tempoform_core::{Error, ErrorKind, TenantId};
 use tempoform_wire::otlp::ResourceSpans;
 use tempoform_wire::tempopb::{
-    PartialStatus, SearchTagValuesResponse, SearchTagValuesV2Response, SearchTagsResponse, SearchTagsV2Response,
-    TraceByIdMetrics, TraceByIdResponse,
+    PartialStatus, SearchTagValuesResponse, SearchTagValuesV2Response, SearchTagsResponse,
+    SearchTagsV2Response, TraceByIdMetrics, TraceByIdResponse,
 };
 use tower_http::compression::CompressionLayer;
 
@@ -58,9 +58,11 @@ impl Querier {
         let routes = |mirror| {
             Endpoint::routes(move |endpoint| {
                 let handler = Handler { endpoint, mirror };
-                any(move |State(querier): State<Arc<Self>>, path: RawPathParams, request: Request| async move {
-                    querier.serve(handler, path, request).await
-                })
+                any(
+                    move |State(querier): State<Arc<Self>>, path: RawPathParams, request: Request| async move {
+                        querier.serve(handler, path, request).await
+                    },
+                )
             })
         };
         let prefix = self.options.api.prefix.clone();
@@ -71,7 +73,8 @@ impl Querier {
 
     async fn serve(&self, handler: Handler, path: RawPathParams, request: Request) -> Response {
         let Handler { endpoint, mirror } = handler;
-        let route = if mirror { format!("querier_{}", endpoint.route()) } else { endpoint.route().to_owned() };
+        let route =
+            if mirror { format!("querier_{}", endpoint.route()) } else { endpoint.route().to_owned() };
         let mut timer = RequestTimer::start(request.method().clone(), route);
         let argument = path.iter().next().map(|(_, value)| value);
         let response = match self.prepare(endpoint, argument, &request) {
@@ -231,7 +234,9 @@ fn tag_values(
             let tag_values = tag_values.into_iter().map(|value| value.value).collect();
             format.encode(&SearchTagValuesResponse { tag_values, metrics }, |_| NonFinite::default())?
         }
-        Version::V2 => format.encode(&SearchTagValuesV2Response { tag_values, metrics }, |_| NonFinite::default())?,
+        Version::V2 => {
+            format.encode(&SearchTagValuesV2Response { tag_values, metrics }, |_| NonFinite::default())?
+        }
     };
     Ok((response, rest))
 }

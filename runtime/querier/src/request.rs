@@ -87,7 +87,8 @@ const SEARCH_PARAMETERS: [&str; 11] = [
     "mode",
 ];
 
-const SCOPES: [&str; 8] = ["none", "span", "resource", "event", "link", "instrumentation", "intrinsic", "trace"];
+const SCOPES: [&str; 8] =
+    ["none", "span", "resource", "event", "link", "instrumentation", "intrinsic", "trace"];
 
 impl ApiRequest {
     /// Reads a request to `endpoint`; `argument` is the path's parameter.
@@ -105,8 +106,12 @@ impl ApiRequest {
             Endpoint::Search => Self::Search(parser.search()?),
             Endpoint::TagNames => Self::TagNames { version: Version::V1, request: parser.tag_names()? },
             Endpoint::TagNamesV2 => Self::TagNames { version: Version::V2, request: parser.tag_names()? },
-            Endpoint::TagValues => Self::TagValues { version: Version::V1, request: parser.tag_values(argument)? },
-            Endpoint::TagValuesV2 => Self::TagValues { version: Version::V2, request: parser.tag_values(argument)? },
+            Endpoint::TagValues => {
+                Self::TagValues { version: Version::V1, request: parser.tag_values(argument)? }
+            }
+            Endpoint::TagValuesV2 => {
+                Self::TagValues { version: Version::V2, request: parser.tag_values(argument)? }
+            }
             Endpoint::MetricsRange | Endpoint::MetricsInstant => return Err(ApiError::MetricsNotImplemented),
         })
     }
@@ -126,7 +131,9 @@ impl Parser<'_> {
             "ingesters" => Mode::Ingesters,
             "blocks" => Mode::Blocks,
             other => {
-                return Err(ApiError::invalid(format!("invalid mode {other:?}; right is all, ingesters or blocks")));
+                return Err(ApiError::invalid(format!(
+                    "invalid mode {other:?}; right is all, ingesters or blocks"
+                )));
             }
         };
         Ok(TraceRequest { id: id.parse()?, start, end, mode })
@@ -150,10 +157,12 @@ impl Parser<'_> {
 
     /// Search from before TraceQL, as TraceQL.
     fn tag_query(&self, tags: &[(String, String)]) -> Result<String, ApiError> {
-        let milliseconds = |bound: Duration| Duration::from_millis(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
+        let milliseconds =
+            |bound: Duration| Duration::from_millis(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
         let bound = |name| Ok::<_, ApiError>(self.params.duration(name)?.map(milliseconds));
         // A Jaeger bridge sends both always; zero is its "none".
-        let (shortest, longest) = (bound("minDuration")?, bound("maxDuration")?.filter(|longest| !longest.is_zero()));
+        let (shortest, longest) =
+            (bound("minDuration")?, bound("maxDuration")?.filter(|longest| !longest.is_zero()));
         if let (Some(shortest), Some(longest)) = (shortest, longest)
             && longest < shortest
         {
@@ -182,7 +191,10 @@ impl Parser<'_> {
     fn tag_names(&self) -> Result<TagNamesRequest, ApiError> {
         let scope = self.params.get("scope").unwrap_or_default();
         if !scope.is_empty() && !SCOPES.contains(&scope) {
-            return Err(ApiError::invalid(format!("unknown scope {scope:?}; known are {}", SCOPES.join(", "))));
+            return Err(ApiError::invalid(format!(
+                "unknown scope {scope:?}; known are {}",
+                SCOPES.join(", ")
+            )));
         }
         let scope = if scope == "none" { "" } else { scope };
         Ok(TagNamesRequest {
@@ -227,14 +239,17 @@ impl Parser<'_> {
         let max = self.options.max_query_bytes;
         if query.len() > max {
             let size = query.len();
-            return Err(ApiError::invalid(format!("invalid TraceQL query: {size} bytes, the longest allowed has {max}")));
+            return Err(ApiError::invalid(format!(
+                "invalid TraceQL query: {size} bytes, the longest allowed has {max}"
+            )));
         }
         Ok(())
     }
 
     fn range(&self) -> Result<Option<TimeRange>, ApiError> {
         let of_tenant = |tenant| (self.options.limits)(tenant).max_search_duration;
-        let longest = self.tenants.iter().filter_map(of_tenant).min().unwrap_or(self.options.max_search_duration);
+        let longest =
+            self.tenants.iter().filter_map(of_tenant).min().unwrap_or(self.options.max_search_duration);
         self.params.range(now(), longest)
     }
 
@@ -243,7 +258,9 @@ impl Parser<'_> {
         match self.params.number("limit")? {
             None => Ok(self.options.default_limit),
             Some(0) => Err(ApiError::invalid("invalid limit: must be a positive number")),
-            Some(limit) if limit > max => Err(ApiError::invalid(format!("limit {limit} exceeds max limit {max}"))),
+            Some(limit) if limit > max => {
+                Err(ApiError::invalid(format!("limit {limit} exceeds max limit {max}")))
+            }
             Some(limit) => Ok(limit),
         }
     }
@@ -252,9 +269,9 @@ impl Parser<'_> {
         let max = self.options.max_spans_per_span_set;
         match self.params.number("spss")? {
             None | Some(0) => Ok(self.options.default_spans_per_span_set),
-            Some(spans) if max > 0 && spans > max => {
-                Err(ApiError::invalid(format!("spans per span set exceeded: spss {spans}, the most allowed is {max}")))
-            }
+            Some(spans) if max > 0 && spans > max => Err(ApiError::invalid(format!(
+                "spans per span set exceeded: spss {spans}, the most allowed is {max}"
+            ))),
             Some(spans) => Ok(spans),
         }
     }

@@ -6,8 +6,8 @@ use std::collections::hash_map::Entry;
 
 use tempoform_block::results::NO_ROOT;
 use tempoform_core::{Result, TenantId, TraceId};
-use tempoform_wire::tempopb::{SearchMetrics, SearchResponse, ServiceStats, SpanSet, TraceSearchMetadata};
 use tempoform_wire::internal;
+use tempoform_wire::tempopb::{SearchMetrics, SearchResponse, ServiceStats, SpanSet, TraceSearchMetadata};
 
 use crate::fanout::{Fanout, Gathered};
 use crate::params::TimeRange;
@@ -159,24 +159,44 @@ mod tests {
 
     fn set(group: &str, matched: u32) -> SpanSet {
         let value = Some(AnyValue { value: Some(Value::StringValue(group.into())) });
-        let counted = KeyValue { key: "count()".into(), value: Some(AnyValue { value: Some(Value::IntValue(matched.into())) }) };
-        SpanSet { matched, attributes: vec![KeyValue { key: "by(resource.region)".into(), value }, counted], ..Default::default() }
+        let counted = KeyValue {
+            key: "count()".into(),
+            value: Some(AnyValue { value: Some(Value::IntValue(matched.into())) }),
+        };
+        SpanSet {
+            matched,
+            attributes: vec![KeyValue { key: "by(resource.region)".into(), value }, counted],
+            ..Default::default()
+        }
     }
 
-    fn merged(lists: Vec<Vec<TraceSearchMetadata>>, limit: usize, limits: &QueryLimits) -> Vec<TraceSearchMetadata> {
-        let answers = lists.into_iter().map(|traces| internal::SearchResponse { traces, ..Default::default() }).collect();
+    fn merged(
+        lists: Vec<Vec<TraceSearchMetadata>>,
+        limit: usize,
+        limits: &QueryLimits,
+    ) -> Vec<TraceSearchMetadata> {
+        let answers = lists
+            .into_iter()
+            .map(|traces| internal::SearchResponse { traces, ..Default::default() })
+            .collect();
         merge(answers, &Gathered::default(), limit, limits).traces
     }
 
     #[test]
     fn newest_first_and_no_more_than_asked() {
-        let found = merged(vec![vec![trace("1", 10), trace("3", 30)], vec![trace("2", 20)]], 2, &QueryLimits::default());
+        let found = merged(
+            vec![vec![trace("1", 10), trace("3", 30)], vec![trace("2", 20)]],
+            2,
+            &QueryLimits::default(),
+        );
         assert_eq!(found.iter().map(|trace| trace.trace_id.as_str()).collect::<Vec<_>>(), ["3", "2"]);
     }
 
     #[test]
     fn one_trace_from_two_places() {
-        let stats = |span_count, error_count| HashMap::from([("web".to_owned(), ServiceStats { span_count, error_count })]);
+        let stats = |span_count, error_count| {
+            HashMap::from([("web".to_owned(), ServiceStats { span_count, error_count })])
+        };
         let first = TraceSearchMetadata {
             root_service_name: NO_ROOT.into(),
             duration_ms: 5,

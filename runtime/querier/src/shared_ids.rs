@@ -25,7 +25,8 @@ pub(crate) fn take_apart(trace: &mut TracesData) {
     if servers.is_empty() {
         return;
     }
-    let fresh: HashMap<SpanId, SpanId> = servers.into_iter().map(|id| (id, fresh_id(id, &mut used))).collect();
+    let fresh: HashMap<SpanId, SpanId> =
+        servers.into_iter().map(|id| (id, fresh_id(id, &mut used))).collect();
     for span in spans_mut(trace) {
         rename(span, &fresh);
     }
@@ -82,7 +83,8 @@ mod tests {
     /// Id and parent of each span after taking apart.
     fn taken_apart(spans: Vec<Span>) -> Vec<(u64, u64)> {
         let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-        let mut trace = TracesData { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] };
+        let mut trace =
+            TracesData { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] };
         take_apart(&mut trace);
         let number = |id: &[u8]| id_of(id).map_or(0, u64::from_be_bytes);
         super::spans(&trace).map(|span| (number(&span.span_id), number(&span.parent_span_id))).collect()
@@ -112,7 +114,8 @@ mod tests {
 
     #[test]
     fn an_id_at_the_end_of_the_range() {
-        let apart = taken_apart(vec![span(u64::MAX, 0, SpanKind::Client), span(u64::MAX, 0, SpanKind::Server)]);
+        let apart =
+            taken_apart(vec![span(u64::MAX, 0, SpanKind::Client), span(u64::MAX, 0, SpanKind::Server)]);
         assert_eq!(apart, [(u64::MAX, 0), (1, u64::MAX)]);
     }
 }

@@ -18,10 +18,8 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(build: &BuildInfo) -> Rou
         "goVersion": "",
     })
     .to_string();
-    Router::new()
-        .route("/api/echo", any(|| async { "echo\n" }))
-        .route(
-            "/api/status/buildinfo",
-            any(move || async move { ([(CONTENT_TYPE, "application/json")], build).into_response() }),
-        )
+    Router::new().route("/api/echo", any(|| async { "echo\n" })).route(
+        "/api/status/buildinfo",
+        any(move || async move { ([(CONTENT_TYPE, "application/json")], build).into_response() }),
+    )
 }

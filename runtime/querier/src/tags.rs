@@ -226,7 +226,8 @@ mod tests {
         assert_eq!(plain_name("service.name").to_string(), "resource.service.name");
         assert_eq!(plain_name("name").to_string(), "name");
         assert_eq!(plain_name("http.url").to_string(), ".http.url");
-        let words: Vec<_> = fixed_values(&plain_name("status.code")).unwrap().into_iter().map(|value| value.value).collect();
+        let words: Vec<_> =
+            fixed_values(&plain_name("status.code")).unwrap().into_iter().map(|value| value.value).collect();
         assert_eq!(words, ["error", "ok", "unset"]);
     }
 }

@@ -20,7 +20,9 @@ pub(crate) fn resolve(headers: &HeaderMap, options: &ApiOptions) -> Result<Vec<T
     if tenants.len() > 1 && !options.multi_tenant_queries {
         return Err(Error::new(
             ErrorKind::Invalid,
-            format!("{TENANT_HEADER}: {header:?} names several tenants, and multi_tenant_queries_enabled is false"),
+            format!(
+                "{TENANT_HEADER}: {header:?} names several tenants, and multi_tenant_queries_enabled is false"
+            ),
         )
         .into());
     }

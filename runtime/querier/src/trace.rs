@@ -59,7 +59,10 @@ fn combine(answers: Vec<FindTraceResponse>, max: usize) -> Result<Trace> {
             }
         }
         let decoded = TracesData::decode(piece).map_err(|error| {
-            Error::new(ErrorKind::Internal, format!("a source sent a piece of a trace that is not protobuf: {error}"))
+            Error::new(
+                ErrorKind::Internal,
+                format!("a source sent a piece of a trace that is not protobuf: {error}"),
+            )
         })?;
         pieces.push(decoded);
     }
@@ -126,9 +129,9 @@ impl Trace {
 
     /// Why the answer is partial, for a person; `None` if it is complete.
     pub(crate) fn partial(&self, rest: &Gathered<()>) -> Option<String> {
-        let too_large = self.over_limit.map(|max| {
-            format!("trace exceeds the maximum size of {max} bytes, a partial trace is returned")
-        });
+        let too_large = self
+            .over_limit
+            .map(|max| format!("trace exceeds the maximum size of {max} bytes, a partial trace is returned"));
         let missing = rest.missing().map(|missing| format!("some spans may be missing: {missing}"));
         match (too_large, missing) {
             (Some(too_large), Some(missing)) => Some(format!("{too_large}; {missing}")),
@@ -185,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_piece_that_is_no_message_is_an_error() {
-        let broken = FindTraceResponse { pieces: vec![Bytes::from_static(b"\x0a\xff")], ..Default::default() };
+        let broken =
+            FindTraceResponse { pieces: vec![Bytes::from_static(b"\x0a\xff")], ..Default::default() };
         assert_eq!(combine(vec![broken], 0).unwrap_err().kind(), ErrorKind::Internal);
     }
 }

@@ -63,7 +63,12 @@ impl TenantBlocks {
 
     /// The blocks in which a trace is looked for: all live ones whose times touch the range, and compacted
     /// ones younger than `keep`, since the list may not have the block that their spans went to.
-    pub(crate) fn for_trace(&self, range: Range, keep: SignedDuration, now: Timestamp) -> Vec<Arc<BlockMeta>> {
+    pub(crate) fn for_trace(
+        &self,
+        range: Range,
+        keep: SignedDuration,
+        now: Timestamp,
+    ) -> Vec<Arc<BlockMeta>> {
         let young = self.compacted.iter().filter(|block| now.duration_since(block.since) < keep);
         let metas = self.live.iter().chain(young.map(|block| &block.meta));
         metas.filter(|meta| range.touches(meta)).cloned().collect()
@@ -73,7 +78,8 @@ impl TenantBlocks {
     /// being listed. The block that their spans went to may have been written behind the listing's back.
     pub(crate) fn for_search(&self, range: Range) -> Vec<Arc<BlockMeta>> {
         let listed = self.as_of - CLOCK_MARGIN;
-        let during_listing = self.compacted.iter().filter(|block| block.since >= listed).map(|block| &block.meta);
+        let during_listing =
+            self.compacted.iter().filter(|block| block.since >= listed).map(|block| &block.meta);
         let mut metas: Vec<_> =
             self.live.iter().chain(during_listing).filter(|meta| range.touches(meta)).cloned().collect();
         metas.sort_by_key(|meta| std::cmp::Reverse(meta.end_time));
@@ -101,7 +107,9 @@ pub(crate) struct Range {
 impl Range {
     /// From unix seconds.
     pub(crate) fn of_seconds(start: u64, end: u64) -> Self {
-        let at = |seconds: u64| i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let at = |seconds: u64| {
+            i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok())
+        };
         Self {
             start: if start == 0 { Timestamp::MIN } else { at(start).unwrap_or(Timestamp::MAX) },
             end: if end == 0 { Timestamp::MAX } else { at(end).unwrap_or(Timestamp::MAX) },
@@ -151,7 +159,8 @@ mod tests {
 
     #[test]
     fn newest_blocks_are_searched_first_and_only_where_times_touch() {
-        let list = TenantBlocks::new(vec![meta(1, 100, 200), meta(2, 150, 300)], Vec::new(), Vec::new(), at(0));
+        let list =
+            TenantBlocks::new(vec![meta(1, 100, 200), meta(2, 150, 300)], Vec::new(), Vec::new(), at(0));
         assert_eq!(numbers(&list.for_search(Range::of_seconds(0, 0))), [2, 1]);
         assert_eq!(numbers(&list.for_search(Range::of_seconds(200, 900))), [2, 1]);
         assert_eq!(numbers(&list.for_search(Range::of_seconds(201, 900))), [2]);
@@ -175,7 +184,8 @@ mod tests {
     fn formats_that_cannot_be_read_are_named_and_previews_ignored() {
         let mut old = BlockMeta::new(BlockVersion::Other("v2".into()), Uuid::from_u128(9), "t");
         old.end_time = at(1);
-        let preview = BlockMeta::new(BlockVersion::Other("vParquet9-preview".into()), Uuid::from_u128(8), "t");
+        let preview =
+            BlockMeta::new(BlockVersion::Other("vParquet9-preview".into()), Uuid::from_u128(8), "t");
         let list = TenantBlocks::new(vec![Arc::new(old), Arc::new(preview)], Vec::new(), Vec::new(), at(0));
         assert!(list.live.is_empty());
         let [failure] = list.unreadable.as_slice() else { panic!("{list:?}") };

@@ -39,16 +39,22 @@ pub(crate) async fn evaluate(
         let matches = query.evaluate(&batch);
         (batch, matches)
     });
-    let (batch, matches) = evaluated
-        .await
-        .map_err(|error| Error::new(ErrorKind::Internal, format!("evaluating row group {row_group}: {error}")))?;
-    let matches = matches.map_err(|error| Error::new(ErrorKind::Invalid, format!("the query failed: {error}")))?;
+    let (batch, matches) = evaluated.await.map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("evaluating row group {row_group}: {error}"))
+    })?;
+    let matches =
+        matches.map_err(|error| Error::new(ErrorKind::Invalid, format!("the query failed: {error}")))?;
     Ok(Some(Evaluated { batch, matches, _memory: memory }))
 }
 
 /// Whether a condition on names has no value here that satisfies it. Such a column is small and has few distinct
 /// values, so it is read before the others where there are others.
-pub(crate) async fn ruled_out(reader: &BlockReader, row_group: usize, query: &Query, account: &Account) -> Result<bool> {
+pub(crate) async fn ruled_out(
+    reader: &BlockReader,
+    row_group: usize,
+    query: &Query,
+    account: &Account,
+) -> Result<bool> {
     const SMALL: [Field; 3] = [
         Field::Intrinsic(Intrinsic::Name),
         Field::Intrinsic(Intrinsic::RootName),
@@ -115,7 +121,9 @@ impl<'a> MatchingRows<'a> {
             Level::Span => self.spans.clone(),
             Level::Trace => above(layout.traces as usize, &|span| layout.trace_of_span(span)),
             Level::Resource => above(layout.trace_of_resource.len(), &|span| layout.resource_of_span(span)),
-            Level::Scope => above(layout.resource_of_scope.len(), &|span| layout.scope_of_span[span as usize]),
+            Level::Scope => {
+                above(layout.resource_of_scope.len(), &|span| layout.scope_of_span[span as usize])
+            }
             Level::Event => below(&layout.span_of_event),
             Level::Link => below(&layout.span_of_link),
         }

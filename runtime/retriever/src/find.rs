@@ -15,8 +15,9 @@ use crate::retriever::BlockQuery;
 /// The pieces of the trace. All bloom filters are asked at once (up to a bound), then the blocks that may have it, so
 /// that the number of reads one after the other does not grow with the number of blocks.
 pub(crate) async fn find_trace(mut query: BlockQuery<'_>, trace_id: &[u8]) -> Result<FindTraceResponse> {
-    let id = TraceId::from_slice(trace_id)
-        .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("a trace id has 16 bytes, not {}", trace_id.len())))?;
+    let id = TraceId::from_slice(trace_id).ok_or_else(|| {
+        Error::new(ErrorKind::Invalid, format!("a trace id has 16 bytes, not {}", trace_id.len()))
+    })?;
     let looked: Vec<_> = stream::iter(query.blocks.iter().cloned())
         .map(|meta| filter(&query, id, meta))
         .buffer_unordered(query.options.blooms_per_query.max(1))
@@ -37,7 +38,11 @@ pub(crate) async fn find_trace(mut query: BlockQuery<'_>, trace_id: &[u8]) -> Re
 }
 
 /// The block with what its bloom filter said; `None` if it does not have the trace for sure.
-async fn filter(query: &BlockQuery<'_>, id: TraceId, meta: Arc<BlockMeta>) -> Option<(Arc<BlockMeta>, Result<()>)> {
+async fn filter(
+    query: &BlockQuery<'_>,
+    id: TraceId,
+    meta: Arc<BlockMeta>,
+) -> Option<(Arc<BlockMeta>, Result<()>)> {
     match may_contain(query.store, &query.path(&meta), &meta, id, &query.account).await {
         Ok(true) => Some((meta, Ok(()))),
         Ok(false) => None,

@@ -47,8 +47,12 @@ pub(crate) static BLOCK_FAILURES: LazyLock<IntCounter> = LazyLock::new(|| {
 });
 
 pub(crate) static BLOCKS_READ: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    register_int_counter_vec!("tempoform_retriever_blocks_read_total", "Blocks looked into, by kind of query.", &["op"])
-        .expect(REGISTERED)
+    register_int_counter_vec!(
+        "tempoform_retriever_blocks_read_total",
+        "Blocks looked into, by kind of query.",
+        &["op"]
+    )
+    .expect(REGISTERED)
 });
 
 /// Tenants whose last block is gone have no series.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tempoform_block::{BlockError, BlockMeta, BlockPath, BlockStore, TenantIndex};
 use tempoform_core::{Account, TenantId};
@@ -32,9 +32,10 @@ impl Poller<'_> {
         let tenants = self.store.tenants(self.account).await?;
         metrics::forget_tenants(previous.tenants.keys().filter(|tenant| !tenants.contains(tenant)));
         let polled = stream::iter(tenants)
-            .map(|tenant| async move {
+            .map(|tenant| {
                 let known = previous.tenants.get(&tenant);
-                (self.tenant(&tenant, known.map(Arc::as_ref)).await, tenant)
+                // Boxed: the compiler cannot show that the bare future is `Send` for every lifetime.
+                async move { (self.tenant(&tenant, known.map(Arc::as_ref)).await, tenant) }.boxed()
             })
             .buffer_unordered(self.options.poll_concurrency.max(1));
         let mut polled = std::pin::pin!(polled);
@@ -42,7 +43,9 @@ impl Poller<'_> {
         while let Some((blocks, tenant)) = polled.next().await {
             match blocks {
                 Ok(blocks) => {
-                    metrics::BLOCK_LIST_LENGTH.with_label_values(&[tenant.as_str()]).set(blocks.live.len() as i64);
+                    metrics::BLOCK_LIST_LENGTH
+                        .with_label_values(&[tenant.as_str()])
+                        .set(blocks.live.len() as i64);
                     list.tenants.insert(tenant, Arc::new(blocks));
                 }
                 Err(error) => {
@@ -59,7 +62,11 @@ impl Poller<'_> {
         Ok(list)
     }
 
-    async fn tenant(&self, tenant: &TenantId, known: Option<&TenantBlocks>) -> Result<TenantBlocks, BlockError> {
+    async fn tenant(
+        &self,
+        tenant: &TenantId,
+        known: Option<&TenantBlocks>,
+    ) -> Result<TenantBlocks, BlockError> {
         match self.store.read_tenant_index(tenant, self.account).await {
             Ok(Some(index)) if self.is_fresh(&index) => return Ok(from_index(index, known)),
             Ok(Some(index)) => {
@@ -76,17 +83,23 @@ impl Poller<'_> {
 
     fn is_fresh(&self, index: &TenantIndex) -> bool {
         let Some(max_age) = self.options.max_index_age else { return true };
-        SignedDuration::try_from(max_age).is_ok_and(|max_age| Timestamp::now().duration_since(index.created_at) <= max_age)
+        SignedDuration::try_from(max_age)
+            .is_ok_and(|max_age| Timestamp::now().duration_since(index.created_at) <= max_age)
     }
 
     /// Lists the tenant's folder and reads the metas that are not known yet.
-    async fn list(&self, tenant: &TenantId, known: Option<&TenantBlocks>) -> Result<TenantBlocks, BlockError> {
+    async fn list(
+        &self,
+        tenant: &TenantId,
+        known: Option<&TenantBlocks>,
+    ) -> Result<TenantBlocks, BlockError> {
         let as_of = Timestamp::now();
         let known = known_metas(known);
         let listed = self.store.blocks(tenant, self.account).await?;
 
-        let live = listed.live.iter().map(|block| (*block, None));
-        let compacted = listed.compacted.iter().map(|compacted| (compacted.block, Some(compacted.since)));
+        let live = listed.live.into_iter().map(|block| (block, None));
+        let compacted =
+            listed.compacted.into_iter().map(|compacted| (compacted.block, Some(compacted.since)));
         let metas = stream::iter(live.chain(compacted))
             .map(|(block, since)| {
                 let known = known.get(&block).cloned();
@@ -96,6 +109,7 @@ impl Poller<'_> {
                         None => (block, since, self.meta(tenant, block, since.is_some()).await.map(Arc::new)),
                     }
                 }
+                .boxed()
             })
             .buffer_unordered(self.options.poll_concurrency.max(1));
         let mut metas = std::pin::pin!(metas);
@@ -109,7 +123,8 @@ impl Poller<'_> {
                 (Err(error @ (BlockError::Corrupt { .. } | BlockError::CorruptObject { .. })), since) => {
                     tracing::warn!(%tenant, %block, %error, "a block's meta cannot be read");
                     if since.is_none() {
-                        unreadable.push(Failure { source: format!("block {block}"), message: error.to_string() });
+                        unreadable
+                            .push(Failure { source: format!("block {block}"), message: error.to_string() });
                     }
                 }
                 (Err(error), _) => return Err(error),

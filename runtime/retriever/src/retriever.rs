@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use tempoform_block::{BlockMeta, BlockPath, BlockReader, BlockStore};
 use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource};
 use tempoform_wire::internal::{
-    Failure, FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse,
-    TagValuesRequest, TagValuesResponse,
+    Failure, FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest,
+    TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
 use tokio::sync::watch;
 
@@ -56,7 +56,11 @@ impl Retriever {
                 }
             }
             // Until the first success nothing can be answered, so try again soon.
-            let pause = if self.is_ready() { self.options.poll_interval } else { self.options.poll_interval.min(RETRY) };
+            let pause = if self.is_ready() {
+                self.options.poll_interval
+            } else {
+                self.options.poll_interval.min(RETRY)
+            };
             tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|stop| *stop) => return,
@@ -101,7 +105,11 @@ impl Retriever {
         if let Some(reason) = list.unlisted.get(tenant) {
             return Err(unavailable(format!("the blocks of tenant {tenant} cannot be listed: {reason}")));
         }
-        Ok(list.tenants.get(tenant).cloned().unwrap_or_else(|| Arc::new(TenantBlocks::empty(Timestamp::now()))))
+        Ok(list
+            .tenants
+            .get(tenant)
+            .cloned()
+            .unwrap_or_else(|| Arc::new(TenantBlocks::empty(Timestamp::now()))))
     }
 
     /// Starts a query over the listed blocks that `select` picks and the fresh ones that are not listed yet.
@@ -149,7 +157,13 @@ impl Retriever {
         keep.saturating_add(index_age.unwrap_or_default())
     }
 
-    fn search_query(&self, tenant: &TenantId, start: u32, end: u32, fresh: &[Bytes]) -> Result<BlockQuery<'_>> {
+    fn search_query(
+        &self,
+        tenant: &TenantId,
+        start: u32,
+        end: u32,
+        fresh: &[Bytes],
+    ) -> Result<BlockQuery<'_>> {
         let range = Range::of_seconds(start.into(), end.into());
         self.query(tenant, range, fresh, |listed| listed.for_search(range))
     }
@@ -233,7 +247,8 @@ impl TraceSource for Retriever {
     async fn find_trace(&self, tenant: &TenantId, request: FindTraceRequest) -> Result<FindTraceResponse> {
         let range = Range::of_seconds(request.start, request.end);
         let (keep, now) = (self.keep_compacted(), Timestamp::now());
-        let query = self.query(tenant, range, &request.fresh_blocks, |listed| listed.for_trace(range, keep, now))?;
+        let query =
+            self.query(tenant, range, &request.fresh_blocks, |listed| listed.for_trace(range, keep, now))?;
         let answer = find::find_trace(query, &request.trace_id).await?;
         self.account.add(&answer.account.unwrap_or_default());
         Ok(answer)

@@ -73,7 +73,8 @@ impl BlockWork for Search {
         BLOCKS_READ.with_label_values(&["search"]).inc();
         let reader = query.open(meta).await?;
         for row_group in 0..reader.row_groups() {
-            let _memory = query.admission.memory(columns::estimate(&reader, row_group, &self.query.fields())).await?;
+            let _memory =
+                query.admission.memory(columns::estimate(&reader, row_group, &self.query.fields())).await?;
             let found = if columns::ruled_out(&reader, row_group, &self.query, &query.account).await? {
                 let inspected_traces = u32::try_from(reader.traces_in(row_group)).unwrap_or(u32::MAX);
                 SearchFound { inspected_traces, ..SearchFound::default() }

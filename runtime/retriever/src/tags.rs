@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempoform_block::{BlockMeta, BlockReader, TagScope};
 use tempoform_core::{Error, ErrorKind, Result};
-use tempoform_traceql::{AttributeScope, Column, Field, Intrinsic, Kind, Query, Status, lenient_filter, parse_attribute};
+use tempoform_traceql::{
+    AttributeScope, Column, Field, Intrinsic, Kind, Query, Status, lenient_filter, parse_attribute,
+};
 use tempoform_wire::internal::{TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse};
 use tempoform_wire::tempopb::{SearchTagsV2Scope, TagValue};
 
@@ -80,7 +82,8 @@ impl BlockWork for NamesWork {
         if let Some(filter) = &self.filter {
             names = names_of_matches(query, &reader, filter, names).await?;
         }
-        let pairs = names.into_iter().flat_map(|(scope, names)| names.into_iter().map(move |name| (scope, name)));
+        let pairs =
+            names.into_iter().flat_map(|(scope, names)| names.into_iter().map(move |name| (scope, name)));
         self.collected.add(pairs);
         Ok(())
     }
@@ -121,15 +124,18 @@ async fn names_of_matches(
     filter: &Query,
     names: Names,
 ) -> Result<Names> {
-    let mut unknown: Vec<(TagScope, String)> =
-        names.into_iter().flat_map(|(scope, names)| names.into_iter().map(move |name| (scope, name))).collect();
+    let mut unknown: Vec<(TagScope, String)> = names
+        .into_iter()
+        .flat_map(|(scope, names)| names.into_iter().map(move |name| (scope, name)))
+        .collect();
     let mut found = Names::new();
     for row_group in 0..reader.row_groups() {
         let mut still_unknown = Vec::new();
         for chunk in unknown.chunks(NAMES_AT_ONCE) {
             let fields: Vec<Field> = chunk.iter().map(|(scope, name)| attribute(*scope, name)).collect();
             let Some(evaluated) =
-                columns::evaluate(reader, row_group, filter, &fields, query.admission, &query.account).await?
+                columns::evaluate(reader, row_group, filter, &fields, query.admission, &query.account)
+                    .await?
             else {
                 still_unknown.extend_from_slice(chunk);
                 continue;
@@ -177,7 +183,10 @@ async fn values_of_matches(
 }
 
 fn collect_matching(field: &Field, column: &Column, matching: &[bool], values: &mut Values) {
-    fn of<'a, T>(sparse: &'a tempoform_traceql::Sparse<T>, matching: &'a [bool]) -> impl Iterator<Item = &'a T> {
+    fn of<'a, T>(
+        sparse: &'a tempoform_traceql::Sparse<T>,
+        matching: &'a [bool],
+    ) -> impl Iterator<Item = &'a T> {
         let matches = |row: u32| matching.get(row as usize).copied().unwrap_or(false);
         sparse.rows.iter().zip(&sparse.values).filter(move |(row, _)| matches(**row)).map(|(_, value)| value)
     }

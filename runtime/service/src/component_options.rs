@@ -19,14 +19,15 @@ pub(crate) fn distributor(config: &Config, limits: &Arc<TenantLimits>) -> tempof
         multi_tenant: config.multitenancy_enabled,
         tenants: None,
         limits: Arc::new(move |tenant| {
-            let ingestion = limits.of(tenant).ingestion;
-            let own = ingestion.max_attribute_bytes;
-            tempoform_distributor::TenantLimits {
-                rate_limit_bytes: ingestion.rate_limit_bytes.0,
-                burst_size_bytes: ingestion.burst_size_bytes.0,
-                max_attribute_bytes: (if own > 0 { own } else { max_attribute_bytes }) as usize,
-                retry_info: ingestion.retry_info_enabled,
-            }
+            limits.of(tenant, |limits| {
+                let own = limits.ingestion.max_attribute_bytes;
+                tempoform_distributor::TenantLimits {
+                    rate_limit_bytes: limits.ingestion.rate_limit_bytes.0,
+                    burst_size_bytes: limits.ingestion.burst_size_bytes.0,
+                    max_attribute_bytes: (if own > 0 { own } else { max_attribute_bytes }) as usize,
+                    retry_info: limits.ingestion.retry_info_enabled,
+                }
+            })
         }),
         push_timeout: config.ingester_client.remote_timeout.0,
         retry_after: config.distributor.retry_after_on_resource_exhausted.0,
@@ -54,7 +55,7 @@ pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform
         bloom_false_positive: trace.block.bloom_filter_false_positive,
         bloom_shard_size_bytes: u32::try_from(trace.block.bloom_filter_shard_size_bytes.0).unwrap_or(u32::MAX),
         row_group_bytes: trace.block.parquet_row_group_size_bytes.0,
-        max_trace_bytes: Arc::new(move |tenant: &TenantId| limits.of(tenant).global.max_bytes_per_trace.0),
+        max_trace_bytes: Arc::new(move |tenant: &TenantId| limits.of(tenant, |limits| limits.global.max_bytes_per_trace.0)),
     }
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn compactor(config: &Config, limits: &Arc<TenantLimits>) -> tempofor
     tempoform_compactor::Options {
         cycle: settings.compaction_cycle.0,
         retention: Arc::new(move |tenant| {
-            let own = limits.of(tenant).compaction.block_retention.0;
+            let own = limits.of(tenant, |limits| limits.compaction.block_retention.0);
             if own.is_zero() { retention } else { own }
         }),
         compacted_retention: settings.compacted_block_retention.0,
@@ -96,14 +97,13 @@ fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
         max_spans_per_span_set: search.max_spans_per_span_set,
         max_search_duration: search.max_duration.0,
         limits: Arc::new(move |tenant| {
-            let limits = limits.of(tenant);
             let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
-            QueryLimits {
+            limits.of(tenant, |limits| QueryLimits {
                 max_bytes_per_trace: bytes(limits.global.max_bytes_per_trace.0),
                 max_search_duration: Some(limits.read.max_search_duration.0).filter(|range| !range.is_zero()),
                 max_bytes_per_tag_values_query: bytes(limits.read.max_bytes_per_tag_values_query.0),
                 left_pad_trace_ids: false,
-            }
+            })
         }),
         ..ApiOptions::default()
     }

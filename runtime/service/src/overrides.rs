@@ -1,11 +1,10 @@
 //! Limits by tenant: the configuration's, and those of the file that is read again and again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
-use std::time::Duration;
 
 use prometheus::{IntGauge, register_int_gauge};
-use tempoform_config::{Limits, Overrides, TenantOverrides};
+use tempoform_config::{Limits, Overrides};
 use tempoform_core::{Error, ErrorKind, Result, TenantId};
 
 static LAST_RELOAD_SUCCESSFUL: LazyLock<IntGauge> = LazyLock::new(|| {
@@ -18,37 +17,42 @@ static LAST_RELOAD_SUCCESSFUL: LazyLock<IntGauge> = LazyLock::new(|| {
 
 /// The limits in force.
 pub(crate) struct TenantLimits {
-    settings: Overrides,
-    tenants: RwLock<Arc<TenantOverrides>>,
+    overrides: RwLock<Arc<Overrides>>,
+    file: Option<PathBuf>,
 }
 
 impl TenantLimits {
     /// Reads the file, if one is configured.
     pub(crate) fn load(settings: Overrides) -> Result<Arc<Self>> {
-        let tenants = match file(&settings) {
-            Some(path) => read(&path)?,
-            None => TenantOverrides::default(),
+        let path = &settings.per_tenant_override_config;
+        let file: Option<PathBuf> = (!path.is_empty()).then(|| path.into());
+        let overrides = match &file {
+            Some(file) => read(&settings, file)?,
+            None => settings,
         };
         LAST_RELOAD_SUCCESSFUL.set(1);
-        Ok(Arc::new(Self { settings, tenants: RwLock::new(Arc::new(tenants)) }))
+        Ok(Arc::new(Self { overrides: RwLock::new(Arc::new(overrides)), file }))
     }
 
-    /// The limits of one tenant.
-    pub(crate) fn of(&self, tenant: &TenantId) -> Limits {
-        let tenants = Arc::clone(&self.tenants.read().unwrap_or_else(PoisonError::into_inner));
-        self.settings.for_tenant(&tenants, tenant.as_str())
+    fn overrides(&self) -> Arc<Overrides> {
+        Arc::clone(&self.overrides.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Something of the limits of one tenant.
+    pub(crate) fn of<T>(&self, tenant: &TenantId, wanted: impl FnOnce(&Limits) -> T) -> T {
+        wanted(self.overrides().for_tenant(tenant.as_str()))
     }
 
     /// Reads the file again, for ever; one with an error changes nothing.
     pub(crate) async fn follow(self: Arc<Self>) {
-        let Some(path) = file(&self.settings) else { return };
-        let period: Duration = self.settings.per_tenant_override_period.0;
+        let Some(file) = &self.file else { return };
         loop {
+            let period = self.overrides().per_tenant_override_period.0;
             tokio::time::sleep(period).await;
-            match read(&path) {
-                Ok(tenants) => {
+            match read(&self.overrides(), file) {
+                Ok(overrides) => {
                     LAST_RELOAD_SUCCESSFUL.set(1);
-                    *self.tenants.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tenants);
+                    *self.overrides.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(overrides);
                 }
                 Err(error) => {
                     LAST_RELOAD_SUCCESSFUL.set(0);
@@ -59,15 +63,14 @@ impl TenantLimits {
     }
 }
 
-fn file(settings: &Overrides) -> Option<PathBuf> {
-    let path = &settings.per_tenant_override_config;
-    (!path.is_empty()).then(|| path.into())
-}
-
-fn read(path: &std::path::Path) -> Result<TenantOverrides> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+fn read(settings: &Overrides, file: &Path) -> Result<Overrides> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| {
         Error::new(ErrorKind::Invalid, format!("overrides.per_tenant_override_config {name}: {error}"))
     })?;
-    TenantOverrides::load(&text, &name).map_err(|problems| Error::new(ErrorKind::Invalid, problems.to_string()))
+    let mut overrides = settings.clone();
+    overrides
+        .reload_tenants(&text, name)
+        .map_err(|problems| Error::new(ErrorKind::Invalid, problems.to_string()))?;
+    Ok(overrides)
 }

@@ -88,7 +88,6 @@ struct Process {
 struct Parts {
     limits: Arc<TenantLimits>,
     memory: MemoryBudget,
-    store: Option<BlockStore>,
     channels: Arc<Channels>,
     ingester: Option<Arc<Ingester>>,
     retriever: Option<Arc<Retriever>>,
@@ -135,7 +134,7 @@ impl Process {
         let needs_store = [Target::Ingester, Target::Retriever, Target::Compactor].into_iter().any(|target| self.runs(target));
         let store = needs_store.then(|| open_store(config)).transpose()?;
         let mut parts =
-            Parts { limits, memory, store: store.clone(), channels: Arc::default(), ingester: None, retriever: None };
+            Parts { limits, memory, channels: Arc::default(), ingester: None, retriever: None };
         let Some(store) = store else { return Ok(parts) };
         if self.runs(Target::Ingester) {
             let options = component_options::ingester(config, &parts.limits);

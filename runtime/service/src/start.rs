@@ -57,7 +57,7 @@ fn load(args: &Args) -> Result<Config, String> {
     let path = args.config_file.as_deref().ok_or("no configuration: give it with -config.file=FILE")?;
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     let config = Config::load(&text, &path.display().to_string(), args.expand_env).map_err(|problems| problems.to_string())?;
-    config.validate().into_result().map_err(|problems| problems.to_string())?;
+    config.validate().into_result(()).map_err(|problems| problems.to_string())?;
     Ok(config)
 }
 

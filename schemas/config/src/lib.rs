@@ -34,7 +34,7 @@ pub use limits::{
 pub use load::Origin;
 pub use membership::{Memberlist, Memory};
 pub use querier::{Querier, QuerierSearch, QuerierTraceById, QueryFrontend, QueryFrontendSearch, Retriever};
-pub use root::{Config, Target};
+pub use root::{Config, Target, UnknownTarget};
 pub use server::{GrpcClient, IngesterClient, LogFormat, LogLevel, Server, ServerTls};
 pub use storage::{Azure, Backend, Gcs, Local, S3, S3Sse, S3SseType, Storage, Trace, Wal};
 pub use tenants::TenantOverrides;

@@ -1,3 +1,6 @@
+use std::fmt;
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tempoform_document::GoDuration;
@@ -74,9 +77,26 @@ pub enum Target {
     Compactor,
 }
 
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+/// A name that is no [`Target`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("target {0:?} is not known; targets are {names}", names = Target::ALL.map(Target::as_str).join(", "))]
+pub struct UnknownTarget(String);
+
+impl Target {
+    /// Every target.
+    pub const ALL: [Self; 7] = [
+        Self::All,
+        Self::Distributor,
+        Self::Ingester,
+        Self::Querier,
+        Self::QueryFrontend,
+        Self::Retriever,
+        Self::Compactor,
+    ];
+
+    /// The name, as the configuration file and the command line have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::All => "all",
             Self::Distributor => "distributor",
             Self::Ingester => "ingester",
@@ -84,6 +104,26 @@ impl std::fmt::Display for Target {
             Self::QueryFrontend => "query-frontend",
             Self::Retriever => "retriever",
             Self::Compactor => "compactor",
-        })
+        }
+    }
+
+    /// Whether a process with this target runs component `role`.
+    pub fn runs(self, role: Self) -> bool {
+        self == role || self == Self::All
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Target {
+    type Err = UnknownTarget;
+
+    fn from_str(name: &str) -> Result<Self, UnknownTarget> {
+        let found = Self::ALL.into_iter().find(|target| target.as_str() == name);
+        found.ok_or_else(|| UnknownTarget(name.to_owned()))
     }
 }

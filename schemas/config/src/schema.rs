@@ -6,7 +6,8 @@ use crate::compatibility::{IGNORED, IGNORED_LIMITS, Ignored};
 
 impl Config {
     /// The JSON schema (draft 2020-12) of a configuration file, for editors and documentation. Keys of
-    /// Tempo that have no effect are in it as deprecated, with the reason.
+    /// Tempo that have no effect are in it as deprecated, with the reason; older names of settings are read
+    /// too, but not in it.
     pub fn json_schema() -> Value {
         let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
         let mut schema = settings.into_generator().into_root_schema_for::<Self>().to_value();
@@ -18,10 +19,8 @@ impl Config {
 
 fn add_ignored(schema: &mut Value, parent: &str, table: &[Ignored]) {
     for Ignored { section, keys, why } in table {
-        let steps = parent.split('.').chain(section.split('.')).filter(|step| !step.is_empty());
-        let Some(place) = steps.fold(Some(&mut *schema), |place, step| property(place?, step)) else {
-            continue;
-        };
+        let mut steps = parent.split('.').chain(section.split('.')).filter(|step| !step.is_empty());
+        let Some(place) = steps.try_fold(&mut *schema, property) else { continue };
         for key in *keys {
             let about = json!({ "deprecated": true, "description": format!("Has no effect: {why}.") });
             match key.strip_suffix('*') {

@@ -32,16 +32,9 @@ pub(crate) fn warn(config: &Config, warnings: &mut Problems) {
         warnings.push(Problem::new("memberlist.join_members", message));
     }
     let copies = config.ingester.lifecycler.ring.replication_factor;
-    if copies > 1 && copies % 2 == 0 {
+    if copies > 1 && copies.is_multiple_of(2) {
         let message = format!("{copies} copies survive no more failures than {} do", copies - 1);
         warnings.push(Problem::new("ingester.lifecycler.ring.replication_factor", message));
-    }
-}
-
-impl Target {
-    /// Whether a process with this target runs component `role`.
-    pub fn runs(self, role: Self) -> bool {
-        self == role || self == Self::All
     }
 }
 

@@ -10,7 +10,7 @@ use crate::Config;
 pub enum YamlMode {
     /// All of it.
     #[default]
-    All,
+    Full,
     /// What differs from the defaults (`mode=diff`).
     Diff,
     /// The defaults themselves (`mode=defaults`).
@@ -18,23 +18,16 @@ pub enum YamlMode {
 }
 
 /// A `mode` that `/status/config` does not know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("mode {0:?} is not known; use diff, defaults, or none for everything")]
 pub struct UnknownMode(String);
-
-impl std::fmt::Display for UnknownMode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "mode {:?} is not known; use diff, defaults, or none for everything", self.0)
-    }
-}
-
-impl std::error::Error for UnknownMode {}
 
 impl FromStr for YamlMode {
     type Err = UnknownMode;
 
     fn from_str(mode: &str) -> Result<Self, UnknownMode> {
         match mode {
-            "" => Ok(Self::All),
+            "" => Ok(Self::Full),
             "diff" => Ok(Self::Diff),
             "defaults" => Ok(Self::Defaults),
             other => Err(UnknownMode(other.to_owned())),
@@ -46,7 +39,7 @@ impl Config {
     /// The configuration as YAML, secrets masked, as `/status/config` shows it.
     pub fn to_yaml(&self, mode: YamlMode) -> String {
         match mode {
-            YamlMode::All => yaml(self),
+            YamlMode::Full => yaml(self),
             YamlMode::Defaults => yaml(&Self::default()),
             YamlMode::Diff => {
                 let (ours, defaults) = (json(self), json(&Self::default()));

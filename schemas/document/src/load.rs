@@ -348,4 +348,4 @@ fn unknown_tag(tag: &Tag) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -174,7 +174,7 @@ fn environment(settings: &ComponentSettings, storage: &[Variable]) -> Vec<Enviro
     });
     let ours = storage.iter().map(|variable| match &variable.source {
         Source::Literal(value) => {
-            (variable.name, Some(value.clone()), variable.name.to_owned(), "storage".to_owned())
+            (variable.name, Some(value.clone()), variable.name.to_owned(), "set by tempoform".to_owned())
         }
         Source::Environment(source) => {
             (variable.name, None, source.clone(), "credentials of the storage".to_owned())

@@ -34,8 +34,9 @@ impl Serialize for Sorted<'_> {
                 }
                 out.end()
             }
-            // A reference to a variable is replaced in the text before it is read as YAML, whatever the value has in it.
-            Value::String(text) if text.contains("${") && !text.contains('\n') => {
+            // The value replaces the reference before the text is read as YAML. Variables of ours always stand for text,
+            // whatever is in it; those of a document may stand for numbers.
+            Value::String(text) if text.contains("${TEMPO_") && !text.contains('\n') => {
                 SingleQuoted(text.as_str()).serialize(serializer)
             }
             scalar => scalar.serialize(serializer),
@@ -71,7 +72,7 @@ mod tests {
             any::<i64>().prop_map(Value::from),
             "\\PC{0,40}".prop_map(Value::from),
             "[ -~\n\t]{0,60}".prop_map(Value::from),
-            "[a-z'$ ]{0,4}\\$\\{[A-Z]{1,4}\\}[a-z'\"]{0,4}".prop_map(Value::from),
+            "[a-z'$ ]{0,4}\\$\\{TEMPO_[A-Z]{1,4}\\}[a-z'\"]{0,4}".prop_map(Value::from),
             "(yes|No|~|null|0x1F|1_000|12:30:00|2020-01-01|\\.5|\\+1|-|\\?|:|#a|a: b|- a|\\{\\}|\\[|@a|%a|!a|&a|\\*a)"
                 .prop_map(Value::from),
         ];

@@ -91,6 +91,11 @@ fn config_escape_hatch() {
 }
 
 #[test]
+fn self_tracing() {
+    manifests("self-tracing", &case("self-tracing"));
+}
+
+#[test]
 fn the_resource_itself_reads_back() {
     let original = document(&read(&example("distributed-s3")));
     let manifest = render::tempo_resource(&original.tempo);

@@ -1,5 +1,7 @@
 //! What the renderer makes of whole documents.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails must fail its test")]
+
 mod golden;
 mod properties;
 mod refusals;

@@ -183,7 +183,7 @@ impl Generic {
     fn new(fetched: &Fetched, owner: Owner) -> Result<Option<Self>> {
         let level = owner.level() + 1;
         let name = |leaf: &str| format!("{}.Attrs.{leaf}", owner.group());
-        let Some(keys) = fetched.placed(&name("Key"), level)? else { return Ok(None) };
+        let Some((keys, layers)) = fetched.placed_in_layers(&name("Key"), level)? else { return Ok(None) };
         let cursor = |leaf: &str| -> Result<Option<Cursor>> {
             Ok(fetched.placed(&name(leaf), level)?.map(|placed| Cursor { placed, at: 0 }))
         };
@@ -191,7 +191,7 @@ impl Generic {
             leaves.iter().filter_map(|leaf| cursor(leaf).transpose()).collect()
         };
         Ok(Some(Self {
-            layers: fetched.layers(&name("Key"), level)?,
+            layers,
             level,
             keys,
             is_array: cursor("IsArray")?,

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use tempoform_core::Account;
 
+use super::parquet::Bounds;
 use super::parquet::column::{self, ChunkBytes, Column, Strings, Want};
 use super::parquet::footer::{Chunk, Leaf};
 use super::parquet::page_index::{self, PageLocation};
@@ -22,6 +23,9 @@ pub(crate) struct Fetched {
     rows: Range<u64>,
     chunks: HashMap<usize, ChunkBytes>,
 }
+
+/// Pages of a column and the bounds of each.
+pub(super) type BoundedPages = (Vec<PageLocation>, Vec<Bounds>);
 
 impl BlockReader {
     /// Fetches whole column chunks; names that the file does not have are passed over.
@@ -123,7 +127,7 @@ impl BlockReader {
         row_group: usize,
         column: usize,
         account: &Account,
-    ) -> Result<Option<(Vec<PageLocation>, Vec<super::lookup::Bounds>)>> {
+    ) -> Result<Option<BoundedPages>> {
         let chunk = self.chunk(row_group, column);
         let (Some(offsets), Some(bounds)) = (chunk.offset_index.clone(), chunk.column_index.clone()) else {
             return Ok(None);
@@ -188,6 +192,19 @@ impl Fetched {
     /// As [`placed`](Self::placed), for a column that every block has.
     pub(crate) fn required(&self, name: &str, level: u8) -> Result<Placed> {
         self.placed(name, level)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// A column's values and how its rows hang together, decoded once.
+    pub(crate) fn placed_in_layers(&self, name: &str, level: u8) -> Result<Option<(Placed, Layers)>> {
+        let Some((leaf, column)) = self.column(name, Want::Values)? else { return Ok(None) };
+        let layers = Layers::new(leaf, &column, level);
+        let both = layers.and_then(|layers| Ok((Placed::new(leaf, column, level)?, layers)));
+        both.map(Some).map_err(|error| self.reader.damaged(name, error))
+    }
+
+    /// As [`placed_in_layers`](Self::placed_in_layers), for a column that every block has.
+    pub(super) fn required_in_layers(&self, name: &str, level: u8) -> Result<(Placed, Layers)> {
+        self.placed_in_layers(name, level)?.ok_or_else(|| self.missing(name))
     }
 
     /// How rows hang together down to `level`, by the levels of a column below it.

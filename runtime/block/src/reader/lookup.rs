@@ -5,6 +5,7 @@ use std::ops::Range;
 use tempoform_core::{Account, TraceId};
 use tempoform_wire::otlp::TracesData;
 
+use super::parquet::Bounds;
 use super::parquet::column::{self, ChunkBytes, Want};
 use super::{BlockReader, level, placed::Placed};
 use crate::bloom;
@@ -12,9 +13,6 @@ use crate::error::{BlockError, Result};
 use crate::meta::BlockMeta;
 use crate::paths::{BlockObject, BlockPath};
 use crate::store::BlockStore;
-
-/// Least and greatest value of a page or chunk, possibly cut short.
-pub(super) type Bounds = (Box<[u8]>, Box<[u8]>);
 
 const TRACE_ID: &str = "TraceID";
 

@@ -91,4 +91,8 @@ impl BlockReader {
 }
 
 #[cfg(test)]
+mod corruption_tests;
+#[cfg(test)]
+mod own_blocks_tests;
+#[cfg(test)]
 mod tests;

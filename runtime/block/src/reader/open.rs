@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tempoform_core::Account;
+use tokio::sync::OnceCell;
 
 use super::parquet::footer::Footer;
 use super::schema::Schema;
 use super::{BlockReader, Inner, Malformed};
 use crate::error::{BlockError, Result};
+use crate::extra::Extra;
 use crate::meta::BlockMeta;
 use crate::paths::{BlockObject, BlockPath};
 use crate::store::BlockStore;
@@ -27,6 +29,8 @@ pub(crate) struct ParsedFile {
     /// The end of the file, kept as far as it holds page indexes.
     tail: Bytes,
     tail_start: u64,
+    /// The sidecar object, once it was looked for.
+    pub(super) extra: OnceCell<Option<Extra>>,
 }
 
 impl ParsedFile {
@@ -97,7 +101,7 @@ async fn read_file(
     let schema = Schema::new(&footer);
     // The footer itself is parsed; a copy lets go of its bytes.
     let tail = Bytes::copy_from_slice(&tail[..footer_start]);
-    Ok(ParsedFile { footer, schema, tail, tail_start: start })
+    Ok(ParsedFile { footer, schema, tail, tail_start: start, extra: OnceCell::new() })
 }
 
 async fn read_tail(

@@ -52,12 +52,6 @@ impl Placed {
         start..*at
     }
 
-    /// Positions of a row's values.
-    pub(crate) fn of_row(&self, row: u32) -> Range<usize> {
-        let mut at = self.rows.partition_point(|r| *r < row);
-        self.advance(&mut at, row)
-    }
-
     pub(crate) fn strings(&self) -> Option<&Strings> {
         match &self.values {
             Values::Strings(strings) => Some(strings),
@@ -193,8 +187,9 @@ mod tests {
     fn optional_values_leave_rows_out() {
         let placed = Placed::new(&leaf(2, 1), column(&[(0, 1), (1, 2), (0, 2)], vec![7, 8]), 1).unwrap();
         assert_eq!(placed.rows, [1, 2]);
-        assert_eq!(placed.of_row(0), 0..0);
-        assert_eq!(placed.of_row(2), 1..2);
+        let mut at = 0;
+        let ranges = [0, 1, 2, 3].map(|row| placed.advance(&mut at, row));
+        assert_eq!(ranges, [0..0, 0..1, 1..2, 2..2]);
     }
 
     #[test]

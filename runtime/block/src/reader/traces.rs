@@ -10,7 +10,9 @@ use tempoform_wire::otlp::{
 use super::attributes::{self, Attributes, Owner, text};
 use super::placed::{Layers, Placed};
 use super::{BlockReader, Fetched, Malformed, level};
-use crate::error::Result;
+use crate::error::{BlockError, Result};
+use crate::extra::{self, Extra};
+use crate::paths::BlockObject;
 
 /// Columns of traces besides attributes.
 const COLUMNS: [&str; 26] = [
@@ -42,6 +44,9 @@ const COLUMNS: [&str; 26] = [
     "rs.ss.Spans.Links",
 ];
 
+/// What Tempo's Parquet library calls itself.
+const TEMPOS_WRITER: &str = "github.com/parquet-go/";
+
 pub(super) const SPAN_ID: &str = "rs.ss.Spans.SpanID";
 const EVENT_NAME: &str = "rs.ss.Spans.Events.Name";
 const LINK_TRACE_ID: &str = "rs.ss.Spans.Links.TraceID";
@@ -54,18 +59,56 @@ impl BlockReader {
     pub async fn traces(&self, row_group: usize, account: &Account) -> Result<Vec<(TraceId, TracesData)>> {
         let columns = self.trace_columns();
         let names: Vec<_> = columns.iter().map(String::as_str).collect();
-        let fetched = self.fetch(row_group, &names, account).await?;
-        self.compute(move || Assembly::new(&fetched)?.traces()).await
+        let fetched = self.fetch(row_group, &names, account);
+        let (fetched, ()) = tokio::try_join!(fetched, self.load_extra(account))?;
+        let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
+        Ok(self.with_extra(row_group, 0, traces))
     }
 
     /// The trace at a row.
     pub(super) async fn trace_at(&self, row_group: usize, row: u64, account: &Account) -> Result<TracesData> {
         let columns = self.trace_columns();
         let names: Vec<_> = columns.iter().map(String::as_str).collect();
-        let fetched = self.fetch_row(row_group, &names, row, account).await?;
+        let fetched = self.fetch_row(row_group, &names, row, account);
+        let (fetched, ()) = tokio::try_join!(fetched, self.load_extra(account))?;
         let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
-        let trace = traces.into_iter().next().map(|(_, trace)| trace);
+        let trace = self.with_extra(row_group, row, traces).into_iter().next().map(|(_, trace)| trace);
         trace.ok_or_else(|| self.damaged("TraceID", Malformed::new("has no such row")))
+    }
+
+    /// Looks for the sidecar with what vParquet has no columns for, once a block. Tempo's own blocks have
+    /// none.
+    async fn load_extra(&self, account: &Account) -> Result<()> {
+        let file = &self.0.file;
+        if file.footer.created_by.starts_with(TEMPOS_WRITER) {
+            return Ok(());
+        }
+        let object = BlockObject::Sidecar(extra::OBJECT_NAME);
+        let load = async || match self.0.store.read(&self.0.path, &object, account).await {
+            Ok(bytes) => Extra::decode(&bytes).map(Some).map_err(|error| BlockError::Corrupt {
+                block: self.0.path.clone(),
+                object: object.to_string(),
+                what: error.to_string(),
+            }),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        };
+        file.extra.get_or_try_init(load).await.map(drop)
+    }
+
+    /// Adds what the sidecar has to traces that begin at a row of a row group.
+    fn with_extra(
+        &self,
+        row_group: usize,
+        row: u64,
+        mut traces: Vec<(TraceId, TracesData)>,
+    ) -> Vec<(TraceId, TracesData)> {
+        if let Some(Some(extra)) = self.0.file.extra.get() {
+            let before: u64 = (0..row_group).map(|group| self.traces_in(group)).sum();
+            let rows = before + row..;
+            traces.iter_mut().zip(rows).for_each(|((_, trace), row)| extra.apply(row, trace));
+        }
+        traces
     }
 
     fn trace_columns(&self) -> Vec<String> {
@@ -153,9 +196,10 @@ struct EncodedLinks {
 impl Assembly {
     fn new(fetched: &Fetched) -> Result<Self> {
         let span = |leaf: &str| fetched.required(&format!("rs.ss.Spans.{leaf}"), level::SPAN);
+        let (span_ids, layers) = fetched.required_in_layers(SPAN_ID, level::SPAN)?;
         let assembly = Self {
             ids: fetched.required("TraceID", level::TRACE)?,
-            layers: fetched.layers(SPAN_ID, level::SPAN)?,
+            layers,
             resource: ResourceColumns {
                 dropped: fetched.placed("rs.Resource.DroppedAttributesCount", level::RESOURCE)?,
                 attributes: Attributes::new(fetched, Owner::Resource)?,
@@ -167,7 +211,7 @@ impl Assembly {
                 attributes: Attributes::new(fetched, Owner::Scope)?,
             },
             span: SpanColumns {
-                id: span("SpanID")?,
+                id: span_ids,
                 parent: span("ParentSpanID")?,
                 name: span("Name")?,
                 kind: span("Kind")?,
@@ -282,9 +326,10 @@ fn optional_count(column: Option<&Placed>, row: u32) -> u32 {
 impl EventColumns {
     fn new(fetched: &Fetched) -> Result<Self> {
         let event = |leaf: &str| fetched.placed(&format!("rs.ss.Spans.Events.{leaf}"), level::EVENT);
+        let (name, layers) = fetched.required_in_layers(EVENT_NAME, level::EVENT)?;
         Ok(Self {
-            layers: fetched.layers(EVENT_NAME, level::EVENT)?,
-            name: fetched.required(EVENT_NAME, level::EVENT)?,
+            layers,
+            name,
             since_start: event("TimeSinceStartNano")?,
             time: event("TimeUnixNano")?,
             dropped: fetched.required("rs.ss.Spans.Events.DroppedAttributesCount", level::EVENT)?,
@@ -315,10 +360,10 @@ impl EventAttributes {
         if fetched.reader().meta().version != crate::BlockVersion::VParquet3 {
             return Attributes::new(fetched, Owner::Event).map(Self::Columns);
         }
-        let key = "rs.ss.Spans.Events.Attrs.Key";
+        let (keys, layers) = fetched.required_in_layers("rs.ss.Spans.Events.Attrs.Key", level::EVENT + 1)?;
         Ok(Self::Encoded {
-            layers: fetched.layers(key, level::EVENT + 1)?,
-            keys: fetched.required(key, level::EVENT + 1)?,
+            layers,
+            keys,
             values: fetched.required("rs.ss.Spans.Events.Attrs.Value", level::EVENT + 1)?,
         })
     }
@@ -353,9 +398,10 @@ impl LinkColumns {
             return Ok(Self::Encoded(Box::new(encoded)));
         }
         let link = |leaf: &str| fetched.required(&format!("rs.ss.Spans.Links.{leaf}"), level::LINK);
+        let (trace_id, layers) = fetched.required_in_layers(LINK_TRACE_ID, level::LINK)?;
         Ok(Self::Columns {
-            layers: Box::new(fetched.layers(LINK_TRACE_ID, level::LINK)?),
-            trace_id: Box::new(link("TraceID")?),
+            layers: Box::new(layers),
+            trace_id: Box::new(trace_id),
             span_id: Box::new(link("SpanID")?),
             trace_state: Box::new(link("TraceState")?),
             dropped: Box::new(link("DroppedAttributesCount")?),

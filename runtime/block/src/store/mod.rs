@@ -84,8 +84,10 @@ impl BlockStore {
         options: StoreOptions,
         registry: Option<&Registry>,
     ) -> Result<Self> {
-        let prefix = Path::parse(prefix)
-            .map_err(|error| BlockError::Configuration { setting: "prefix", problem: error.to_string() })?;
+        let prefix = Path::parse(prefix).map_err(|error| BlockError::Configuration {
+            setting: "storage.trace.*.prefix",
+            problem: error.to_string(),
+        })?;
         let cache = cache::Cache::new(options.cache_bytes);
         let metrics = metrics::Metrics::new(registry);
         let parsed = parsed::ParsedFiles::default();
@@ -306,7 +308,7 @@ impl BlockStore {
         request: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T> {
         let start = Instant::now();
-        let after = self.0.options.timeout;
+        let after = self.0.options.timeout * patience(operation);
         let outcome = tokio::time::timeout(after, request).await;
         let took = start.elapsed();
         let Ok(outcome) = outcome else {
@@ -320,6 +322,14 @@ impl BlockStore {
             object_store::Error::NotFound { .. } => BlockError::NotFound { path: path.clone() },
             source => BlockError::Store { operation, path: path.clone(), source },
         })
+    }
+}
+
+/// How many times the usual time an operation may take: listing and emptying folders are many requests.
+fn patience(operation: &str) -> u32 {
+    match operation {
+        "LIST" | "DELETE" => 10,
+        _ => 1,
     }
 }
 

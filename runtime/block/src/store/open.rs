@@ -1,35 +1,285 @@
 //! Stores by kind: a folder, S3, Google Cloud Storage, Azure.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use object_store::ObjectStore;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+use prometheus::Registry;
+use tempoform_config::{Azure, Backend, Gcs, S3, S3Sse, S3SseType, Trace};
 
 use super::{BlockStore, StoreOptions};
 use crate::error::{BlockError, Result};
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_RETRIES: usize = 5;
+/// The domain of Azure's public cloud, which the client knows itself.
+const AZURE_PUBLIC: &str = "blob.core.windows.net";
+
 impl BlockStore {
-    /// A store in this process's memory, for tests.
-    pub fn in_memory() -> Self {
-        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        Self::new(objects, "", StoreOptions::default(), None).expect("no prefix is a prefix")
+    /// The store that `storage.trace` of the configuration names.
+    ///
+    /// # Errors
+    /// [`BlockError::Configuration`], naming the setting.
+    pub fn open(config: &Trace, options: StoreOptions, registry: Option<&Registry>) -> Result<Self> {
+        let (objects, prefix): (Arc<dyn ObjectStore>, &str) = match config.backend {
+            None => return Err(wrong("storage.trace.backend", "is not set; it is local, s3, gcs or azure")),
+            Some(Backend::Local) => return Self::local(Path::new(&config.local.path), options, registry),
+            Some(Backend::S3) => (s3(&config.s3, &options)?, &config.s3.prefix),
+            Some(Backend::Gcs) => (gcs(&config.gcs, &options)?, &config.gcs.prefix),
+            Some(Backend::Azure) => (azure(&config.azure, &options)?, &config.azure.prefix),
+        };
+        Self::new(objects, prefix, options, registry)
     }
 
     /// A store in a folder, which is made if it is not there. Writes are synced to disk.
     ///
     /// # Errors
     /// When the folder cannot be made or entered.
-    pub fn local(
-        folder: &std::path::Path,
-        options: StoreOptions,
-        registry: Option<&prometheus::Registry>,
-    ) -> Result<Self> {
-        let wrong = |problem: String| BlockError::Configuration { setting: "local.path", problem };
+    pub fn local(folder: &Path, options: StoreOptions, registry: Option<&Registry>) -> Result<Self> {
+        let wrong = |problem: String| wrong("storage.trace.local.path", problem);
         std::fs::create_dir_all(folder).map_err(|error| wrong(format!("{}: {error}", folder.display())))?;
-        let objects = object_store::local::LocalFileSystem::new_with_prefix(folder)
+        let objects = LocalFileSystem::new_with_prefix(folder)
             .map_err(|error| wrong(error.to_string()))?
             .with_automatic_cleanup(true)
             .with_fsync(true);
         Self::new(Arc::new(objects), "", options, registry)
+    }
+
+    /// A store in this process's memory, for tests.
+    pub fn in_memory() -> Self {
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        Self::new(objects, "", StoreOptions::default(), None).expect("an empty prefix is a path")
+    }
+}
+
+fn wrong(setting: &'static str, problem: impl Into<String>) -> BlockError {
+    BlockError::Configuration { setting, problem: problem.into() }
+}
+
+fn required<'a>(setting: &'static str, value: &'a str) -> Result<&'a str> {
+    if value.is_empty() { Err(wrong(setting, "is not set")) } else { Ok(value) }
+}
+
+fn retries(options: &StoreOptions) -> RetryConfig {
+    let backoff = BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: Duration::from_secs(5),
+        ..BackoffConfig::default()
+    };
+    RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: options.timeout }
+}
+
+fn client(options: &StoreOptions) -> ClientOptions {
+    ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(options.timeout)
+}
+
+fn s3(config: &S3, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+    let S3 {
+        bucket,
+        prefix: _,
+        endpoint,
+        region,
+        access_key,
+        secret_key,
+        session_token,
+        insecure,
+        forcepathstyle,
+        tls_ca_path,
+        tls_insecure_skip_verify,
+        sse,
+    } = config;
+    let bucket = required("storage.trace.s3.bucket", bucket)?;
+    let mut client = client(options).with_allow_invalid_certificates(*tls_insecure_skip_verify);
+    for certificate in authorities(tls_ca_path)? {
+        client = client.with_root_certificate(certificate);
+    }
+    // Other endpoints rarely have a host name for every bucket.
+    let virtual_hosted = endpoint.is_empty() && !forcepathstyle;
+    let mut builder = AmazonS3Builder::from_env()
+        .with_client_options(client)
+        .with_retry(retries(options))
+        .with_bucket_name(bucket)
+        .with_virtual_hosted_style_request(virtual_hosted);
+    if !region.is_empty() {
+        builder = builder.with_region(region);
+    }
+    if !endpoint.is_empty() {
+        let url = with_scheme(endpoint, *insecure);
+        builder = builder.with_allow_http(url.starts_with("http://")).with_endpoint(url);
+    }
+    match (access_key.is_empty(), secret_key.is_empty()) {
+        (true, true) => {}
+        (false, false) => {
+            builder = builder.with_access_key_id(access_key).with_secret_access_key(secret_key.expose());
+        }
+        (true, false) => return Err(wrong("storage.trace.s3.access_key", "is not set, but secret_key is")),
+        (false, true) => return Err(wrong("storage.trace.s3.secret_key", "is not set, but access_key is")),
+    }
+    if !session_token.is_empty() {
+        builder = builder.with_token(session_token.expose());
+    }
+    let builder = encrypted(builder, sse.as_ref());
+    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.s3", error.to_string()))?))
+}
+
+fn encrypted(builder: AmazonS3Builder, sse: Option<&S3Sse>) -> AmazonS3Builder {
+    let with_kind = |builder: AmazonS3Builder, kind: &str| {
+        let key: AmazonS3ConfigKey =
+            "aws_server_side_encryption".parse().expect("it is one of the client's settings");
+        builder.with_config(key, kind)
+    };
+    match sse {
+        None => builder,
+        Some(S3Sse { kind: S3SseType::S3, .. }) => with_kind(builder, "AES256"),
+        Some(S3Sse { kind: S3SseType::Kms, kms_key_id }) if kms_key_id.is_empty() => {
+            with_kind(builder, "aws:kms")
+        }
+        Some(S3Sse { kind: S3SseType::Kms, kms_key_id }) => builder.with_sse_kms_encryption(kms_key_id),
+    }
+}
+
+fn with_scheme(endpoint: &str, insecure: bool) -> String {
+    match (endpoint.contains("://"), insecure) {
+        (true, _) => endpoint.to_owned(),
+        (false, true) => format!("http://{endpoint}"),
+        (false, false) => format!("https://{endpoint}"),
+    }
+}
+
+fn authorities(path: &str) -> Result<Vec<Certificate>> {
+    const SETTING: &str = "storage.trace.s3.tls_ca_path";
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pem = std::fs::read(path).map_err(|error| wrong(SETTING, format!("{path}: {error}")))?;
+    Certificate::from_pem_bundle(&pem).map_err(|error| wrong(SETTING, format!("{path}: {error}")))
+}
+
+fn gcs(config: &Gcs, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+    let Gcs { bucket_name, prefix: _, endpoint, insecure } = config;
+    let bucket = required("storage.trace.gcs.bucket_name", bucket_name)?;
+    let client = client(options).with_allow_http(*insecure).with_allow_invalid_certificates(*insecure);
+    let mut builder = GoogleCloudStorageBuilder::from_env()
+        .with_client_options(client)
+        .with_retry(retries(options))
+        .with_bucket_name(bucket)
+        .with_skip_signature(*insecure);
+    if !endpoint.is_empty() {
+        builder = builder.with_base_url(with_scheme(endpoint, *insecure).trim_end_matches('/'));
+    }
+    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.gcs", error.to_string()))?))
+}
+
+fn azure(config: &Azure, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+    let Azure {
+        storage_account_name,
+        storage_account_key,
+        container_name,
+        prefix: _,
+        endpoint_suffix,
+        // Without a key the client tries the federated token, then the managed identity, by itself.
+        use_managed_identity: _,
+        use_federated_token: _,
+        user_assigned_id,
+    } = config;
+    let account = required("storage.trace.azure.storage_account_name", storage_account_name)?;
+    let container = required("storage.trace.azure.container_name", container_name)?;
+    let mut builder = MicrosoftAzureBuilder::from_env()
+        .with_client_options(client(options))
+        .with_retry(retries(options))
+        .with_account(account)
+        .with_container_name(container);
+    if !storage_account_key.is_empty() {
+        builder = builder.with_access_key(storage_account_key.expose());
+    }
+    if !user_assigned_id.is_empty() {
+        builder = builder.with_client_id(user_assigned_id);
+    }
+    if endpoint_suffix.contains("://") {
+        // An emulator: the account is in the path.
+        let endpoint = format!("{}/{account}", endpoint_suffix.trim_end_matches('/'));
+        builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(endpoint);
+    } else if !endpoint_suffix.is_empty() && endpoint_suffix != AZURE_PUBLIC {
+        builder = builder.with_endpoint(format!("https://{account}.{endpoint_suffix}"));
+    }
+    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.azure", error.to_string()))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempoform_document::Secret;
+
+    use super::*;
+
+    fn open(yaml_like: impl FnOnce(&mut Trace)) -> Result<BlockStore> {
+        let mut config = Trace::default();
+        yaml_like(&mut config);
+        BlockStore::open(&config, StoreOptions::default(), None)
+    }
+
+    fn message(yaml_like: impl FnOnce(&mut Trace)) -> String {
+        open(yaml_like).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn missing_settings_are_named() {
+        assert!(message(|_| {}).contains("storage.trace.backend"));
+        assert!(message(|c| c.backend = Some(Backend::S3)).contains("s3.bucket"));
+        assert!(message(|c| c.backend = Some(Backend::Gcs)).contains("gcs.bucket_name"));
+        assert!(message(|c| c.backend = Some(Backend::Azure)).contains("azure.storage_account_name"));
+        let half = |c: &mut Trace| {
+            c.backend = Some(Backend::S3);
+            c.s3.bucket = "b".to_owned();
+            c.s3.access_key = "k".to_owned();
+        };
+        assert!(message(half).contains("s3.secret_key"));
+        let authority = |c: &mut Trace| {
+            c.backend = Some(Backend::S3);
+            c.s3.bucket = "b".to_owned();
+            c.s3.tls_ca_path = "/does/not/exist.pem".to_owned();
+        };
+        assert!(message(authority).contains("/does/not/exist.pem"));
+    }
+
+    #[test]
+    fn endpoints_get_the_scheme_they_lack() {
+        assert_eq!(with_scheme("minio:9000", true), "http://minio:9000");
+        assert_eq!(with_scheme("s3.eu-west-1.amazonaws.com", false), "https://s3.eu-west-1.amazonaws.com");
+        assert_eq!(with_scheme("http://minio:9000", false), "http://minio:9000");
+    }
+
+    #[test]
+    fn each_kind_opens() {
+        open(|c| {
+            c.backend = Some(Backend::S3);
+            c.s3.bucket = "b".to_owned();
+            c.s3.endpoint = "minio:9000".to_owned();
+            c.s3.insecure = true;
+            c.s3.access_key = "k".to_owned();
+            c.s3.secret_key = Secret::new("s");
+            c.s3.sse = Some(S3Sse { kind: S3SseType::S3, kms_key_id: String::new() });
+        })
+        .unwrap();
+        open(|c| {
+            c.backend = Some(Backend::Gcs);
+            c.gcs.bucket_name = "b".to_owned();
+            c.gcs.endpoint = "http://localhost:4443".to_owned();
+            c.gcs.insecure = true;
+        })
+        .unwrap();
+        open(|c| {
+            c.backend = Some(Backend::Azure);
+            c.azure.storage_account_name = "devstoreaccount1".to_owned();
+            c.azure.storage_account_key = Secret::new("a2V5");
+            c.azure.container_name = "b".to_owned();
+            c.azure.endpoint_suffix = "http://localhost:10000".to_owned();
+        })
+        .unwrap();
     }
 }

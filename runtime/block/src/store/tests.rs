@@ -28,8 +28,8 @@ fn open(objects: Arc<dyn ObjectStore>) -> BlockStore {
 #[test]
 fn near_ranges_are_fetched_together() {
     assert_eq!(coalesce(&[10..20, 0..5, 25..30, 100..110, 30..30], 5), [0..30, 100..110]);
-    assert_eq!(coalesce(&[0..5, 3..4], 0), [0..5]);
-    assert!(coalesce(&[7..7], 9).is_empty());
+    assert_eq!(coalesce(&[0..5, 3..4, 9..10], 0), [0..5, 9..10]);
+    assert!(coalesce(&[7..7, 3..3], 9).is_empty());
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn ranges_come_back_in_the_order_asked_for() {
         parts.iter().map(|part| part.to_vec()).collect::<Vec<_>>(),
         [vec![200, 201, 202], vec![0, 1], vec![], vec![1, 2, 3]]
     );
-    assert!(read(vec![250..300]).await.is_err());
+    assert!(read(vec![0..1, 250..300]).await.is_err());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::BlockStore;
 use crate::error::{BlockError, Result};
 use crate::meta::BlockMeta;
 use crate::paths::{BlockObject, BlockPath};
+use crate::writer::WrittenBlock;
 
 /// Bytes of one part of a multipart upload; smaller data is put in one piece.
 const PART: usize = 8 << 20;
@@ -23,6 +24,13 @@ pub struct BlockObjects {
     pub index: Option<Bytes>,
     /// Objects of our own, by name.
     pub sidecars: Vec<(&'static str, Bytes)>,
+}
+
+impl From<WrittenBlock> for BlockObjects {
+    fn from(written: WrittenBlock) -> Self {
+        let WrittenBlock { blooms, index, sidecars, .. } = written;
+        Self { blooms, index: Some(index), sidecars }
+    }
 }
 
 /// A block on its way into the store. Dropped before [`finish`](Self::finish) is done, it leaves

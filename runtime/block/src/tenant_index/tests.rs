@@ -16,7 +16,7 @@ fn tempos_two_forms_say_the_same_and_match_the_metas() {
             TenantIndex::from_protobuf(&std::fs::read(tenant.join("index.pb.zst")).unwrap()).unwrap();
         let json = TenantIndex::from_json(&std::fs::read(tenant.join("index.json.gz")).unwrap()).unwrap();
         assert_eq!(protobuf, json, "{}", block.name);
-        assert_eq!(protobuf.live, [block.meta.clone()], "{}", block.name);
+        assert_eq!(protobuf.live, std::slice::from_ref(&block.meta), "{}", block.name);
     }
 }
 

@@ -133,6 +133,8 @@ pub(super) struct AttributeColumns {
     pub(super) level: u8,
     pub(super) keys: Dictionary,
     pub(super) values: Dictionary,
+    /// By key, the number of the last text: many keys have the same one most of the time.
+    last_texts: Vec<u32>,
 }
 
 impl AttributeColumns {
@@ -142,7 +144,17 @@ impl AttributeColumns {
             level,
             keys: Dictionary::default(),
             values: Dictionary::default(),
+            last_texts: Vec::new(),
         }
+    }
+
+    /// The number of a key, for [`Self::push`].
+    pub(super) fn key_number(&mut self, key: &[u8]) -> u32 {
+        let number = self.keys.intern(key);
+        if self.last_texts.len() <= number as usize {
+            self.last_texts.push(0);
+        }
+        number
     }
 
     /// A parent without attributes, which itself is there (or not) up to the level `def`.
@@ -155,12 +167,14 @@ impl AttributeColumns {
     /// An attribute whose key has the number `key`.
     #[inline]
     pub(super) fn push(&mut self, rep: u8, key: u32, value: AnyValue<'_>) {
-        let Self { buffers, values, .. } = self;
+        let Self { buffers, values, last_texts, .. } = self;
         buffers.reps.push(rep);
         buffers.keys.push(key);
         let code = match value {
             AnyValue::Text(text) => {
-                buffers.texts.push(values.intern(text));
+                let last = &mut last_texts[key as usize];
+                *last = values.intern_guessed(text, *last);
+                buffers.texts.push(*last);
                 code::TEXT
             }
             AnyValue::Int(value) => {
@@ -194,7 +208,7 @@ impl AttributeColumns {
             self.push_none(0, parent_def);
         }
         for (key, value) in bodies {
-            let key = self.keys.intern(key);
+            let key = self.key_number(key);
             self.push(self.level, key, *value);
         }
         std::mem::replace(&mut self.buffers, pushed)

@@ -63,7 +63,8 @@ impl SlotColumn {
     pub(super) fn push(&mut self, at: u32, value: &[u8]) -> bool {
         let free = self.entries.last().is_none_or(|(last, _)| *last != at);
         if free {
-            self.entries.push((at, self.dictionary.intern(value)));
+            let guess = self.entries.last().map_or(0, |(_, number)| *number);
+            self.entries.push((at, self.dictionary.intern_guessed(value, guess)));
         }
         free
     }

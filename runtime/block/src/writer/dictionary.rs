@@ -31,6 +31,15 @@ impl Dictionary {
         }
     }
 
+    /// As [`Self::intern`]; quicker when the value is likely to be the one numbered `guess`.
+    #[inline]
+    pub(crate) fn intern_guessed(&mut self, value: &[u8], guess: u32) -> u32 {
+        match self.starts.get(guess as usize) {
+            Some(start) if value_at(&self.page, *start) == value => guess,
+            _ => self.intern(value),
+        }
+    }
+
     #[cold]
     fn add(&mut self, hash: u64, value: &[u8]) -> u32 {
         let number = self.starts.len() as u32;

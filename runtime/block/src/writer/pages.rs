@@ -159,7 +159,7 @@ impl PageEncoder<'_> {
 
     /// The seven leaves of generic attributes from `first` on.
     fn attributes(&mut self, first: usize, columns: &AttributeColumns) -> Written {
-        let AttributeColumns { buffers, level, keys, values } = columns;
+        let AttributeColumns { buffers, level, keys, values, .. } = columns;
         let level = *level;
         let mut shared = SharedLevels { entries: buffers.codes.len(), ..SharedLevels::default() };
         shared.nulls = buffers.codes.len() - buffers.keys.len();
@@ -224,13 +224,15 @@ impl PageEncoder<'_> {
         self.level_scratch(buffers, level, Some(code));
         let long = || buffers.long_arrays.iter().filter(|(at, _)| buffers.codes[*at as usize] == code);
         let defs = &mut self.scratch.levels;
-        let mut reps = std::borrow::Cow::Borrowed(&buffers.reps);
-        if long().next().is_some() {
-            (reps, *defs) = with_more_elements(&buffers.reps, defs, long(), level + 1);
+        let mut more_reps = Vec::new();
+        let has_long = long().next().is_some();
+        if has_long {
+            (more_reps, *defs) = with_more_elements(&buffers.reps, defs, long(), level + 1);
         }
+        let reps = if has_long { &more_reps } else { &buffers.reps };
         let mut shared = SharedLevels { entries: defs.len(), ..SharedLevels::default() };
         shared.nulls = shared.entries - values;
-        put_levels(&mut shared.rep, &reps, level + 1);
+        put_levels(&mut shared.rep, reps, level + 1);
         put_levels(&mut shared.def, defs, level + 1);
         shared
     }
@@ -349,7 +351,7 @@ fn with_more_elements<'l>(
     defs: &[u8],
     long: impl Iterator<Item = &'l (u32, u32)>,
     level: u8,
-) -> (std::borrow::Cow<'l, Vec<u8>>, Vec<u8>) {
+) -> (Vec<u8>, Vec<u8>) {
     let (mut more_reps, mut more_defs) = (Vec::new(), Vec::new());
     let mut done = 0;
     for (at, more) in long {
@@ -362,7 +364,7 @@ fn with_more_elements<'l>(
     }
     more_reps.extend_from_slice(&reps[done..]);
     more_defs.extend_from_slice(&defs[done..]);
-    (std::borrow::Cow::Owned(more_reps), more_defs)
+    (more_reps, more_defs)
 }
 
 /// Least and greatest of the values that `numbers` stand for.

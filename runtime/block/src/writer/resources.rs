@@ -114,7 +114,10 @@ impl ResourceColumns {
     }
 
     fn record(&mut self, body: &[u8], malformed: &mut u64) -> ResourceRecord {
-        let Entity { attributes, dropped_attributes, .. } = Entity::read(body, &RESOURCE_FIELDS, malformed);
+        let Entity { mut attributes, dropped_attributes, .. } =
+            Entity::read(body, &RESOURCE_FIELDS, malformed);
+        // As Tempo does.
+        attributes.sort_by_key(|(key, _)| *key);
         let mut service = None;
         let mut slots = Vec::new();
         let mut generic = Vec::with_capacity(attributes.len());
@@ -221,7 +224,7 @@ const RESOURCE_FIELDS: EntityFields =
     EntityFields { name: 0, version: 0, attributes: 1, dropped_attributes: 2 };
 const SCOPE_FIELDS: EntityFields = EntityFields { name: 1, version: 2, attributes: 3, dropped_attributes: 4 };
 
-/// A `Resource` or an `InstrumentationScope`, its attributes sorted by key as Tempo sorts them.
+/// A `Resource` or an `InstrumentationScope`.
 #[derive(Default)]
 struct Entity<'a> {
     name: &'a [u8],
@@ -236,7 +239,6 @@ impl<'a> Entity<'a> {
         if entity.read_fields(body, numbers, malformed).is_err() {
             *malformed += 1;
         }
-        entity.attributes.sort_by_key(|(key, _)| *key);
         entity
     }
 

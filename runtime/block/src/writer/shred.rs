@@ -77,6 +77,8 @@ struct Routes {
     special: Vec<(Box<[u8]>, Target)>,
     keys: Dictionary,
     routes: Vec<Route>,
+    /// The route met last.
+    last: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -84,6 +86,8 @@ struct Route {
     target: Target,
     /// The key's number in the dictionary of generic attributes, once it is there.
     generic: Option<u32>,
+    /// The key that came after this one the last time.
+    next: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -115,13 +119,21 @@ impl Routes {
 
     #[inline]
     fn route_of(&mut self, key: &[u8]) -> &mut Route {
-        let number = self.keys.intern(key) as usize;
-        if number == self.routes.len() {
+        // Instrumentation adds attributes in the same order each time.
+        let guess = self.routes.get(self.last).map_or(0, |last| last.next);
+        let number = self.keys.intern_guessed(key, guess);
+        if number as usize == self.routes.len() {
             let special = self.special.iter().find(|(name, _)| **name == *key);
             let target = special.map_or(Target::Generic, |(_, target)| *target);
-            self.routes.push(Route { target, generic: None });
+            self.routes.push(Route { target, generic: None, next: 0 });
         }
-        &mut self.routes[number]
+        if number != guess
+            && let Some(last) = self.routes.get_mut(self.last)
+        {
+            last.next = number;
+        }
+        self.last = number as usize;
+        &mut self.routes[number as usize]
     }
 }
 
@@ -228,7 +240,7 @@ impl SpanColumns {
         }
         let number = match route.generic {
             Some(number) => number,
-            None => *route.generic.insert(self.attributes.keys.intern(key)),
+            None => *route.generic.insert(self.attributes.key_number(key)),
         };
         self.attributes.push(rep, number, value);
         true
@@ -429,7 +441,7 @@ impl<'c> PartAttributes<'c> {
             *malformed += 1;
             return;
         };
-        let key = self.columns.keys.intern(key);
+        let key = self.columns.key_number(key);
         self.columns.push(self.rep, key, value);
         self.rep = PART_ATTRIBUTE_REP;
         self.any = true;

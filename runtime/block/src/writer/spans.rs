@@ -112,7 +112,9 @@ impl TraceLayout {
     ) -> Result<(), WireError> {
         clear(&mut self.resources);
         clear(&mut self.scopes);
-        for resource in resources {
+        let with_spans =
+            |resource: &&EncodedResource<'_>| resource.scopes.iter().any(|scope| !scope.spans.is_empty());
+        for resource in resources.iter().filter(with_spans) {
             let key = (numbers.resource(resource.resource), numbers.schema_url(resource.schema_url));
             let next = self.resources.len() as u32;
             let group = *self.resources.entry(key).or_insert(next);

@@ -43,7 +43,10 @@ async fn wrong_parameters_are_400_and_reach_no_source() {
         assert_refused(&router, uri, 400, text).await;
     }
     assert!(ingester.traces_asked.lock().unwrap().is_empty());
-    assert!(ingester.searches_asked.lock().unwrap().is_empty() && retriever.searches_asked.lock().unwrap().is_empty());
+    assert!(
+        ingester.searches_asked.lock().unwrap().is_empty()
+            && retriever.searches_asked.lock().unwrap().is_empty()
+    );
 }
 
 #[tokio::test]
@@ -68,7 +71,8 @@ async fn tenants() {
     assert_eq!(get(&router, "/api/echo").await.status, 200);
 
     assert_eq!(send(&router, as_tenant("b|a|b")).await.status, 200);
-    let mut asked: Vec<_> = ingester.searches_asked.lock().unwrap().iter().map(|(tenant, _)| tenant.clone()).collect();
+    let mut asked: Vec<_> =
+        ingester.searches_asked.lock().unwrap().iter().map(|(tenant, _)| tenant.clone()).collect();
     asked.sort_unstable();
     assert_eq!(asked, ["a", "b"]);
 
@@ -123,10 +127,13 @@ async fn a_full_queue_is_429() {
 #[tokio::test]
 async fn a_source_that_calls_the_query_wrong_or_is_full() {
     let full = Fake::failing(ErrorKind::Exhausted);
-    let error = Error::new(ErrorKind::Exhausted, "memory ceiling reached").retry_after(Duration::from_secs(7));
-    let (full, wrong) = (Arc::new(Fake { search: Err(error), ..full }), Arc::new(Fake::failing(ErrorKind::Invalid)));
+    let error =
+        Error::new(ErrorKind::Exhausted, "memory ceiling reached").retry_after(Duration::from_secs(7));
+    let (full, wrong) =
+        (Arc::new(Fake { search: Err(error), ..full }), Arc::new(Fake::failing(ErrorKind::Invalid)));
     let uri = "/api/search?q=%7B%7D";
-    assert_refused(&querier(&full, &full, QuerierOptions::default()), uri, 429, "memory ceiling reached").await;
+    assert_refused(&querier(&full, &full, QuerierOptions::default()), uri, 429, "memory ceiling reached")
+        .await;
     assert_refused(&querier(&wrong, &full, QuerierOptions::default()), uri, 400, "on fire").await;
     let answer = get(&querier(&full, &full, QuerierOptions::default()), uri).await;
     assert!(!answer.headers.contains_key(RETRY_AFTER), "a merged error has no single hint");

@@ -1,5 +1,6 @@
 //! The HTTP API over sources that answer what a test tells them: the seam is [`TraceSource`].
 
+mod blocks;
 mod errors;
 mod frontend;
 mod partial;
@@ -19,7 +20,9 @@ use tempoform_wire::internal::{
     FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse,
     TagValuesRequest, TagValuesResponse,
 };
-use tempoform_wire::otlp::{AnyValue, KeyValue, Resource, ResourceSpans, ScopeSpans, Span, TracesData, any_value::Value};
+use tempoform_wire::otlp::{
+    AnyValue, KeyValue, Resource, ResourceSpans, ScopeSpans, Span, TracesData, any_value::Value,
+};
 use tower::ServiceExt as _;
 
 use crate::{NamedSource, Querier, QuerierOptions, Sources};
@@ -55,11 +58,18 @@ impl Default for Fake {
 impl Fake {
     fn failing(kind: ErrorKind) -> Self {
         let error = || Error::new(kind, "is on fire");
-        Self { trace: Err(error()), search: Err(error()), names: Err(error()), values: Err(error()), ..Self::default() }
+        Self {
+            trace: Err(error()),
+            search: Err(error()),
+            names: Err(error()),
+            values: Err(error()),
+            ..Self::default()
+        }
     }
 
     fn with_trace(spans: &[u8]) -> Self {
-        let answer = FindTraceResponse { pieces: vec![trace(spans).encode_to_vec().into()], ..Default::default() };
+        let answer =
+            FindTraceResponse { pieces: vec![trace(spans).encode_to_vec().into()], ..Default::default() };
         Self { trace: Ok(answer), ..Self::default() }
     }
 }
@@ -104,7 +114,10 @@ fn trace(spans: &[u8]) -> TracesData {
     TracesData {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource { attributes: vec![service], ..Resource::default() }),
-            scope_spans: vec![ScopeSpans { spans: spans.iter().map(span).collect(), ..ScopeSpans::default() }],
+            scope_spans: vec![ScopeSpans {
+                spans: spans.iter().map(span).collect(),
+                ..ScopeSpans::default()
+            }],
             ..ResourceSpans::default()
         }],
     }
@@ -126,7 +139,8 @@ fn sources(fakes: &[(&str, &Arc<Fake>)]) -> Sources {
 
 /// A querier over one ingester and one retriever.
 fn querier(ingester: &Arc<Fake>, retriever: &Arc<Fake>, options: QuerierOptions) -> Router {
-    Querier::new(sources(&[("ingester-0", ingester)]), sources(&[("retriever-0", retriever)]), options).router()
+    Querier::new(sources(&[("ingester-0", ingester)]), sources(&[("retriever-0", retriever)]), options)
+        .router()
 }
 
 /// A querier whose sources know nothing.

@@ -63,7 +63,9 @@ async fn a_block_that_failed_inside_an_answer_is_named() {
     let failure = Failure { source: "block 7".into(), message: "is damaged".into() };
     let answer = FindTraceResponse { failures: vec![failure], ..Default::default() };
     let retriever = Arc::new(Fake { trace: Ok(answer), ..Fake::default() });
-    let json = get(&querier(&Arc::default(), &retriever, QuerierOptions::default()), "/api/v2/traces/1").await.json();
+    let json = get(&querier(&Arc::default(), &retriever, QuerierOptions::default()), "/api/v2/traces/1")
+        .await
+        .json();
     assert_eq!(json["status"], "PARTIAL");
     assert_eq!(json["message"], "some spans may be missing: block 7: is damaged");
 }
@@ -86,14 +88,16 @@ async fn search_gives_what_it_has_unless_it_has_nothing() {
     let found = TraceSearchMetadata { trace_id: "1".into(), ..Default::default() };
     let answer = SearchResponse { traces: vec![found], ..Default::default() };
     let ingester = Arc::new(Fake { search: Ok(answer), ..Fake::default() });
-    let answer = get(&querier(&ingester, &failing(), QuerierOptions::default()), "/api/search?q=%7B%7D").await;
+    let answer =
+        get(&querier(&ingester, &failing(), QuerierOptions::default()), "/api/search?q=%7B%7D").await;
     assert_eq!(answer.status, 200);
     assert!(answer.headers.contains_key("x-tempoform-partial"));
     assert_eq!(answer.json()["traces"][0]["traceID"], "1");
     assert_eq!(answer.json()["metrics"]["completedJobs"], 1);
     assert_eq!(answer.json()["metrics"]["totalJobs"], 2);
 
-    let answer = get(&querier(&failing(), &failing(), QuerierOptions::default()), "/api/search?q=%7B%7D").await;
+    let answer =
+        get(&querier(&failing(), &failing(), QuerierOptions::default()), "/api/search?q=%7B%7D").await;
     assert_eq!(answer.status, 503);
 }
 
@@ -101,11 +105,17 @@ async fn search_gives_what_it_has_unless_it_has_nothing() {
 async fn retrievers_hear_of_blocks_that_ingesters_uploaded_lately() {
     let with_fresh = |blocks: &[&'static str]| {
         let fresh_blocks = blocks.iter().map(|block| Bytes::from_static(block.as_bytes())).collect();
-        Arc::new(Fake { trace: Ok(FindTraceResponse { fresh_blocks, ..Default::default() }), ..Fake::default() })
+        Arc::new(Fake {
+            trace: Ok(FindTraceResponse { fresh_blocks, ..Default::default() }),
+            ..Fake::default()
+        })
     };
     let (a, b, retriever) = (with_fresh(&["x", "y"]), with_fresh(&["y"]), Arc::<Fake>::default());
-    let querier =
-        Querier::new(sources(&[("a", &a), ("b", &b)]), sources(&[("r", &retriever)]), QuerierOptions::default());
+    let querier = Querier::new(
+        sources(&[("a", &a), ("b", &b)]),
+        sources(&[("r", &retriever)]),
+        QuerierOptions::default(),
+    );
     get(&querier.router(), "/api/traces/1").await;
     let mut fresh = retriever.traces_asked.lock().unwrap()[0].1.fresh_blocks.clone();
     fresh.sort_unstable();

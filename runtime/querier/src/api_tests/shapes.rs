@@ -43,7 +43,10 @@ async fn a_trace_in_all_forms() {
     let v2: TraceByIdResponse = get_protobuf(&router, "/api/v2/traces/1").await;
     assert_eq!(v2.trace, Some(v1.clone()));
     let scope_spans = &v1.resource_spans[0].scope_spans[0];
-    assert!(scope_spans.scope.is_some() && scope_spans.spans[0].status.is_some(), "Grafana reads them unasked");
+    assert!(
+        scope_spans.scope.is_some() && scope_spans.spans[0].status.is_some(),
+        "Grafana reads them unasked"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +97,8 @@ async fn search_results_have_only_known_fields_and_both_span_sets() {
         span_sets: vec![SpanSet { spans: vec![span], matched: 4, ..Default::default() }],
         ..Default::default()
     };
-    let account = ReadAccount { requests: 3, bytes: 100, wait_nanos: 1_500_000, cache_hits: 2, cache_bytes: 11 };
+    let account =
+        ReadAccount { requests: 3, bytes: 100, wait_nanos: 1_500_000, cache_hits: 2, cache_bytes: 11 };
     let answer = SearchResponse {
         traces: vec![found],
         inspected_traces: 120,
@@ -105,7 +109,8 @@ async fn search_results_have_only_known_fields_and_both_span_sets() {
         ..Default::default()
     };
     let retriever = Arc::new(Fake { search: Ok(answer), ..Fake::default() });
-    let answer = get(&querier(&Arc::default(), &retriever, QuerierOptions::default()), "/api/search?q=%7B%7D").await;
+    let answer =
+        get(&querier(&Arc::default(), &retriever, QuerierOptions::default()), "/api/search?q=%7B%7D").await;
     let set = json!({
         "spans": [{"spanID": "00000000000000ab", "startTimeUnixNano": "5", "durationNanos": "7"}],
         "matched": 4,
@@ -137,14 +142,19 @@ async fn what_a_search_asks_the_sources() {
     get(&router, "/api/search?q=%7B%7D&limit=7&spss=0&start=100&end=200").await;
     get(&router, "/api/search?tags=service.name%3Dweb&minDuration=1.5s&maxDuration=0s").await;
     get(&router, "/api/search?foo=bar").await;
-    let asked = |fake: &Fake| fake.searches_asked.lock().unwrap().iter().map(|(_, one)| one.clone()).collect::<Vec<_>>();
+    let asked = |fake: &Fake| {
+        fake.searches_asked.lock().unwrap().iter().map(|(_, one)| one.clone()).collect::<Vec<_>>()
+    };
 
     let first = &asked(&retriever)[0];
     assert_eq!((first.start, first.end, first.limit, first.spans_per_span_set), (100, 200, 7, 3));
     assert!(!first.omit_span_sets);
 
     let (recent, blocks) = (&asked(&ingester)[1], &asked(&retriever)[1]);
-    assert!(recent.omit_span_sets && recent.query.contains("service") && recent.query.contains("1.5s"), "{recent:?}");
+    assert!(
+        recent.omit_span_sets && recent.query.contains("service") && recent.query.contains("1.5s"),
+        "{recent:?}"
+    );
     assert_eq!((recent.start, recent.end), (0, 0), "without a range everything recent is asked");
     let hour_ago = crate::request::now() - 3600;
     assert!((hour_ago - 5..=hour_ago + 5).contains(&blocks.start), "{blocks:?}");
@@ -158,12 +168,16 @@ fn names(scopes: &[(&str, &[&str])]) -> Arc<Fake> {
         name: (*name).into(),
         tags: tags.iter().map(|tag| (*tag).into()).collect(),
     });
-    Arc::new(Fake { names: Ok(TagNamesResponse { scopes: scopes.collect(), ..Default::default() }), ..Fake::default() })
+    Arc::new(Fake {
+        names: Ok(TagNamesResponse { scopes: scopes.collect(), ..Default::default() }),
+        ..Fake::default()
+    })
 }
 
 #[tokio::test]
 async fn tag_names() {
-    let (ingester, retriever) = (names(&[("span", &["b", "a"])]), names(&[("span", &["a", "c"]), ("resource", &["a"])]));
+    let (ingester, retriever) =
+        (names(&[("span", &["b", "a"])]), names(&[("span", &["a", "c"]), ("resource", &["a"])]));
     let router = querier(&ingester, &retriever, QuerierOptions::default());
     let v1 = get(&router, "/api/search/tags").await.json();
     assert_eq!(v1["tagNames"], json!(["a", "b", "c"]));
@@ -177,17 +191,25 @@ async fn tag_names() {
     let intrinsics = get(&router, "/api/search/tags?scope=intrinsic").await.json();
     let intrinsics = intrinsics["tagNames"].as_array().unwrap();
     assert!(intrinsics.len() == 25 && intrinsics.contains(&json!("span:statusMessage")), "{intrinsics:?}");
-    assert_eq!(get(&router, "/api/v2/search/tags?scope=none").await.json()["scopes"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        get(&router, "/api/v2/search/tags?scope=none").await.json()["scopes"].as_array().unwrap().len(),
+        3
+    );
 }
 
 fn values(values: &[(&str, &str)]) -> Arc<Fake> {
-    let values = values.iter().map(|(r#type, value)| TagValue { r#type: (*r#type).into(), value: (*value).into() });
-    Arc::new(Fake { values: Ok(TagValuesResponse { values: values.collect(), ..Default::default() }), ..Fake::default() })
+    let values =
+        values.iter().map(|(r#type, value)| TagValue { r#type: (*r#type).into(), value: (*value).into() });
+    Arc::new(Fake {
+        values: Ok(TagValuesResponse { values: values.collect(), ..Default::default() }),
+        ..Fake::default()
+    })
 }
 
 #[tokio::test]
 async fn tag_values() {
-    let (ingester, retriever) = (values(&[("string", "b"), ("int", "5")]), values(&[("string", "a"), ("string", "b")]));
+    let (ingester, retriever) =
+        (values(&[("string", "b"), ("int", "5")]), values(&[("string", "a"), ("string", "b")]));
     let router = querier(&ingester, &retriever, QuerierOptions::default());
     let v1 = get(&router, "/api/search/tag/http.url/values").await.json();
     assert_eq!(v1["tagValues"], json!(["a", "b"]));

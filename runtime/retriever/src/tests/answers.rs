@@ -59,7 +59,11 @@ fn words(line: &str) -> BTreeSet<String> {
     let list = list.strip_suffix(']').unwrap();
     let parts = list.split('`').enumerate();
     let words = parts.flat_map(|(i, part)| {
-        if i % 2 == 1 { vec![format!("`{part}`")] } else { part.split_whitespace().map(str::to_owned).collect() }
+        if i % 2 == 1 {
+            vec![format!("`{part}`")]
+        } else {
+            part.split_whitespace().map(str::to_owned).collect()
+        }
     });
     words.collect()
 }
@@ -102,7 +106,8 @@ fn attribute<'a>(span: &'a Span, key: &str) -> Option<&'a Value> {
 fn is_searchable(pair: &KeyValue) -> bool {
     match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
         Some(Value::ArrayValue(array)) => {
-            let kinds = array.values.iter().map(|AnyValue { value }| value.as_ref().map(std::mem::discriminant));
+            let kinds =
+                array.values.iter().map(|AnyValue { value }| value.as_ref().map(std::mem::discriminant));
             let kinds: std::collections::HashSet<_> = kinds.collect();
             kinds.len() == 1
         }
@@ -131,7 +136,8 @@ async fn tags_of_the_spans_that_a_filter_matches() {
         assert!(found.contains("resource.service.name"));
 
         let answer = values(&retriever, "span.http.status_code", "{ span.http.status_code = 500 }").await;
-        let shown: Vec<_> = answer.values.iter().map(|value| (value.r#type.as_str(), value.value.as_str())).collect();
+        let shown: Vec<_> =
+            answer.values.iter().map(|value| (value.r#type.as_str(), value.value.as_str())).collect();
         assert_eq!(shown, [("int", "500")], "{}", bucket.name());
         let kinds = values(&retriever, "kind", "{ kind = server || kind = client }").await;
         let kinds: BTreeSet<_> = kinds.values.into_iter().map(|value| value.value).collect();
@@ -147,7 +153,8 @@ async fn only_tags_of_the_scope_asked_and_no_more_than_asked() {
     let [scope] = answer.scopes.as_slice() else { panic!("{:?}", answer.scopes) };
     assert_eq!((scope.name.as_str(), scope.tags.len()), ("resource", 3));
 
-    let request = TagValuesRequest { tag: "resource.service.name".to_owned(), limit: 4, ..Default::default() };
+    let request =
+        TagValuesRequest { tag: "resource.service.name".to_owned(), limit: 4, ..Default::default() };
     assert_eq!(retriever.tag_values(&tenant(), request).await.unwrap().values.len(), 4);
     let request = TagValuesRequest { tag: "not a tag".to_owned(), ..Default::default() };
     assert!(retriever.tag_values(&tenant(), request).await.is_err());
@@ -191,7 +198,9 @@ async fn what_a_search_tells_of_itself() {
     let span = &answer.traces[0].span_sets[0].spans[0];
     assert!(span.name.is_empty() && span.attributes[0].key == "rows", "{span:?}");
 
-    let tags = search(&retriever, SearchRequest { omit_span_sets: true, ..everything("{ name = \"db.query\" }") }).await;
+    let tags =
+        search(&retriever, SearchRequest { omit_span_sets: true, ..everything("{ name = \"db.query\" }") })
+            .await;
     assert!(tags.traces.iter().all(|trace| trace.span_sets.is_empty() && trace.span_set.is_none()));
     let nothing = search(&retriever, everything("{ name = \"no such\" && span.rows > 1 }")).await;
     assert_eq!((nothing.traces.len(), nothing.inspected_traces), (0, 308));

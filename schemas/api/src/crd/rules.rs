@@ -19,6 +19,22 @@ fn rule(&(rule, message, field): &Rule) -> Value {
     entry
 }
 
+/// Rules of the whole resource: the name becomes part of others.
+pub(crate) fn root() -> Value {
+    rules(&[
+        (
+            "self.metadata.name.size() <= 30",
+            "metadata.name must have at most 30 characters, so that the names made of it are not too long",
+            None,
+        ),
+        (
+            "!self.metadata.name.contains('.')",
+            "metadata.name must be a DNS label: lower-case letters, digits and dashes",
+            None,
+        ),
+    ])
+}
+
 /// Rules of `spec`.
 pub(crate) fn spec() -> Value {
     rules(&[

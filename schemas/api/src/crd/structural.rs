@@ -1,6 +1,8 @@
 //! Puts a derived schema into the form that the Kubernetes API server accepts.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use super::rules;
 
 /// Formats that the API server knows, of those that can occur. Others make it warn on every apply.
 const KNOWN_FORMATS: [&str; 6] = ["int32", "int64", "float", "double", "date-time", "byte"];
@@ -25,6 +27,7 @@ pub(super) fn rewrite(mut definition: Value) -> Value {
     for version in versions.into_iter().flatten() {
         if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
             rewrite_schema(schema);
+            schema["x-kubernetes-validations"] = rules::root();
         }
     }
     definition
@@ -38,6 +41,7 @@ fn rewrite_schema(schema: &mut Value) {
     schema.remove("nullable");
     close_object(schema);
     drop_unknown_format(schema);
+    name_both_types(schema);
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         for (name, property) in properties.iter_mut() {
             rewrite_schema(property);
@@ -61,10 +65,27 @@ fn close_object(schema: &mut Map<String, Value>) {
     }
 }
 
+/// What a format says about unsigned numbers becomes a bound.
 fn drop_unknown_format(schema: &mut Map<String, Value>) {
-    let known = |format: &Value| format.as_str().is_some_and(|format| KNOWN_FORMATS.contains(&format));
-    if schema.get("format").is_some_and(|format| !known(format)) {
-        schema.remove("format");
+    let Some(format) = schema.get("format").and_then(Value::as_str) else { return };
+    if KNOWN_FORMATS.contains(&format) {
+        return;
+    }
+    let most = match format {
+        "uint16" => Some(u32::from(u16::MAX)),
+        "uint32" => Some(u32::MAX),
+        _ => None,
+    };
+    schema.remove("format");
+    if let Some(most) = most {
+        schema.entry("maximum").or_insert_with(|| most.into());
+    }
+}
+
+/// The one form in which a structural schema may have types inside of `anyOf`.
+fn name_both_types(schema: &mut Map<String, Value>) {
+    if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+        schema.insert("anyOf".to_owned(), json!([{ "type": "integer" }, { "type": "string" }]));
     }
 }
 

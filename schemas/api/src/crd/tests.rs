@@ -2,6 +2,8 @@ use serde_json::{Map, Value};
 
 use super::*;
 
+mod cel;
+
 /// Every schema in `schema`, with its path.
 fn walk<'a>(
     path: &str,

@@ -99,6 +99,7 @@ pub struct ServiceAccountSpec {
 }
 
 /// A Tempo: a tracing backend, its storage, its components and its limits.
+#[expect(clippy::duplicated_attributes, reason = "two columns may be of one type")]
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "tempoform.io",

@@ -92,9 +92,10 @@ pub struct DatasourceSpec {
 pub struct SelfTracingSpec {
     /// OTLP/HTTP endpoint that takes them, as a URL. Better another Tempo than this one.
     pub endpoint: String,
-    /// The share of traces that is kept, a decimal number from 0 to 1 as text. Default: `"0.1"`.
+    /// The share of traces that is kept, from 0 to 1. Default: 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sampling_fraction: Option<String>,
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub sampling_fraction: Option<f64>,
 }
 
 /// How important a log line is.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The lowest TLS version that is accepted.
+/// The lowest TLS version that is accepted, as text: `"1.3"`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -57,7 +57,7 @@ pub struct ClientTlsSpec {
     /// Accept any certificate. For tests only. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_verify: Option<bool>,
-    /// The lowest version. Default: 1.2.
+    /// The lowest version, as text. Default: `"1.2"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<TlsVersion>,
 }
@@ -79,7 +79,7 @@ pub struct ServerTlsSpec {
     /// Ask clients for a certificate of these authorities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<CaBundleRef>,
-    /// The lowest version. Default: 1.2.
+    /// The lowest version, as text. Default: `"1.2"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<TlsVersion>,
 }

@@ -82,7 +82,21 @@ fn check_authority(text: &str, authority: &str) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_taken_apart_for_good(text in "[a-z0-9:/@.\\[\\] -]{0,24}") {
+            if let Ok(endpoint) = Endpoint::parse(&text) {
+                let url = endpoint.url(endpoint.plain == Some(true));
+                let again = Endpoint::parse(&url).unwrap();
+                prop_assert_eq!(&again.authority, &endpoint.authority);
+                prop_assert_eq!(again.plain, Some(endpoint.plain == Some(true)));
+            }
+        }
+    }
 
     #[test]
     fn takes_every_form_apart() {

@@ -43,18 +43,13 @@ fn resolve_tracing(spec: &SelfTracingSpec, report: &mut Report) -> SelfTracing {
             "write the URL of an OTLP/HTTP receiver, for example http://collector:4318",
         );
     }
-    let fraction = spec.sampling_fraction.as_deref();
-    let parsed = fraction.map_or(Some(defaults::SAMPLING_FRACTION), |text| text.parse().ok());
-    let in_range = parsed.filter(|fraction: &f64| (0.0..=1.0).contains(fraction));
-    if in_range.is_none() {
+    let fraction = spec.sampling_fraction.unwrap_or(defaults::SAMPLING_FRACTION);
+    if !(0.0..=1.0).contains(&fraction) {
         report.refuse(
             format!("{path}.samplingFraction"),
-            format!("{:?} is not a share from 0 to 1", fraction.unwrap_or_default()),
-            "write a decimal number as text, for example \"0.1\" for a tenth",
+            format!("{fraction} is not a share from 0 to 1"),
+            "write for example 0.1 for a tenth",
         );
     }
-    SelfTracing {
-        endpoint: spec.endpoint.clone(),
-        sampling_fraction: in_range.unwrap_or(defaults::SAMPLING_FRACTION),
-    }
+    SelfTracing { endpoint: spec.endpoint.clone(), sampling_fraction: fraction }
 }

@@ -31,8 +31,8 @@ pub(super) fn value(quantity: &Quantity) -> Option<f64> {
         .find_map(|(suffix, factor)| text.strip_suffix(suffix).map(|number| (number, *factor)))
         .unwrap_or((text, 1.0));
     let plain = number.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    let value = number.parse::<f64>().ok().filter(|value| plain && value.is_finite())?;
-    Some(value * factor)
+    let value = number.parse::<f64>().ok().filter(|_| plain)? * factor;
+    value.is_finite().then_some(value)
 }
 
 /// A quantity of bytes, rounded down.
@@ -64,7 +64,25 @@ pub(super) fn positive(quantity: &Quantity, example: &str) -> Result<(), Refusal
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn units_multiply(number in 0_u32..1_000_000) {
+            prop_assert_eq!(bytes(&quantity(&format!("{number}Ki"))), Some(ByteSize(u64::from(number) << 10)));
+            prop_assert_eq!(bytes(&quantity(&format!("{number}k"))), Some(ByteSize(u64::from(number) * 1000)));
+            prop_assert_eq!(bytes(&quantity(&format!("{number}000m"))), Some(ByteSize(u64::from(number))));
+        }
+
+        #[test]
+        fn no_text_is_a_wild_number(text in "\\PC{0,12}") {
+            if let Some(value) = value(&quantity(&text)) {
+                prop_assert!(value.is_finite());
+            }
+        }
+    }
 
     fn quantity(text: &str) -> Quantity {
         Quantity(text.to_owned())
@@ -84,7 +102,7 @@ mod tests {
         ] {
             assert_eq!(value(&quantity(text)), Some(expected), "{text}");
         }
-        for text in ["", "Gi", "1 Gi", "1gb", "1GiB", "inf", "NaN", "infinity", "one"] {
+        for text in ["", "Gi", "1 Gi", "1gb", "1GiB", "inf", "NaN", "infinity", "one", "9e300E"] {
             assert_eq!(value(&quantity(text)), None, "{text}");
         }
     }

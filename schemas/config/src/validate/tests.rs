@@ -30,7 +30,7 @@ fn a_component_asks_only_for_what_it_uses() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(config.validate(), @r#"
             storage.trace.backend: is required for blocks
-               write local, s3, gcs or azure
+                write local, s3, gcs or azure
             "#);
         }
     }
@@ -188,7 +188,7 @@ overrides:
     tempo.yaml:9:12: query_frontend.search.default_result_limit: must be at most max_result_limit (5), found 10
     tempo.yaml:9:59: query_frontend.search.default_spans_per_span_set: must be at most max_spans_per_span_set (100), found 200
     tempo.yaml:10:10: memory.automemlimit_ratio: must be more than 0 and at most 1, found 1.5
-    tempo.yaml:15:7: storage.trace.block.version: must be vParquet4, found VParquet5
+    tempo.yaml:15:7: storage.trace.block.version: must be vParquet4, found vParquet5
         blocks of vParquet3 and vParquet5 are read, not written
     tempo.yaml:16:7: storage.trace.block.bloom_filter_false_positive: must be between 0 and 1, found 1
     tempo.yaml:17:7: storage.trace.block.parquet_row_group_size_bytes: must be more than 0, found 0

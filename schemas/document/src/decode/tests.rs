@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
+use crate::load::tests::json_value;
 use crate::{ByteSize, Document, GoDuration, Scalars, Secret};
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
@@ -174,7 +177,7 @@ fn alternatives_are_explained_by_the_one_meant() {
     "#);
     insta::assert_snapshot!(refused("store: {s4: {bucket: b}}\n"), @r#"
     t.yaml:1:9: store.s4: unknown key
-        did you mean s3?
+        known keys here are s3, local
     "#);
     insta::assert_snapshot!(refused("store: s3\nchoice: x\n"), @r#"
     t.yaml:1:1: store: expected a mapping, found the text "s3"
@@ -218,8 +221,34 @@ fn keys_can_be_moved_and_taken_out() {
     assert_eq!(document.position("new.deep.b"), Some((1, 7)));
     assert_eq!(document.remove("kept.b").unwrap(), 2);
     assert_eq!(document.remove("kept.b"), None);
-    assert_eq!(
-        *document.value(),
-        serde_json::json!({"old": {}, "list": [1], "new": {"deep": {"b": 1}}, "kept": {}})
-    );
+    assert_eq!(*document.value(), json!({"old": {}, "list": [1], "new": {"deep": {"b": 1}}, "kept": {}}));
+}
+
+proptest! {
+    /// Whatever stands at a known key is decoded, or refused with a position.
+    #[test]
+    fn any_value_is_decoded_or_refused(
+        key in prop::sample::select(vec!["replicas", "timeout", "size", "mode", "tenants", "inner", "store", "choice"]),
+        value in json_value(),
+    ) {
+        let text = serde_json::to_string(&json!({ key: value })).unwrap();
+        let refusal = document(&text).decode_with::<Spec>(Scalars::AsWritten).err();
+        for problem in refusal.iter().flatten() {
+            prop_assert!(problem.line.is_some(), "{problem}");
+            prop_assert!(problem.path.starts_with(key), "{problem}");
+        }
+        prop_assert!(refusal.is_none_or(|problems| !problems.is_empty()));
+    }
+}
+
+#[test]
+fn a_document_can_be_checked_against_a_schema_without_a_type() {
+    let schema: Value =
+        json!({ "properties": { "a": { "type": "integer" } }, "additionalProperties": false });
+    assert!(document("a: 1").check(&schema).is_empty());
+    insta::assert_snapshot!(document("a: x\nb: 1").check(&schema), @r#"
+    t.yaml:1:1: a: expected an integer, found the text "x"
+    t.yaml:2:1: b: unknown key
+        known keys here are a
+    "#);
 }

@@ -4,6 +4,7 @@ mod check;
 mod escape_hatch;
 pub(crate) mod files;
 mod limits;
+mod self_tracing;
 pub(crate) mod storage;
 mod values;
 
@@ -88,7 +89,8 @@ pub(crate) fn render(
     process: &Process<'_>,
     place: &Place,
 ) -> Result<Rendered, RenderError> {
-    let (values, access) = values::collect(tempo, process, place);
+    let (values, mut access) = values::collect(tempo, process, place);
+    self_tracing::add(tempo, process.component, &mut access);
     let mut config = engine::render_value("config/tempo.yaml", &values)?;
     escape_hatch::lay_over(&mut config, &tempo.config, process);
     Ok(Rendered { config, access })

@@ -13,7 +13,7 @@ use tempoform_api::{
 use super::files::{self, Mount};
 use crate::render::flavour::Flavour;
 
-/// An environment variable that gives access to the storage.
+/// An environment variable that a process needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Variable {
     pub(crate) name: &'static str,
@@ -31,7 +31,7 @@ pub(crate) enum Source {
     Literal(String),
 }
 
-/// Everything about the storage that a process needs.
+/// Everything that a process needs beside its configuration, most of it for the storage.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     /// The section named after the backend.
@@ -42,14 +42,14 @@ pub(crate) struct Access {
     pub(crate) annotations: BTreeMap<String, String>,
     /// Labels of the pods.
     pub(crate) labels: BTreeMap<String, String>,
-    /// TCP ports of the store and of the services that vouch for the pod.
+    /// TCP ports of the store, of the services that vouch for the pod, and of the receiver of its own traces.
     pub(crate) ports: Vec<u16>,
 }
 
-const S3_ACCESS_KEY: &str = "S3_ACCESS_KEY";
-const S3_SECRET_KEY: &str = "S3_SECRET_KEY";
-const S3_SESSION_TOKEN: &str = "S3_SESSION_TOKEN";
-const AZURE_STORAGE_KEY: &str = "AZURE_STORAGE_KEY";
+const S3_ACCESS_KEY: &str = "TEMPO_S3_ACCESS_KEY";
+const S3_SECRET_KEY: &str = "TEMPO_S3_SECRET_KEY";
+const S3_SESSION_TOKEN: &str = "TEMPO_S3_SESSION_TOKEN";
+const AZURE_STORAGE_KEY: &str = "TEMPO_AZURE_STORAGE_KEY";
 const GOOGLE_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const HTTPS: u16 = 443;
 const HTTP: u16 = 80;
@@ -270,7 +270,7 @@ impl Access {
 }
 
 /// The TCP port of a URL, `host:port` or host.
-fn port(endpoint: &str, insecure: bool) -> u16 {
+pub(super) fn port(endpoint: &str, insecure: bool) -> u16 {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
     let host = rest.split('/').next().unwrap_or(rest);
     let by_scheme = if insecure || scheme == "http" { HTTP } else { HTTPS };

@@ -29,11 +29,11 @@ pub(super) struct ConfigValues<'a> {
     memberlist: Memberlist<'a>,
     receivers: Option<Receivers>,
     ring: Option<Ring>,
-    ingester: Option<Ingester<'a>>,
-    querier: Option<Querier<'a>>,
-    query_frontend: Option<QueryFrontend>,
-    retriever: Option<Retriever>,
-    compactor: Option<Compactor>,
+    ingester: Option<IngesterValues<'a>>,
+    querier: Option<QuerierValues<'a>>,
+    query_frontend: Option<QueryFrontendValues>,
+    retriever: Option<RetrieverValues>,
+    compactor: Option<CompactorValues>,
     storage: Option<StorageValues<'a>>,
     overrides: Overrides<'a>,
 }
@@ -81,7 +81,7 @@ struct Ring {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Ingester<'a> {
+struct IngesterValues<'a> {
     max_block_duration: GoDuration,
     max_block_bytes: ByteSize,
     flush_all_on_shutdown: bool,
@@ -91,7 +91,7 @@ struct Ingester<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Querier<'a> {
+struct QuerierValues<'a> {
     max_concurrent_queries: u32,
     search_timeout: GoDuration,
     trace_by_id_timeout: GoDuration,
@@ -100,7 +100,7 @@ struct Querier<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct QueryFrontend {
+struct QueryFrontendValues {
     max_outstanding_per_tenant: u32,
     max_expression_bytes: Option<ByteSize>,
     default_result_limit: u32,
@@ -120,13 +120,13 @@ struct Number {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Retriever {
+struct RetrieverValues {
     cache_bytes: ByteSize,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Compactor {
+struct CompactorValues {
     block_retention: GoDuration,
 }
 
@@ -158,65 +158,83 @@ pub(super) fn collect<'a>(
     process: &'a Process<'a>,
     place: &'a Place,
 ) -> (ConfigValues<'a>, Access) {
+    use Component::{Compactor, Distributor, Ingester, Querier, QueryFrontend, Retriever};
     let Process { component, flavour, settings } = *process;
-    let is = |wanted: Component| component == wanted || component == Component::Tempo;
-    let mut access = if flavour.uses_storage(component) {
-        storage::access(&tempo.storage, flavour, |path| place.blocks(path))
-    } else {
-        Access::default()
-    };
+    let one_of = |wanted: &[Component]| component == Component::Tempo || wanted.contains(&component);
+    let native = flavour == Flavour::Native;
+    let mut access = access(tempo, process, place);
     let values = ConfigValues {
-        native: flavour == Flavour::Native,
-        upstream: flavour == Flavour::Upstream,
+        native,
+        upstream: !native,
         multitenancy: tempo.tenancy.enabled,
         memory_limit_bytes: settings
             .memory_limit
             .filter(|_| place.states_memory_limit)
             .map(|limit| limit.0 / MEMORY_SHARE.1 * MEMORY_SHARE.0),
-        server: Server {
-            address: place.address.as_deref(),
-            http_port: &place.http_port,
-            grpc_port: &place.grpc_port,
-            log_level: tempo.observability.log_level,
-            log_format: tempo.observability.log_format,
-            max_message_bytes: MAX_MESSAGE_BYTES,
-        },
-        memberlist: Memberlist {
-            cluster_label: &place.cluster_label,
-            node_name: &place.node_name,
-            address: place.address.as_deref(),
-            advertise_address: place.advertise_address.as_deref(),
-            port: &place.gossip_port,
-            join_members: &place.join_members,
-        },
+        server: server(tempo, place),
+        memberlist: memberlist(place),
         receivers: component.receives_spans().then(|| receivers(&tempo.ingestion, place, &mut access.mounts)),
-        ring: (is(Component::Ingester) || is(Component::Distributor) || is(Component::Querier)).then(|| {
-            Ring {
-                replication_factor: tempo.replication.factor,
-                zone_aware: !tempo.replication.zones.is_empty(),
-            }
-        }),
-        ingester: is(Component::Ingester).then(|| ingester(tempo, place)),
-        querier: is(Component::Querier).then(|| Querier {
-            max_concurrent_queries: tempo.query.max_concurrent_queries,
-            search_timeout: tempo.query.search_timeout,
-            trace_by_id_timeout: tempo.query.trace_by_id_timeout,
-            frontend_address: &place.frontend_address,
-        }),
-        query_frontend: is(Component::QueryFrontend).then(|| query_frontend(&tempo.query, flavour)),
-        retriever: (is(Component::Retriever) && flavour == Flavour::Native)
-            .then(|| Retriever { cache_bytes: tempo.cache.memory }),
-        compactor: is(Component::Compactor).then(|| Compactor { block_retention: tempo.retention.global }),
+        ring: one_of(&[Ingester, Distributor, Querier]).then(|| ring(tempo)),
+        ingester: one_of(&[Ingester]).then(|| ingester(tempo, place)),
+        querier: one_of(&[Querier]).then(|| querier(&tempo.query, place)),
+        query_frontend: one_of(&[QueryFrontend]).then(|| query_frontend(&tempo.query, flavour)),
+        retriever: (one_of(&[Retriever]) && native)
+            .then_some(RetrieverValues { cache_bytes: tempo.cache.memory }),
+        compactor: one_of(&[Compactor])
+            .then_some(CompactorValues { block_retention: tempo.retention.global }),
         storage: flavour.uses_storage(component).then(|| StorageValues {
             backend: storage::backend(&tempo.storage),
             section: access.section.clone(),
             wal_path: format!("{}/wal", place.data),
-            block: (is(Component::Ingester) || is(Component::Compactor))
-                .then(|| Block { dedicated_columns: &tempo.blocks.dedicated_columns }),
+            block: one_of(&[Ingester, Compactor])
+                .then_some(Block { dedicated_columns: &tempo.blocks.dedicated_columns }),
         }),
         overrides: Overrides { path: &place.overrides_path, defaults: limits::defaults(tempo, process) },
     };
     (values, access)
+}
+
+fn access(tempo: &ValidatedTempo, process: &Process<'_>, place: &Place) -> Access {
+    if process.flavour.uses_storage(process.component) {
+        storage::access(&tempo.storage, process.flavour, |path| place.blocks(path))
+    } else {
+        Access::default()
+    }
+}
+
+fn server<'a>(tempo: &ValidatedTempo, place: &'a Place) -> Server<'a> {
+    Server {
+        address: place.address.as_deref(),
+        http_port: &place.http_port,
+        grpc_port: &place.grpc_port,
+        log_level: tempo.observability.log_level,
+        log_format: tempo.observability.log_format,
+        max_message_bytes: MAX_MESSAGE_BYTES,
+    }
+}
+
+fn memberlist(place: &Place) -> Memberlist<'_> {
+    Memberlist {
+        cluster_label: &place.cluster_label,
+        node_name: &place.node_name,
+        address: place.address.as_deref(),
+        advertise_address: place.advertise_address.as_deref(),
+        port: &place.gossip_port,
+        join_members: &place.join_members,
+    }
+}
+
+fn ring(tempo: &ValidatedTempo) -> Ring {
+    Ring { replication_factor: tempo.replication.factor, zone_aware: !tempo.replication.zones.is_empty() }
+}
+
+fn querier<'a>(query: &Query, place: &'a Place) -> QuerierValues<'a> {
+    QuerierValues {
+        max_concurrent_queries: query.max_concurrent_queries,
+        search_timeout: query.search_timeout,
+        trace_by_id_timeout: query.trace_by_id_timeout,
+        frontend_address: &place.frontend_address,
+    }
 }
 
 fn receivers(ingestion: &Ingestion, place: &Place, mounts: &mut Vec<Mount>) -> Receivers {
@@ -234,8 +252,8 @@ fn receivers(ingestion: &Ingestion, place: &Place, mounts: &mut Vec<Mount>) -> R
     }
 }
 
-fn ingester<'a>(tempo: &'a ValidatedTempo, place: &'a Place) -> Ingester<'a> {
-    Ingester {
+fn ingester<'a>(tempo: &'a ValidatedTempo, place: &'a Place) -> IngesterValues<'a> {
+    IngesterValues {
         max_block_duration: tempo.blocks.max_duration,
         max_block_bytes: tempo.blocks.max_bytes,
         flush_all_on_shutdown: true,
@@ -245,10 +263,10 @@ fn ingester<'a>(tempo: &'a ValidatedTempo, place: &'a Place) -> Ingester<'a> {
 }
 
 /// Keys that came late in Tempo 2 are left out where they say no more than its default.
-fn query_frontend(query: &Query, flavour: Flavour) -> QueryFrontend {
+fn query_frontend(query: &Query, flavour: Flavour) -> QueryFrontendValues {
     let needed = |differs: bool| flavour == Flavour::Native || differs;
     let number = |value: u32, default: u32| needed(value != default).then_some(Number { value });
-    QueryFrontend {
+    QueryFrontendValues {
         max_outstanding_per_tenant: query.max_outstanding_per_tenant,
         max_expression_bytes: Some(query.max_expression_bytes).filter(|bytes| needed(bytes.0 != 128 << 10)),
         default_result_limit: query.default_result_limit,

@@ -18,9 +18,9 @@ use crate::render::config::{Access, Process};
 use crate::render::names::Names;
 
 /// The variable with the pod's name, which is the process's among its peers.
-pub(super) const POD_NAME: &str = "POD_NAME";
+pub(super) const POD_NAME: &str = "TEMPO_POD_NAME";
 /// The variable with the pod's address, at which its peers reach it.
-pub(super) const POD_IP: &str = "POD_IP";
+pub(super) const POD_IP: &str = "TEMPO_POD_IP";
 /// The variable with the zone that the pod is bound to.
 pub(super) const ZONE: &str = "TEMPO_ZONE";
 

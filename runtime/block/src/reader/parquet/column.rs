@@ -91,7 +91,7 @@ pub(crate) fn decode_dictionary(leaf: &Leaf, chunk: &Chunk, bytes: &Bytes) -> Re
         return Ok(None);
     }
     let mut strings = Strings::default();
-    strings.set_dictionary(&page.dictionary(chunk.codec)?, page.header.entries as usize)?;
+    strings.set_dictionary(page.dictionary(chunk.codec)?.into_owned(), page.header.entries as usize)?;
     Ok(Some(strings))
 }
 
@@ -155,7 +155,7 @@ impl<'a> Decoder<'a> {
             return Err(Malformed::new("has a dictionary with more values than bytes"));
         }
         match &mut self.column.values {
-            Values::Strings(strings) => strings.set_dictionary(&bytes, count)?,
+            Values::Strings(strings) => strings.set_dictionary(bytes.into_owned(), count)?,
             _ => self.dictionary = Some(values::number_dictionary(self.leaf.physical, &bytes, count)?),
         }
         self.dictionary_entries = count;
@@ -210,7 +210,8 @@ fn levels(bytes: &[u8], max: u8, count: usize) -> Result<Vec<u8>> {
     }
     let width = 8 - max.leading_zeros() as u8;
     hybrid::decode(bytes, width, count, &mut levels)?;
-    if levels.iter().any(|level| *level > max) {
+    // A fold over all runs many times faster than a search that may end early.
+    if levels.iter().fold(0, |most, level| most.max(*level)) > max {
         return Err(Malformed::new("has a level above the schema's"));
     }
     Ok(levels)
@@ -232,17 +233,26 @@ fn entries_of_rows(
     if rep.first().is_some_and(|first| *first != 0) {
         return Err(Malformed::new("has a page that starts inside a row"));
     }
-    let mut range = count..count;
-    let mut row = 0;
-    for (i, _) in rep.iter().enumerate().filter(|(_, level)| **level == 0) {
-        if row == from {
-            range.start = i;
+    let rows = rep.iter().filter(|level| **level == 0).count();
+    let start = nth_zero(rep, from);
+    let end = start + nth_zero(&rep[start..], to.saturating_sub(from));
+    Ok((start..end, rows as u64))
+}
+
+/// Position of the zero that has `n` zeros before it; the length if there is none.
+fn nth_zero(levels: &[u8], n: usize) -> usize {
+    const CHUNK: usize = 256;
+    let mut left = n;
+    let mut at = 0;
+    // Counting a chunk is a few instructions; looking for the one zero is not.
+    for chunk in levels.chunks(CHUNK) {
+        let zeros = chunk.iter().filter(|level| **level == 0).count();
+        if left < zeros {
+            let zeros = chunk.iter().enumerate().filter(|(_, level)| **level == 0);
+            return at + zeros.map(|(i, _)| i).nth(left).unwrap_or(chunk.len());
         }
-        if row == to {
-            range.end = i;
-        }
-        row += 1;
+        left -= zeros;
+        at += chunk.len();
     }
-    range.start = range.start.min(range.end);
-    Ok((range, row as u64))
+    levels.len()
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::thrift::{Compact, Kind};
-use super::{MAX_CHUNK_ENTRIES, Malformed, Result};
+use super::{Bounds, MAX_CHUNK_ENTRIES, Malformed, Result};
 
 /// A file's metadata.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(crate) struct Footer {
     pub(crate) leaves: Vec<Leaf>,
     /// The row groups; each has as many chunks as there are leaves.
     pub(crate) row_groups: Vec<RowGroup>,
+    /// The library that wrote the file, as it calls itself.
+    pub(crate) created_by: String,
 }
 
 /// A column's place in the schema.
@@ -53,7 +55,7 @@ pub(crate) struct Chunk {
     pub(crate) offset_index: Option<Range<u64>>,
     pub(crate) column_index: Option<Range<u64>>,
     /// Least and greatest value, possibly cut short (the least downwards, the greatest upwards).
-    pub(crate) bounds: Option<(Box<[u8]>, Box<[u8]>)>,
+    pub(crate) bounds: Option<Bounds>,
 }
 
 /// Compression of a chunk's pages.
@@ -74,6 +76,7 @@ impl Footer {
         let mut thrift = Compact::new(bytes);
         let mut leaves = None;
         let mut row_groups = Vec::new();
+        let mut created_by = String::new();
         thrift.fields(|thrift, id, kind| match (id, kind) {
             (2, Kind::List) => {
                 leaves = Some(schema(thrift)?);
@@ -85,13 +88,17 @@ impl Footer {
                 }
                 Ok(())
             }
+            (6, Kind::Bytes) => {
+                created_by = String::from_utf8_lossy(thrift.bytes()?).into_owned();
+                Ok(())
+            }
             (_, kind) => thrift.skip(kind),
         })?;
         let leaves = leaves.ok_or(Malformed::new("has no schema"))?;
         if row_groups.iter().any(|group: &RowGroup| group.chunks.len() != leaves.len()) {
             return Err(Malformed::new("has row groups whose columns are not those of the schema"));
         }
-        Ok(Self { leaves, row_groups })
+        Ok(Self { leaves, row_groups, created_by })
     }
 }
 
@@ -268,7 +275,7 @@ fn codec(code: i64) -> Codec {
     }
 }
 
-fn statistics(thrift: &mut Compact<'_>) -> Result<Option<(Box<[u8]>, Box<[u8]>)>> {
+fn statistics(thrift: &mut Compact<'_>) -> Result<Option<Bounds>> {
     let (mut least, mut greatest) = (None, None);
     thrift.fields(|thrift, id, kind| {
         match (id, kind) {

@@ -31,6 +31,9 @@ impl Malformed {
     }
 }
 
+/// Least and greatest value of a page or chunk, possibly cut short.
+pub(crate) type Bounds = (Box<[u8]>, Box<[u8]>);
+
 pub(crate) type Result<T, E = Malformed> = std::result::Result<T, E>;
 
 /// Most entries (levels) of one page: far above what writers do, so that a damaged count cannot

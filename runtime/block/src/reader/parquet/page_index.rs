@@ -1,7 +1,7 @@
 //! The page index: where the pages of a chunk are, and what they span.
 
 use super::thrift::{Compact, Kind};
-use super::{Malformed, Result};
+use super::{Bounds, Malformed, Result};
 
 /// Where one data page is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ fn page_location(thrift: &mut Compact<'_>) -> Result<PageLocation> {
 }
 
 /// Reads a column index: the bounds of each page, possibly cut short. Empty bounds say nothing.
-pub(crate) fn column_index(bytes: &[u8]) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>> {
+pub(crate) fn column_index(bytes: &[u8]) -> Result<Vec<Bounds>> {
     let (mut least, mut greatest) = (Vec::new(), Vec::new());
     Compact::new(bytes).fields(|thrift, id, kind| match (id, kind) {
         (2, Kind::List) => byte_strings(thrift, &mut least),

@@ -8,8 +8,8 @@ use super::{Malformed, Result, delta, hybrid};
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
     bytes: Vec<u8>,
-    /// End of each entry in `bytes`.
-    ends: Vec<u32>,
+    /// Start and end of each entry in `bytes`.
+    entries: Vec<(u32, u32)>,
     /// Entry of each value.
     pub(crate) ids: Vec<u32>,
 }
@@ -17,14 +17,12 @@ pub(crate) struct Strings {
 impl Strings {
     /// Number of entries.
     pub(crate) fn entries(&self) -> usize {
-        self.ends.len()
+        self.entries.len()
     }
 
     /// An entry; empty when there is none.
     pub(crate) fn entry(&self, id: u32) -> &[u8] {
-        let id = id as usize;
-        let start = if id == 0 { 0 } else { self.ends.get(id - 1).copied().unwrap_or(0) };
-        let end = self.ends.get(id).copied().unwrap_or(start);
+        let (start, end) = self.entries.get(id as usize).copied().unwrap_or_default();
         &self.bytes[start as usize..end as usize]
     }
 
@@ -33,26 +31,28 @@ impl Strings {
         self.ids.get(position).map_or(&[], |id| self.entry(*id))
     }
 
-    fn add_entry(&mut self, bytes: &[u8]) -> Result<()> {
+    fn add_value(&mut self, bytes: &[u8]) -> Result<()> {
+        let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(bytes);
         let end = u32::try_from(self.bytes.len());
-        self.ends.push(end.map_err(|_| Malformed::new("has more than 4 GiB of text in a column"))?);
+        let end = end.map_err(|_| Malformed::new("has more than 4 GiB of text in a column"))?;
+        self.ids.push(self.entries.len() as u32);
+        self.entries.push((start, end));
         Ok(())
     }
 
-    fn add_value(&mut self, bytes: &[u8]) -> Result<()> {
-        self.add_entry(bytes)?;
-        self.ids.push(self.ends.len() as u32 - 1);
-        Ok(())
-    }
-
-    /// Takes a dictionary page's values.
-    pub(super) fn set_dictionary(&mut self, page: &[u8], count: usize) -> Result<()> {
-        let mut rest = page;
+    /// Takes a dictionary page's values, which stay where they are in the page. It comes first in a
+    /// chunk.
+    pub(super) fn set_dictionary(&mut self, page: Vec<u8>, count: usize) -> Result<()> {
+        let mut rest = page.as_slice();
+        self.entries = Vec::with_capacity(count);
         for _ in 0..count {
             let value = plain_bytes(&mut rest)?;
-            self.add_entry(value)?;
+            let end = page.len() - rest.len();
+            self.entries.push(((end - value.len()) as u32, end as u32));
         }
+        self.bytes = page;
+        self.ids.clear();
         Ok(())
     }
 }

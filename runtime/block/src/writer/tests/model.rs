@@ -157,12 +157,10 @@ fn resource(body: &Resource) -> (String, Tree) {
 }
 
 fn scope(body: &InstrumentationScope) -> Tree {
-    let mut list = body.attributes.clone();
-    list.sort_by(|a, b| a.key.cmp(&b.key));
     group([
         ("Name", bytes(&body.name)),
         ("Version", bytes(&body.version)),
-        ("Attrs", attributes(&list)),
+        ("Attrs", attributes(&body.attributes)),
         ("DroppedAttributesCount", int(body.dropped_attributes_count as i32)),
     ])
 }

@@ -18,12 +18,9 @@ pub(super) fn input() -> Vec<(TraceId, TracesData)> {
     };
     let mut traces: Vec<(TraceId, TracesData)> = input.lines().map(trace).collect();
     traces.sort_by_key(|(id, _)| *id);
-    // Tempo merges resources and scopes whose attributes are the same in another order; we go by bytes.
+    // Tempo merges resources whose attributes are the same in another order; we go by bytes.
     for resource in traces.iter_mut().flat_map(|(_, trace)| &mut trace.resource_spans) {
         resource.resource.iter_mut().for_each(|r| r.attributes.sort_by(|a, b| a.key.cmp(&b.key)));
-        for scope in resource.scope_spans.iter_mut().flat_map(|scope| &mut scope.scope) {
-            scope.attributes.sort_by(|a, b| a.key.cmp(&b.key));
-        }
     }
     traces
 }

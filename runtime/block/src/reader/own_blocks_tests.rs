@@ -1,0 +1,158 @@
+//! Blocks of our own writer, through our own store, read back.
+
+use bytes::Bytes;
+use prost::Message as _;
+use tempoform_core::{Account, TraceId};
+use tempoform_wire::otlp::{KeyValue, Resource, ResourceSpans, ScopeSpans, Span, TracesData, span};
+
+use super::*;
+use crate::dedicated::{default_dedicated_columns, filter_for_version};
+use crate::meta::BlockVersion;
+use crate::writer::{BlockWriter, EncodedResource, EncodedScope, WriterOptions};
+
+fn trace(i: u64) -> (TraceId, TracesData) {
+    let id = TraceId::new((u128::from(i) << 64).to_be_bytes());
+    let spans = (0..1 + i % 5).map(|n| Span {
+        trace_id: id.as_bytes().to_vec(),
+        span_id: (i * 10 + n + 1).to_be_bytes().to_vec(),
+        name: format!("operation {}", i % 7),
+        kind: 1 + (n % 5) as i32,
+        start_time_unix_nano: 1_700_000_000_000_000_000 + i * 1_000 + n,
+        end_time_unix_nano: 1_700_000_000_000_000_500 + i * 1_000 + n,
+        flags: (i % 3) as u32,
+        events: vec![span::Event { name: "event".to_owned(), time_unix_nano: 7, ..span::Event::default() }],
+        status: Some(tempoform_wire::otlp::Status::default()),
+        ..Span::default()
+    });
+    let attribute = |key: &str, value: &str| KeyValue {
+        key: key.to_owned(),
+        value: Some(tempoform_wire::otlp::AnyValue {
+            value: Some(tempoform_wire::otlp::any_value::Value::StringValue(value.to_owned())),
+        }),
+    };
+    let resource = Resource {
+        attributes: vec![attribute("service.name", "shop"), attribute("region", "eu")],
+        dropped_attributes_count: 0,
+    };
+    let scope = ScopeSpans {
+        scope: Some(Default::default()),
+        spans: spans.collect(),
+        schema_url: format!("https://example.com/{}", i % 2),
+    };
+    let resource_spans =
+        vec![ResourceSpans { resource: Some(resource), scope_spans: vec![scope], schema_url: String::new() }];
+    (id, TracesData { resource_spans })
+}
+
+async fn upload(store: &BlockStore, traces: &[(TraceId, TracesData)]) -> (BlockPath, BlockMeta) {
+    let block_id = uuid::Uuid::from_u128(7);
+    let dedicated = filter_for_version(&BlockVersion::VParquet4, &default_dedicated_columns());
+    let options = WriterOptions {
+        dedicated_columns: dedicated.clone(),
+        expected_traces: traces.len() as u64,
+        ..WriterOptions::default()
+    };
+    let mut data = Vec::new();
+    let mut writer = BlockWriter::new(&mut data, options).unwrap();
+    for (id, trace) in traces {
+        let encoded: Vec<_> = trace.resource_spans.iter().map(Encoded::new).collect();
+        let resources: Vec<_> = encoded.iter().map(Encoded::borrowed).collect();
+        writer.add_trace(*id, &resources).unwrap();
+    }
+    let written = writer.finish().unwrap();
+    let path = BlockPath::new(tempoform_core::TenantId::single(), block_id);
+    let meta = BlockMeta {
+        total_objects: written.total_objects,
+        size: written.size,
+        total_records: written.total_records,
+        bloom_shards: written.blooms.len() as u32,
+        footer_size: written.footer_size,
+        dedicated_columns: dedicated,
+        ..BlockMeta::new(BlockVersion::VParquet4, block_id, "single-tenant")
+    };
+    let account = Account::default();
+    let mut upload = store.upload(path.clone());
+    upload.write(Bytes::from(data), &account).await.unwrap();
+    upload.finish(written.into(), &meta, &account).await.unwrap();
+    (path, meta)
+}
+
+/// A `ResourceSpans` encoded as the writer takes it.
+struct Encoded {
+    resource: Vec<u8>,
+    resource_url: String,
+    scopes: Vec<(Vec<u8>, String, Vec<Vec<u8>>)>,
+}
+
+impl Encoded {
+    fn new(resource_spans: &ResourceSpans) -> Self {
+        let scope = |scope: &ScopeSpans| {
+            let spans = scope.spans.iter().map(Span::encode_to_vec).collect();
+            (scope.scope.clone().unwrap_or_default().encode_to_vec(), scope.schema_url.clone(), spans)
+        };
+        Self {
+            resource: resource_spans.resource.clone().unwrap_or_default().encode_to_vec(),
+            resource_url: resource_spans.schema_url.clone(),
+            scopes: resource_spans.scope_spans.iter().map(scope).collect(),
+        }
+    }
+
+    fn borrowed(&self) -> EncodedResource<'_> {
+        EncodedResource {
+            resource: &self.resource,
+            schema_url: self.resource_url.as_bytes(),
+            scopes: self
+                .scopes
+                .iter()
+                .map(|(scope, url, spans)| EncodedScope {
+                    scope,
+                    schema_url: url.as_bytes(),
+                    spans: spans.iter().map(Vec::as_slice).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_our_writer_wrote_is_read_back_with_flags_and_schema_urls() {
+    let traces: Vec<_> = (0..500).map(trace).collect();
+    let store = BlockStore::in_memory();
+    let (path, meta) = upload(&store, &traces).await;
+    let account = Account::default();
+    let reader = BlockReader::open(&store, path.clone(), &meta, &account).await.unwrap();
+    for (id, expected) in traces.iter().step_by(37) {
+        assert!(may_contain(&store, &path, &meta, *id, &account).await.unwrap());
+        assert_eq!(reader.find_trace(*id, &account).await.unwrap().as_ref(), Some(&in_store_order(expected)));
+    }
+    let mut all = Vec::new();
+    for row_group in 0..reader.row_groups() {
+        all.extend(reader.traces(row_group, &account).await.unwrap());
+    }
+    let expected: Vec<_> = traces.iter().map(|(id, trace)| (*id, in_store_order(trace))).collect();
+    assert_eq!(all, expected);
+}
+
+/// Attributes with a column of their own come after the generic ones.
+fn in_store_order(trace: &TracesData) -> TracesData {
+    let mut trace = trace.clone();
+    for resource in trace.resource_spans.iter_mut().filter_map(|spans| spans.resource.as_mut()) {
+        resource.attributes.sort_by_key(|attribute| attribute.key == "service.name");
+    }
+    trace
+}
+
+#[tokio::test]
+async fn open_block_costs_two_dependent_reads_a_lookup_whatever_its_size() {
+    let traces: Vec<_> = (0..20_000).map(trace).collect();
+    let store = BlockStore::in_memory();
+    let (path, meta) = upload(&store, &traces).await;
+    let account = Account::default();
+    let reader = BlockReader::open(&store, path, &meta, &account).await.unwrap();
+    let opened = account.snapshot();
+    let (id, expected) = &traces[11_111];
+    assert_eq!(reader.find_trace(*id, &account).await.unwrap(), Some(in_store_order(expected)));
+    let read = account.snapshot();
+    assert!(read.bytes - opened.bytes < meta.size, "{read:?} of {}", meta.size);
+    assert!(read.requests - opened.requests < 40, "{read:?}");
+}

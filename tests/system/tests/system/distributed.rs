@@ -1,0 +1,133 @@
+//! Each component its own process: changes are exactly what they say, and kills lose nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tempoform_test_support::{Cli, Exporter, Load};
+use tokio::task::JoinHandle;
+
+use crate::durability::spans_of;
+
+/// Sends traces until told to stop. A request that is not acknowledged is sent again, so that in the end every
+/// trace begun was acknowledged whole.
+pub(crate) struct Sender {
+    stop: Arc<AtomicBool>,
+    sent: JoinHandle<Result<u64>>,
+}
+
+impl Sender {
+    pub(crate) fn start(address: String, load: Load) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let sent = tokio::spawn(async move {
+            let exporter = Exporter::new(&address)?;
+            let mut next = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                for request in load.requests(next) {
+                    acknowledged(&exporter, request).await?;
+                }
+                next += load.traces_per_request;
+            }
+            Ok(next)
+        });
+        Self { stop, sent }
+    }
+
+    /// How many traces were acknowledged.
+    pub(crate) async fn finish(self) -> Result<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.sent.await?
+    }
+}
+
+async fn acknowledged(exporter: &Exporter, request: bytes::Bytes) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        match exporter.export(request.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(status) if started.elapsed() < Duration::from_secs(60) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                drop(status);
+            }
+            Err(status) => return Err(status).context("not acknowledged within a minute"),
+        }
+    }
+}
+
+/// Every span of every trace is found, soon.
+pub(crate) async fn expect_all(api: &str, load: &Load, traces: u64) -> Result<()> {
+    let started = Instant::now();
+    for n in 0..traces {
+        loop {
+            let found = spans_of(api, load.trace_id(n)).await;
+            match found {
+                Ok(spans) if spans as u64 == load.spans_per_trace() => break,
+                other if started.elapsed() > Duration::from_secs(90) => {
+                    anyhow::bail!("trace {n} of {traces} ({}): {other:?}", load.trace_id(n));
+                }
+                _ => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pid_of(cli: &Cli, instance: &str) -> Result<u64> {
+    let status = cli.status()?;
+    let components = status["components"].as_array().context("no components")?;
+    let found = components.iter().find(|known| known["instance"] == instance).with_context(|| instance.to_owned())?;
+    found["pid"].as_u64().with_context(|| format!("{instance} does not run: {status:#}"))
+}
+
+fn instances(cli: &Cli) -> Result<BTreeSet<(String, u64)>> {
+    let status = cli.status()?;
+    let components = status["components"].as_array().context("no components")?;
+    Ok(components
+        .iter()
+        .map(|known| (known["instance"].as_str().unwrap_or_default().to_owned(), known["pid"].as_u64().unwrap_or(0)))
+        .collect())
+}
+
+#[tokio::test]
+async fn replicas_change_exactly_and_kills_lose_nothing() -> Result<()> {
+    let cli = Cli::example("distributed-local")?;
+    cli.expect(0, "apply", &["--auto-approve"])?;
+    cli.expect(0, "plan", &["--detailed-exitcode"]).context("a second plan has no changes")?;
+    let before = instances(&cli)?;
+
+    let api = format!("http://{}", cli.endpoint("queryFrontend", "http")?);
+    let load = Load { traces_per_request: 16, ..Load::new(41) };
+    let sender = Sender::start(cli.endpoint("distributor", "otlpGrpc")?, load);
+
+    cli.edit("replicas: 3", "replicas: 4")?;
+    let plan = cli.expect(2, "plan", &["--detailed-exitcode"])?;
+    ensure!(plan.contains("1 to create, 0 to change, 0 to destroy"), "{plan}");
+    cli.expect(0, "apply", &["--auto-approve"])?;
+    let more = instances(&cli)?;
+    let new: Vec<_> = more.difference(&before).map(|(name, _)| name.as_str()).collect();
+    ensure!(new == ["ingester-3"], "only the new ingester started: {new:?}");
+
+    cli.edit("replicas: 4", "replicas: 3")?;
+    let plan = cli.expect(2, "plan", &["--detailed-exitcode"])?;
+    ensure!(plan.contains("0 to create, 0 to change, 1 to destroy"), "{plan}");
+    cli.expect(0, "apply", &["--auto-approve"])?;
+    ensure!(instances(&cli)? == before, "the others were left alone");
+
+    for instance in before.iter().map(|(name, _)| name) {
+        let pid = pid_of(&cli, instance)?;
+        ensure!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status()?.success());
+        let started = Instant::now();
+        while pid_of(&cli, instance).map_or(true, |now| now == pid) {
+            ensure!(started.elapsed() < Duration::from_secs(30), "{instance} did not come back");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let traces = sender.finish().await?;
+    ensure!(traces > 0, "nothing was sent");
+    expect_all(&api, &load, traces).await?;
+    cli.expect(0, "health", &[]).context("healthy again")?;
+    Ok(())
+}
