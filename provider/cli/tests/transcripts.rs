@@ -1,5 +1,7 @@
 //! What a user of the command line sees, without any component running: output, errors, exit codes.
 
+#![expect(clippy::unwrap_used, reason = "a test crate: a failure is to stop the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -66,7 +68,11 @@ impl Folder {
             .output()
             .unwrap();
         let readable = |bytes: Vec<u8>| self.redact(&String::from_utf8(bytes).unwrap());
-        Transcript { code: output.status.code().unwrap(), out: readable(output.stdout), err: readable(output.stderr) }
+        Transcript {
+            code: output.status.code().unwrap(),
+            out: readable(output.stdout),
+            err: readable(output.stderr),
+        }
     }
 
     /// Chosen ports depend on the folder's path, and that is a new one each time.
@@ -168,7 +174,10 @@ fn what_is_not_applied_is_not_healthy() {
     assert_eq!(folder.run(&["health", "--detailed-exitcode"]).code, 2);
     assert_eq!(folder.run(&["destroy"]).code, 0);
     let Transcript { code, err, .. } = folder.run(&["logs"]);
-    assert_eq!((code, err.as_str()), (1, "error: nothing is applied, so there are no logs\nhelp: run `tempoform apply`\n"));
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "error: nothing is applied, so there are no logs\nhelp: run `tempoform apply`\n")
+    );
 }
 
 #[test]
@@ -189,7 +198,8 @@ fn rendering_into_a_folder_writes_one_file_an_object() {
     let folder = good();
     let target = folder.path().join("out");
     let arguments = ["render", "--as", "processes", "--output-dir", target.to_str().unwrap()];
-    let Transcript { code, out, err } = folder.run_plain(&[&arguments[..], &["-f", folder.file().to_str().unwrap()]].concat());
+    let Transcript { code, out, err } =
+        folder.run_plain(&[&arguments[..], &["-f", folder.file().to_str().unwrap()]].concat());
     assert_eq!((code, out.as_str(), err.as_str()), (0, "", "wrote DIR/out/process-tempo-0.yaml\n"));
     assert!(fs::read_to_string(target.join("process-tempo-0.yaml")).unwrap().contains("kind: Process"));
 }
