@@ -71,6 +71,32 @@ impl DedicatedColumn {
     }
 }
 
+impl From<&tempoform_config::DedicatedColumn> for DedicatedColumn {
+    fn from(column: &tempoform_config::DedicatedColumn) -> Self {
+        use tempoform_config::{ColumnOption, ColumnScope, ColumnType};
+        Self {
+            scope: match column.scope {
+                ColumnScope::Span => DedicatedScope::Span,
+                ColumnScope::Resource => DedicatedScope::Resource,
+                ColumnScope::Event => DedicatedScope::Event,
+            },
+            name: column.name.clone(),
+            value_type: match column.kind {
+                ColumnType::String => DedicatedType::String,
+                ColumnType::Int => DedicatedType::Int,
+            },
+            options: column
+                .options
+                .iter()
+                .map(|option| match option {
+                    ColumnOption::Array => DedicatedOption::Array,
+                    ColumnOption::Blob => DedicatedOption::Blob,
+                })
+                .collect(),
+        }
+    }
+}
+
 /// Resource attributes with a promoted column in vParquet3 and 4, and the column's name.
 pub const PROMOTED_RESOURCE: [(&str, &str); 8] = [
     ("cluster", "Cluster"),

@@ -154,7 +154,7 @@ struct ConfigMode {
 async fn config(State(admin): State<Arc<Admin>>, Query(query): Query<ConfigMode>) -> Response {
     match query.mode.as_deref().map(str::parse::<YamlMode>).transpose() {
         Ok(mode) => {
-            let text = admin.config.to_yaml(mode.unwrap_or(YamlMode::All));
+            let text = admin.config.to_yaml(mode.unwrap_or(YamlMode::Full));
             ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
@@ -162,7 +162,7 @@ async fn config(State(admin): State<Arc<Admin>>, Query(query): Query<ConfigMode>
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> String {
-    let config = admin.config.to_yaml(YamlMode::All);
+    let config = admin.config.to_yaml(YamlMode::Full);
     format!(
         "GET /status/version\n{}\nGET /status/services\n{}\nGET /status/ring\n{}\n\nGET /status/config\n{config}\n",
         version_text(),

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     pub(crate) verify: bool,
     /// Component to run: all, distributor, ingester, querier, query-frontend, retriever or compactor.
     /// Default: the one in the file, or all.
-    #[arg(long, value_parser = parse_target)]
+    #[arg(long)]
     pub(crate) target: Option<Target>,
     /// Print the version and exit.
     #[arg(long, action = ArgAction::SetTrue)]
@@ -29,12 +29,6 @@ pub(crate) struct Args {
     /// Print help.
     #[arg(long, short = 'h', action = ArgAction::Help)]
     help: Option<bool>,
-}
-
-fn parse_target(name: &str) -> Result<Target, String> {
-    serde_json::from_value(serde_json::Value::from(name)).map_err(|_| {
-        "targets are all, distributor, ingester, querier, query-frontend, retriever and compactor".to_owned()
-    })
 }
 
 impl Args {

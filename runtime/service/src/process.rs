@@ -416,7 +416,8 @@ impl Receivers {
 
 fn open_store(config: &Config) -> Result<BlockStore> {
     let cache_bytes = usize::try_from(config.retriever.cache_bytes.0).unwrap_or(usize::MAX);
-    Ok(BlockStore::open(&config.storage.trace, StoreOptions { cache_bytes, ..StoreOptions::default() })?)
+    let options = StoreOptions { cache_bytes, ..StoreOptions::default() };
+    Ok(BlockStore::open(&config.storage.trace, options, Some(prometheus::default_registry()))?)
 }
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr> {

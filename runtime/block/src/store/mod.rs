@@ -1,7 +1,6 @@
 //! The object store: every request to it goes through here, is timed, counted and bounded.
 
 mod cache;
-mod configured;
 mod list;
 mod metrics;
 mod open;

@@ -10,7 +10,7 @@ pub(super) fn add(tempo: &ValidatedTempo, component: Component, access: &mut Acc
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", tracing.endpoint.clone()),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
-        ("OTEL_SERVICE_NAME", format!("tempo-{}", component.kubernetes_name())),
+        ("OTEL_SERVICE_NAME", service_name(component)),
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio".to_owned()),
         ("OTEL_TRACES_SAMPLER_ARG", tracing.sampling_fraction.to_string()),
     ];
@@ -18,4 +18,11 @@ pub(super) fn add(tempo: &ValidatedTempo, component: Component, access: &mut Acc
     access.ports.push(port(&tracing.endpoint, false));
     access.ports.sort_unstable();
     access.ports.dedup();
+}
+
+fn service_name(component: Component) -> String {
+    match component {
+        Component::Tempo => "tempo".to_owned(),
+        part => format!("tempo-{}", part.kubernetes_name()),
+    }
 }
