@@ -16,7 +16,10 @@ impl Observer for Lines {
             Progress::Done { object, action, took } => {
                 format!("{}: {} in {}", object.name, past(&object.kind, action), seconds(took))
             }
-            Progress::Failed { object, reason } => format!("{}: failed: {reason}", object.name),
+            // Told in full when the apply ends.
+            Progress::Failed { object, reason } => {
+                format!("{}: failed: {}", object.name, reason.lines().next().unwrap_or_default())
+            }
         });
     }
 }

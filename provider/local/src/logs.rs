@@ -35,18 +35,30 @@ fn older(log: &Path) -> PathBuf {
 
 /// The last lines of a log; none if it does not exist.
 pub(crate) fn tail(log: &Path, lines: usize) -> io::Result<Vec<String>> {
-    Ok(tail_with_end(log, lines)?.0)
+    tail_since(log, 0, lines)
 }
 
-/// The last lines of a log, and where the file ended.
-fn tail_with_end(log: &Path, lines: usize) -> io::Result<(Vec<String>, u64)> {
+/// The last lines of what was written to a log after its first `offset` bytes.
+pub(crate) fn tail_since(log: &Path, offset: u64, lines: usize) -> io::Result<Vec<String>> {
+    Ok(tail_with_end(log, offset, lines)?.0)
+}
+
+/// How long a log is now, bytes; 0 if it does not exist.
+pub(crate) fn length(log: &Path) -> u64 {
+    fs::metadata(log).map_or(0, |metadata| metadata.len())
+}
+
+/// The last lines of a log after an offset, and where the file ended.
+fn tail_with_end(log: &Path, offset: u64, lines: usize) -> io::Result<(Vec<String>, u64)> {
     let mut file = match File::open(log) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         Err(error) => return Err(error),
     };
     let end = file.metadata()?.len();
-    let start = end.saturating_sub(LONGEST_TAIL);
+    // A log that is shorter than the offset was moved aside since.
+    let offset = if offset > end { 0 } else { offset };
+    let start = end.saturating_sub(LONGEST_TAIL).max(offset);
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(end - start).read_to_end(&mut bytes)?;
@@ -66,7 +78,7 @@ pub(crate) async fn send(
 ) {
     let mut places = Vec::new();
     for (instance, path) in logs {
-        let (found, end) = tail_with_end(&path, lines).unwrap_or_default();
+        let (found, end) = tail_with_end(&path, 0, lines).unwrap_or_default();
         for text in found {
             if to.send(LogLine { instance: instance.clone(), text }).await.is_err() {
                 return;
@@ -127,6 +139,8 @@ mod tests {
         let log = folder.path().join("a.log");
         fs::write(&log, "one\ntwo\nthree\n").unwrap();
         assert_eq!(tail(&log, 2).unwrap(), ["two", "three"]);
+        assert_eq!(tail_since(&log, 8, 2).unwrap(), ["three"]);
+        assert_eq!(tail_since(&log, 800, 1).unwrap(), ["three"]);
         assert_eq!(tail(&folder.path().join("none.log"), 2).unwrap(), Vec::<String>::new());
 
         let (sender, mut lines) = mpsc::channel(10);

@@ -50,6 +50,8 @@ pub(super) struct Worker {
     running: Option<Running>,
     /// Ends in a row, each soon after its start.
     quick_ends: u32,
+    /// Length of the log when the process was started; what comes after is its own.
+    log_start: u64,
 }
 
 enum Running {
@@ -59,8 +61,14 @@ enum Running {
 
 /// Runs until the sender of orders is dropped. The component then goes on without a supervisor.
 pub(super) async fn work(registry: Arc<Registry>, instance: String, mut orders: mpsc::Receiver<Order>) {
-    let mut worker =
-        Worker { registry, instance, environment: BTreeMap::new(), running: None, quick_ends: 0 };
+    let mut worker = Worker {
+        registry,
+        instance,
+        environment: BTreeMap::new(),
+        running: None,
+        quick_ends: 0,
+        log_start: 0,
+    };
     worker.adopt();
     loop {
         let wakes = worker.wakes_after();
@@ -142,6 +150,7 @@ impl Worker {
                 "the environment variable {name} is not known to this supervisor; run `tempoform apply` with it set"
             ));
         }
+        self.log_start = logs::length(&spec.log);
         let child = self.command(spec).and_then(|mut command| command.spawn()).map_err(|error| {
             format!("cannot start {}: {error}; run `tempoform apply` again", spec.executable.display())
         })?;
@@ -182,8 +191,9 @@ impl Worker {
         let ran = self.running.take().map(|running| running.since().elapsed()).unwrap_or_default();
         self.quick_ends = if ran >= STABLE { 0 } else { self.quick_ends.saturating_add(1) };
         tracing::info!(instance = self.instance, reason = reason.text, "ended");
+        let log_start = self.log_start;
         self.registry.update(&self.instance, |status| {
-            let log_tail = logs::tail(&status.spec.log, LOG_TAIL).unwrap_or_default();
+            let log_tail = logs::tail_since(&status.spec.log, log_start, LOG_TAIL).unwrap_or_default();
             status.process = None;
             status.last_exit =
                 Some(ExitRecord { reason: reason.text, code: reason.code, at: Timestamp::now(), log_tail });
