@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
@@ -62,12 +63,15 @@ fn judge(ring: &Ring, declared: usize) -> (Outcome, String) {
         of_ring.into_iter().partition(|member| member.state == "active");
     let away: Vec<String> =
         away.iter().map(|member| format!("{} is {}", member.name, member.state)).collect();
-    let seen = format!("{} of {declared} ingesters are live", live.len());
-    match (live.len() >= declared, away.is_empty()) {
-        (true, true) => (Outcome::Pass, seen),
-        (true, false) => (Outcome::Warn, format!("{seen}; {}", away.join(", "))),
-        (false, true) => (Outcome::Fail, seen),
-        (false, false) => (Outcome::Fail, format!("{seen}; {}", away.join(", "))),
+    let mut seen = format!("{} ingesters are live, {declared} are declared", live.len());
+    if !away.is_empty() {
+        seen = format!("{seen}; {}", away.join(", "));
+    }
+    match live.len().cmp(&declared) {
+        Ordering::Less => (Outcome::Fail, seen),
+        Ordering::Equal if away.is_empty() => (Outcome::Pass, seen),
+        // One that went is remembered for a while.
+        Ordering::Equal | Ordering::Greater => (Outcome::Warn, seen),
     }
 }
 
@@ -86,7 +90,7 @@ mod tests {
                 {"name":"ingester-1","target":"ingester","state":"active"},
                 {"name":"distributor-0","target":"distributor","state":"active"}]}"#,
         );
-        assert_eq!(judge(&ring, 2), (Outcome::Pass, "2 of 2 ingesters are live".to_owned()));
+        assert_eq!(judge(&ring, 2), (Outcome::Pass, "2 ingesters are live, 2 are declared".to_owned()));
     }
 
     #[test]
@@ -97,7 +101,7 @@ mod tests {
         );
         let (outcome, reason) = judge(&ring, 2);
         assert_eq!(outcome, Outcome::Fail);
-        assert_eq!(reason, "1 of 2 ingesters are live; ingester-1 is joining");
+        assert_eq!(reason, "1 ingesters are live, 2 are declared; ingester-1 is joining");
     }
 
     #[test]

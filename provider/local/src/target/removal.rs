@@ -179,17 +179,21 @@ async fn is_running(supervisor: &Client, instance: &str) -> Result<bool, TargetE
     Ok(statuses.iter().any(|status| status.spec.instance == instance && status.running().is_some()))
 }
 
-/// Bytes in a component's write-ahead log.
+/// Bytes of spans in a component's write-ahead log. A `.flushed` file is not one of them: it only
+/// remembers which block a segment became.
 fn unflushed(process: &ProcessRecord) -> u64 {
-    process.wal.as_deref().map_or(0, bytes_below)
+    let counts = |file: &Path| file.extension().is_none_or(|extension| extension != "flushed");
+    process.wal.as_deref().map_or(0, |wal| bytes_below(wal, &counts))
 }
 
-fn bytes_below(folder: &Path) -> u64 {
+fn bytes_below(folder: &Path, counts: &dyn Fn(&Path) -> bool) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.file_type() {
-            Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
-            Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |metadata| metadata.len()),
+            Ok(kind) if kind.is_dir() => bytes_below(&entry.path(), counts),
+            Ok(kind) if kind.is_file() && counts(&entry.path()) => {
+                entry.metadata().map_or(0, |metadata| metadata.len())
+            }
             _ => 0,
         })
         .sum()
@@ -230,6 +234,7 @@ fn clean(directory: &StateDirectory, data: DataPolicy) -> Result<Vec<String>, Ta
     }
     let _ = fs::remove_dir(directory.data_folder());
     let folders = fs::read_dir(directory.path()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let folders: Vec<PathBuf> = folders.filter(|path| path.is_dir() && bytes_below(path) > 0).collect();
+    let folders: Vec<PathBuf> =
+        folders.filter(|path| path.is_dir() && bytes_below(path, &|_| true) > 0).collect();
     Ok(folders.iter().map(|folder| format!("data in {}", folder.display())).collect())
 }

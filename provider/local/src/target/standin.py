@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         if setting("stubborn"):
             return self.answer(500, "object storage is away")
         if wal and os.path.exists(os.path.join(wal, "segment")):
-            os.remove(os.path.join(wal, "segment"))
+            os.rename(os.path.join(wal, "segment"), os.path.join(wal, "segment.flushed"))
         self.answer(204)
         threading.Timer(0.05, lambda: os._exit(0)).start()
 
