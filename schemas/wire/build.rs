@@ -8,9 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;
 
-    tonic_prost_build::configure()
-        .bytes(".tempoform")
-        .compile_fds(descriptors.clone())?;
+    tonic_prost_build::configure().bytes(".tempoform").compile_fds(descriptors.clone())?;
     pbjson_build::Builder::new()
         .register_descriptors(&descriptors.encode_to_vec())?
         .ignore_unknown_fields()

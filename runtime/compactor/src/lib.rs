@@ -48,12 +48,19 @@ pub struct Compactor {
 const REGISTERED: &str = "metric names are unique";
 
 static BLOCKLIST_LENGTH: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    register_int_gauge_vec!("tempodb_compactor_blocklist_length", "Live blocks in the index written.", &["tenant"])
-        .expect(REGISTERED)
+    register_int_gauge_vec!(
+        "tempodb_compactor_blocklist_length",
+        "Live blocks in the index written.",
+        &["tenant"]
+    )
+    .expect(REGISTERED)
 });
 static INDEX_ERRORS: LazyLock<IntCounter> = LazyLock::new(|| {
-    register_int_counter!("tempodb_blocklist_tenant_index_errors_total", "Tenant indexes that could not be written.")
-        .expect(REGISTERED)
+    register_int_counter!(
+        "tempodb_blocklist_tenant_index_errors_total",
+        "Tenant indexes that could not be written."
+    )
+    .expect(REGISTERED)
 });
 static MARKED: LazyLock<IntCounter> = LazyLock::new(|| {
     register_int_counter!("tempodb_retention_marked_for_deletion_total", "Blocks past their retention.")
@@ -106,7 +113,9 @@ impl Compactor {
         self.mark_expired(tenant, &mut blocks, now).await;
         self.delete_old(tenant, &mut blocks, now).await;
         let index = self.index(tenant, &blocks, now);
-        BLOCKLIST_LENGTH.with_label_values(&[tenant.as_str()]).set(i64::try_from(index.live.len()).unwrap_or(i64::MAX));
+        BLOCKLIST_LENGTH
+            .with_label_values(&[tenant.as_str()])
+            .set(i64::try_from(index.live.len()).unwrap_or(i64::MAX));
         let there: HashSet<Uuid> =
             blocks.live.iter().copied().chain(blocks.compacted.iter().map(|block| block.block)).collect();
         self.known.retain(|(of, block), _| of != tenant || there.contains(block));
@@ -117,11 +126,14 @@ impl Compactor {
     async fn read_metas(&mut self, tenant: &TenantId, blocks: &BlockList) {
         let unknown = |block: &Uuid| !self.known.contains_key(&(tenant.clone(), *block));
         let live = blocks.live.iter().copied().filter(unknown).map(|block| (block, false));
-        let compacted = blocks.compacted.iter().map(|block| block.block).filter(unknown).map(|block| (block, true));
+        let compacted =
+            blocks.compacted.iter().map(|block| block.block).filter(unknown).map(|block| (block, true));
         let wanted: Vec<(Uuid, bool)> = live.chain(compacted).collect();
         let read: Vec<_> = futures::stream::iter(wanted)
             // Boxed: the compiler cannot show that the bare future is `Send` for every lifetime.
-            .map(|(block, compacted)| self.read_meta(BlockPath::new(tenant.clone(), block), compacted).boxed())
+            .map(|(block, compacted)| {
+                self.read_meta(BlockPath::new(tenant.clone(), block), compacted).boxed()
+            })
             .buffer_unordered(self.options.concurrency.max(1))
             .collect()
             .await;
@@ -130,12 +142,18 @@ impl Compactor {
                 Ok(meta) => {
                     self.known.insert((tenant.clone(), path.block()), meta);
                 }
-                Err(error) => tracing::warn!(block = %path, %error, "a block's meta cannot be read; the index leaves it out"),
+                Err(error) => {
+                    tracing::warn!(block = %path, %error, "a block's meta cannot be read; the index leaves it out")
+                }
             }
         }
     }
 
-    async fn read_meta(&self, path: BlockPath, compacted: bool) -> (BlockPath, tempoform_block::Result<BlockMeta>) {
+    async fn read_meta(
+        &self,
+        path: BlockPath,
+        compacted: bool,
+    ) -> (BlockPath, tempoform_block::Result<BlockMeta>) {
         let meta = if compacted {
             self.store.read_compacted_meta(&path, &self.account).await
         } else {

@@ -12,13 +12,13 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message as _;
 use tempoform_wire::otlp::ExportTraceServiceResponse;
-use tonic::{Code, Status};
 use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http;
 use tonic::metadata::MetadataMap;
 use tonic::server::{NamedService, UnaryService};
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use crate::{Error, ErrorKind, PushOutcome, Result, SpanBatch, SpanSink, TENANT_HEADER, TenantId};
 
@@ -54,7 +54,11 @@ impl Route for Push {
 #[async_trait::async_trait]
 pub trait ExportHandler: Send + Sync + 'static {
     /// Takes the encoded request; a refusal is the gRPC status the client sees.
-    async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<ExportTraceServiceResponse, Status>;
+    async fn export(
+        &self,
+        metadata: &MetadataMap,
+        request: Bytes,
+    ) -> Result<ExportTraceServiceResponse, Status>;
 
     /// A message was refused before it got this far; `reason` is `too_large` or `undecodable`.
     fn refused(&self, reason: &'static str);
@@ -121,7 +125,9 @@ impl<R: Route, H: ExportHandler> tower::Service<http::Request<Body>> for ExportS
 /// Gives a message that could not be decoded the code that tells clients not to send it again: tonic's
 /// own (`OUT_OF_RANGE` for size, `INTERNAL` for a broken compressed body) are retried by OTLP clients.
 fn explain_refusal<H: ExportHandler>(response: &mut http::Response<Body>, handler: &H) {
-    let Some(code) = response.headers().get(GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes())) else { return };
+    let Some(code) = response.headers().get(GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes())) else {
+        return;
+    };
     let (code, reason) = match code {
         Code::OutOfRange => (Code::ResourceExhausted, "too_large"),
         Code::Internal | Code::Unknown => (Code::InvalidArgument, "undecodable"),
@@ -178,14 +184,17 @@ impl RemoteExporter {
     pub async fn export(&self, request: Bytes) -> Result<(), Status> {
         let mut request = tonic::Request::new(request);
         if let Some(tenant) = &self.tenant {
-            let name = tenant.parse().map_err(|_| Status::invalid_argument(format!("tenant {tenant:?} is no metadata value")))?;
+            let name = tenant
+                .parse()
+                .map_err(|_| Status::invalid_argument(format!("tenant {tenant:?} is no metadata value")))?;
             request.metadata_mut().insert(TENANT_HEADER, name);
         }
         let response = call::<Export>(&self.channel, usize::MAX, request).await?;
         match response.partial_success {
-            Some(partial) if partial.rejected_spans > 0 => {
-                Err(Status::failed_precondition(format!("{} spans rejected: {}", partial.rejected_spans, partial.error_message)))
-            }
+            Some(partial) if partial.rejected_spans > 0 => Err(Status::failed_precondition(format!(
+                "{} spans rejected: {}",
+                partial.rejected_spans, partial.error_message
+            ))),
             _ => Ok(()),
         }
     }

@@ -136,7 +136,8 @@ mod tests {
             for (span, original) in subset.spans.iter().zip(&keep) {
                 let original = &batch.spans[*original as usize];
                 assert_eq!(subset.bytes(&span.span), batch.bytes(&original.span));
-                let (scope, was) = (&subset.scopes[span.scope as usize], &batch.scopes[original.scope as usize]);
+                let (scope, was) =
+                    (&subset.scopes[span.scope as usize], &batch.scopes[original.scope as usize]);
                 assert_eq!(subset.bytes(&scope.scope), batch.bytes(&was.scope));
                 assert_eq!(subset.bytes(&scope.schema_url), batch.bytes(&was.schema_url));
                 let resource = &subset.resources[scope.resource as usize];

@@ -273,7 +273,10 @@ impl<'a> Scan<'a> {
             }
         }
         if self.batch.scopes.len() > scopes_before {
-            let found = ResourceRef { resource: resource.unwrap_or_default(), schema_url: schema_url.unwrap_or_default() };
+            let found = ResourceRef {
+                resource: resource.unwrap_or_default(),
+                schema_url: schema_url.unwrap_or_default(),
+            };
             self.batch.resources.push(found);
         }
         Ok(())

@@ -43,7 +43,8 @@ fn tenant_of<T>(request: &Request<T>) -> Result<TenantId, Status> {
         .metadata()
         .get(TENANT_HEADER)
         .ok_or_else(|| Status::invalid_argument(format!("internal call without {TENANT_HEADER}")))?;
-    let name = name.to_str().map_err(|error| Status::invalid_argument(format!("{TENANT_HEADER}: {error}")))?;
+    let name =
+        name.to_str().map_err(|error| Status::invalid_argument(format!("{TENANT_HEADER}: {error}")))?;
     Ok(name.parse::<TenantId>()?)
 }
 

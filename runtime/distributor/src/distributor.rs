@@ -83,10 +83,16 @@ impl Distributor {
             return Ok(TenantId::single());
         }
         let name = header.ok_or_else(|| {
-            Error::new(ErrorKind::Unauthenticated, "no org id: multi-tenancy is on, set the header X-Scope-OrgID")
+            Error::new(
+                ErrorKind::Unauthenticated,
+                "no org id: multi-tenancy is on, set the header X-Scope-OrgID",
+            )
         })?;
         if name.contains('|') {
-            return Err(Error::new(ErrorKind::Invalid, "spans belong to one tenant; X-Scope-OrgID names several"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "spans belong to one tenant; X-Scope-OrgID names several",
+            ));
         }
         let tenant: TenantId = name.parse()?;
         match &self.options.tenants {
@@ -117,10 +123,17 @@ impl Distributor {
         let outcome = tokio::time::timeout(self.options.push_timeout, self.push(tenant, batch))
             .await
             .unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::Unavailable, format!("ingesters did not answer within {:?}", self.options.push_timeout)))
+                Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!("ingesters did not answer within {:?}", self.options.push_timeout),
+                ))
             })
             .inspect_err(|error| {
-                let reason = if error.kind() == ErrorKind::Exhausted { "ingester_full" } else { "ingester_unavailable" };
+                let reason = if error.kind() == ErrorKind::Exhausted {
+                    "ingester_full"
+                } else {
+                    "ingester_unavailable"
+                };
                 self.refuse(reason, transport);
             })?;
         metrics::PUSH_SECONDS.observe(started.elapsed().as_secs_f64());
@@ -237,7 +250,9 @@ impl<'a> Replication<'a> {
             }
             wanted = quorum;
         }
-        Err(self.last_error.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "no ingester took the spans")))
+        Err(self
+            .last_error
+            .unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "no ingester took the spans")))
     }
 
     /// The spans that go to each member so that each span has `wanted` copies, if all goes well.

@@ -39,7 +39,11 @@ pub(crate) static ATTRIBUTES_TRUNCATED: LazyLock<IntCounterVec> = LazyLock::new(
 });
 
 pub(crate) static INGESTER_FAILURES: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counter("tempo_distributor_ingester_append_failures_total", "Writes that an ingester refused.", &["ingester"])
+    counter(
+        "tempo_distributor_ingester_append_failures_total",
+        "Writes that an ingester refused.",
+        &["ingester"],
+    )
 });
 
 pub(crate) static PUSH_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {

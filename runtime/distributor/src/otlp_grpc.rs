@@ -18,7 +18,11 @@ pub struct OtlpGrpc(pub Arc<Distributor>);
 
 #[async_trait::async_trait]
 impl ExportHandler for OtlpGrpc {
-    async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<ExportTraceServiceResponse, Status> {
+    async fn export(
+        &self,
+        metadata: &MetadataMap,
+        request: Bytes,
+    ) -> Result<ExportTraceServiceResponse, Status> {
         let header = metadata.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
         let tenant = self.0.tenant(header).map_err(|error| {
             self.0.refuse("tenant", "grpc");

@@ -76,9 +76,12 @@ impl Refusal {
         let code = self.error.grpc_code() as i32;
         let body = match encoding {
             Encoding::Protobuf => status_protobuf(code, self.error.message()),
-            Encoding::Json => serde_json::json!({ "code": code, "message": self.error.message() }).to_string().into(),
+            Encoding::Json => {
+                serde_json::json!({ "code": code, "message": self.error.message() }).to_string().into()
+            }
         };
-        let mut response = (self.status, [(header::CONTENT_TYPE, encoding.content_type())], body).into_response();
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, encoding.content_type())], body).into_response();
         if let Some(after) = self.error.retry_hint() {
             let seconds = HeaderValue::from(retry_after_seconds(after));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -87,7 +90,11 @@ impl Refusal {
     }
 }
 
-async fn receive(distributor: &Distributor, encoding: Encoding, request: Request) -> Result<Vec<u8>, Refusal> {
+async fn receive(
+    distributor: &Distributor,
+    encoding: Encoding,
+    request: Request,
+) -> Result<Vec<u8>, Refusal> {
     let (parts, body) = request.into_parts();
     let header = parts.headers.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
     let tenant = distributor.tenant(header).inspect_err(|_| distributor.refuse("tenant", "http"))?;
@@ -99,8 +106,9 @@ async fn receive(distributor: &Distributor, encoding: Encoding, request: Request
     let outcome = response(distributor.receive("http", &tenant, payload).await?);
     Ok(match encoding {
         Encoding::Protobuf => outcome.encode_to_vec(),
-        Encoding::Json => serde_json::to_vec(&outcome)
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("could not write the answer: {error}")))?,
+        Encoding::Json => serde_json::to_vec(&outcome).map_err(|error| {
+            Error::new(ErrorKind::Internal, format!("could not write the answer: {error}"))
+        })?,
     })
 }
 
@@ -121,7 +129,8 @@ async fn read(distributor: &Distributor, headers: &HeaderMap, body: Body) -> Res
         Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
         Err(error) => return Err(undecodable(format!("could not read the request: {error}"))),
     };
-    let encoding = headers.get(header::CONTENT_ENCODING).map_or("identity", |value| value.to_str().unwrap_or("?"));
+    let encoding =
+        headers.get(header::CONTENT_ENCODING).map_or("identity", |value| value.to_str().unwrap_or("?"));
     let decoded = match encoding {
         "identity" | "" => return Ok(body),
         "gzip" => decompress(flate2::read::MultiGzDecoder::new(&body[..]), limit),

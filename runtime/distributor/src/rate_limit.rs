@@ -25,7 +25,13 @@ const SWEEP_AT: usize = 10_000;
 impl RateLimiter {
     /// Takes `bytes` from the tenant's bucket of `burst` bytes that fills at `rate` bytes a second;
     /// or says how long to wait until there are enough. `None` = never: it is more than the bucket holds.
-    pub(crate) fn take(&self, tenant: &TenantId, bytes: u64, rate: u64, burst: u64) -> Result<(), Option<Duration>> {
+    pub(crate) fn take(
+        &self,
+        tenant: &TenantId,
+        bytes: u64,
+        rate: u64,
+        burst: u64,
+    ) -> Result<(), Option<Duration>> {
         if bytes > burst {
             return Err(None);
         }
@@ -43,7 +49,9 @@ impl RateLimiter {
             return Ok(());
         }
         let wait = (bytes - bucket.tokens) / rate;
-        Err(Some(Duration::try_from_secs_f64(wait).unwrap_or(Duration::from_secs(60)).min(Duration::from_secs(60))))
+        Err(Some(
+            Duration::try_from_secs_f64(wait).unwrap_or(Duration::from_secs(60)).min(Duration::from_secs(60)),
+        ))
     }
 }
 

@@ -34,7 +34,8 @@ fn cut(attributes: &mut [KeyValue], limit: usize, tenant: &str, scope: &str) {
     let cuts = attributes
         .iter_mut()
         .map(|attribute| {
-            cut_text(&mut attribute.key, limit) + attribute.value.as_mut().map_or(0, |value| cut_value(value, limit))
+            cut_text(&mut attribute.key, limit)
+                + attribute.value.as_mut().map_or(0, |value| cut_value(value, limit))
         })
         .sum();
     metrics::ATTRIBUTES_TRUNCATED.with_label_values(&[tenant, scope]).inc_by(cuts);
@@ -48,7 +49,8 @@ fn cut_value(value: &mut AnyValue, limit: usize) -> u64 {
             .values
             .iter_mut()
             .map(|entry| {
-                cut_text(&mut entry.key, limit) + entry.value.as_mut().map_or(0, |value| cut_value(value, limit))
+                cut_text(&mut entry.key, limit)
+                    + entry.value.as_mut().map_or(0, |value| cut_value(value, limit))
             })
             .sum(),
         _ => 0,

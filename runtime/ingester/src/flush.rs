@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockPath, BlockVersion, BlockWriter, EncodedResource, EncodedScope, WriterOptions,
-    WrittenBlock,
+    BlockMeta, BlockObjects, BlockPath, BlockVersion, BlockWriter, EncodedResource, EncodedScope,
+    WriterOptions, WrittenBlock,
 };
 use tempoform_core::protobuf::{Fields, Value};
 use tempoform_core::{Account, Error, ErrorKind, Result};
@@ -45,7 +45,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             .await
             .unwrap_or_else(|_| {
                 let after = shared.options.flush_timeout;
-                Err(Error::new(ErrorKind::Timeout, format!("not done within {after:?} (ingester.flush_op_timeout)")))
+                Err(Error::new(
+                    ErrorKind::Timeout,
+                    format!("not done within {after:?} (ingester.flush_op_timeout)"),
+                ))
             });
         match flushed {
             Ok(meta) => {
@@ -90,11 +93,12 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
     while let Some(chunk) = received.recv().await {
         upload.write(chunk, &account).await?;
     }
-    let written = build
-        .await
-        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("building the block failed: {error}"))))?;
+    let written = build.await.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Internal, format!("building the block failed: {error}")))
+    })?;
     let meta = meta(segment, &shared.options, &written);
-    let objects = BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
+    let objects =
+        BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
     upload.finish(objects, &meta, &account).await?;
     let noted = meta.clone();
     let segment = Arc::clone(segment);
@@ -198,7 +202,12 @@ impl Surroundings {
                 resources.len() - 1
             });
             let bytes = &spans[*start..start + run.place.length as usize];
-            add_spans(&mut resources[at].1, self.text(around.scope), self.text(around.scope_schema_url), bytes);
+            add_spans(
+                &mut resources[at].1,
+                self.text(around.scope),
+                self.text(around.scope_schema_url),
+                bytes,
+            );
         }
         resources.into_iter().map(|(_, resource)| resource).collect()
     }
@@ -208,7 +217,12 @@ impl Surroundings {
     }
 }
 
-fn add_spans<'a>(resource: &mut EncodedResource<'a>, scope: &'a [u8], schema_url: &'a [u8], fields: &'a [u8]) {
+fn add_spans<'a>(
+    resource: &mut EncodedResource<'a>,
+    scope: &'a [u8],
+    schema_url: &'a [u8],
+    fields: &'a [u8],
+) {
     let at = resource
         .scopes
         .iter()
@@ -243,7 +257,10 @@ fn meta(segment: &SealedSegment, options: &Options, written: &WrittenBlock) -> B
 /// that can be written.
 fn whole_seconds(unix_nano: u64, up: bool) -> Timestamp {
     let seconds = unix_nano / 1_000_000_000 + u64::from(up && !unix_nano.is_multiple_of(1_000_000_000));
-    i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::MAX)
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// Writes down that the block is verified.
@@ -257,7 +274,10 @@ fn note(paths: &SegmentPaths, meta: &BlockMeta) -> Result<()> {
         sync_directory(paths.directory())
     };
     write().map_err(|error| {
-        Error::new(ErrorKind::Unavailable, format!("could not note that block {} is uploaded: {error}", meta.block_id))
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("could not note that block {} is uploaded: {error}", meta.block_id),
+        )
     })
 }
 

@@ -8,8 +8,8 @@ use tempoform_core::{
     Error, ErrorKind, MemoryBudget, PushOutcome, Result, SpanBatch, SpanSink, TenantId, TraceId, TraceSource,
 };
 use tempoform_wire::internal::{
-    FindTraceRequest, FindTraceResponse, Failure, SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse,
-    TagValuesRequest, TagValuesResponse,
+    Failure, FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest,
+    TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -98,7 +98,9 @@ impl Ingester {
         std::thread::Builder::new()
             .name("wal-writer".to_owned())
             .spawn(move || writer.run(receiver))
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("could not start the log's thread: {error}")))?;
+            .map_err(|error| {
+                Error::new(ErrorKind::Internal, format!("could not start the log's thread: {error}"))
+            })?;
         for _ in 0..shared.options.concurrent_flushes.max(1) {
             tokio::spawn(flush::run(Arc::clone(&shared)));
         }
@@ -181,7 +183,8 @@ impl SpanSink for Ingester {
         }
         let bytes = batch.payload.len() as u64;
         let _queued = self.shared.memory.reserve(bytes, "a write to the log")?;
-        let reservation = self.shared.memory.reserve(MemoryIndex::cost(&batch), "the index of live traces")?;
+        let reservation =
+            self.shared.memory.reserve(MemoryIndex::cost(&batch), "the index of live traces")?;
         let (reply, answer) = oneshot::channel();
         let append = Append { tenant: tenant.clone(), batch, reservation, reply, rejected_spans: 0 };
         let gone = |_| Error::new(ErrorKind::Unavailable, "the write-ahead log's thread has ended");
@@ -243,8 +246,10 @@ pub(crate) fn failure(segment: uuid::Uuid, error: &dyn std::fmt::Display) -> Fai
 }
 
 /// Runs file work off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("a task of the ingester failed: {error}"))))
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Internal, format!("a task of the ingester failed: {error}")))
+    })
 }

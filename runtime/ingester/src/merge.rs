@@ -9,7 +9,11 @@ use crate::wal::{DiskIndex, Run, TraceRuns};
 
 /// The traces of a sealed segment, ascending by id.
 pub(crate) fn by_trace(index: &DiskIndex) -> impl Iterator<Item = io::Result<TraceRuns>> {
-    SortedTraces { runs: SortedRuns::Sealed { index, at: 0, read: Vec::new().into_iter() }, next: None, failed: false }
+    SortedTraces {
+        runs: SortedRuns::Sealed { index, at: 0, read: Vec::new().into_iter() },
+        next: None,
+        failed: false,
+    }
 }
 
 /// One trace with its runs in each segment it is in.
@@ -59,7 +63,8 @@ impl Iterator for MergedTraces<'_> {
         let id = lowest?;
         let mut parts = Vec::new();
         for (at, source) in self.sources.iter_mut().enumerate() {
-            if let Some(Ok(trace)) = source.next_if(|trace| trace.as_ref().is_ok_and(|trace| trace.id == id)) {
+            if let Some(Ok(trace)) = source.next_if(|trace| trace.as_ref().is_ok_and(|trace| trace.id == id))
+            {
                 parts.push((at, trace.runs));
             }
         }

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, register_histogram, register_int_counter, register_int_counter_vec,
-    register_int_gauge, register_int_gauge_vec,
+    Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, register_histogram, register_int_counter,
+    register_int_counter_vec, register_int_gauge, register_int_gauge_vec,
 };
 
 /// A metric's registration fails only when its name is taken, which a test would show.
@@ -33,11 +33,13 @@ pub(crate) static BYTES_RECEIVED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 });
 
 pub(crate) static LIVE_TRACES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    register_int_gauge_vec!("tempo_ingester_live_traces", "Traces in open segments.", &["tenant"]).expect(REGISTERED)
+    register_int_gauge_vec!("tempo_ingester_live_traces", "Traces in open segments.", &["tenant"])
+        .expect(REGISTERED)
 });
 
 pub(crate) static BLOCKS_FLUSHED: LazyLock<IntCounter> = LazyLock::new(|| {
-    register_int_counter!("tempo_ingester_blocks_flushed_total", "Blocks verified in storage.").expect(REGISTERED)
+    register_int_counter!("tempo_ingester_blocks_flushed_total", "Blocks verified in storage.")
+        .expect(REGISTERED)
 });
 
 pub(crate) static FAILED_FLUSHES: LazyLock<IntCounter> = LazyLock::new(|| {
@@ -55,8 +57,11 @@ pub(crate) static FLUSH_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
 });
 
 pub(crate) static UNFLUSHED_SEGMENTS: LazyLock<IntGauge> = LazyLock::new(|| {
-    register_int_gauge!("tempo_ingester_unflushed_segments", "Segments of the log that are not in storage yet.")
-        .expect(REGISTERED)
+    register_int_gauge!(
+        "tempo_ingester_unflushed_segments",
+        "Segments of the log that are not in storage yet."
+    )
+    .expect(REGISTERED)
 });
 
 pub(crate) static REPLAY_DAMAGED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {

@@ -33,7 +33,8 @@ pub(crate) fn recover(shared: &Arc<Shared>, writer: &mut Writer) -> Result<()> {
         let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match name.parse::<TenantId>() {
             Ok(tenant) if directory.is_dir() => {
-                recover_tenant(shared, writer, &tenant, &directory).map_err(|error| failed(&directory, error))?;
+                recover_tenant(shared, writer, &tenant, &directory)
+                    .map_err(|error| failed(&directory, error))?;
             }
             _ => tracing::warn!(path = %directory.display(), "not a tenant's folder; left alone"),
         }
@@ -41,7 +42,12 @@ pub(crate) fn recover(shared: &Arc<Shared>, writer: &mut Writer) -> Result<()> {
     Ok(())
 }
 
-fn recover_tenant(shared: &Shared, writer: &mut Writer, tenant: &TenantId, directory: &Path) -> io::Result<()> {
+fn recover_tenant(
+    shared: &Shared,
+    writer: &mut Writer,
+    tenant: &TenantId,
+    directory: &Path,
+) -> io::Result<()> {
     let log = shared.log(tenant);
     let mut segments = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -67,13 +73,16 @@ fn recover_tenant(shared: &Shared, writer: &mut Writer, tenant: &TenantId, direc
 fn recall_block(shared: &Shared, log: &TenantLog, paths: &SegmentPaths) -> io::Result<()> {
     remove(&paths.wal())?;
     remove(&paths.index())?;
-    let age = SystemTime::now().duration_since(fs::metadata(paths.flushed())?.modified()?).unwrap_or_default();
+    let age =
+        SystemTime::now().duration_since(fs::metadata(paths.flushed())?.modified()?).unwrap_or_default();
     let left = shared.options.fresh_for.saturating_sub(age);
     match BlockMeta::from_json(&fs::read(paths.flushed())?) {
         Ok(meta) if left > Duration::ZERO => log.remember(meta, left),
         Ok(_) => remove(&paths.flushed())?,
         // Readers find the block by their own list.
-        Err(error) => tracing::warn!(segment = %paths.id(), %error, "the note of an uploaded block is damaged"),
+        Err(error) => {
+            tracing::warn!(segment = %paths.id(), %error, "the note of an uploaded block is damaged")
+        }
     }
     Ok(())
 }

@@ -102,7 +102,12 @@ impl OpenSegment {
 }
 
 impl SealedSegment {
-    pub(crate) fn new(tenant: TenantId, paths: SegmentPaths, reader: SegmentReader, index: DiskIndex) -> Self {
+    pub(crate) fn new(
+        tenant: TenantId,
+        paths: SegmentPaths,
+        reader: SegmentReader,
+        index: DiskIndex,
+    ) -> Self {
         Self { tenant, paths, reader, index, attempts: Mutex::default() }
     }
 

@@ -145,7 +145,8 @@ impl Writer {
         let batches: Vec<&SpanBatch> = appends.iter().map(|append| &append.batch).collect();
         let started = Instant::now();
         let sync = self.shared.options.sync;
-        let written = open.segment.append(&batches).and_then(|appended| open.segment.commit(sync).map(|()| appended));
+        let written =
+            open.segment.append(&batches).and_then(|appended| open.segment.commit(sync).map(|()| appended));
         metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
         match written {
             Ok(appended) => Ok(appended),
@@ -162,9 +163,15 @@ impl Writer {
         let path = self.shared.options.wal_path.display();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Error::new(ErrorKind::Exhausted, format!("the disk of the write-ahead log ({path}) is full: {error}"))
+                Error::new(
+                    ErrorKind::Exhausted,
+                    format!("the disk of the write-ahead log ({path}) is full: {error}"),
+                )
             }
-            _ => Error::new(ErrorKind::Unavailable, format!("the write-ahead log ({path}) cannot be written: {error}")),
+            _ => Error::new(
+                ErrorKind::Unavailable,
+                format!("the write-ahead log ({path}) cannot be written: {error}"),
+            ),
         }
     }
 

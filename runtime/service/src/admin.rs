@@ -130,7 +130,8 @@ async fn metrics() -> Response {
     let mut text = Vec::new();
     match encoder.encode(&prometheus::gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("could not gather metrics: {error}\n")).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("could not gather metrics: {error}\n"))
+            .into_response(),
     }
 }
 

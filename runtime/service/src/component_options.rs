@@ -31,7 +31,8 @@ pub(crate) fn distributor(config: &Config, limits: &Arc<TenantLimits>) -> tempof
         }),
         push_timeout: config.ingester_client.remote_timeout.0,
         retry_after: config.distributor.retry_after_on_resource_exhausted.0,
-        max_request_bytes: http.map_or(16 << 20, |http| usize::try_from(http.max_request_body_size.0).unwrap_or(usize::MAX)),
+        max_request_bytes: http
+            .map_or(16 << 20, |http| usize::try_from(http.max_request_body_size.0).unwrap_or(usize::MAX)),
     }
 }
 
@@ -39,7 +40,8 @@ pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform
     let (settings, trace) = (&config.ingester, &config.storage.trace);
     let limits = Arc::clone(limits);
     let replication_factor = settings.lifecycler.ring.replication_factor;
-    let columns: Vec<DedicatedColumn> = trace.block.parquet_dedicated_columns.iter().map(DedicatedColumn::from).collect();
+    let columns: Vec<DedicatedColumn> =
+        trace.block.parquet_dedicated_columns.iter().map(DedicatedColumn::from).collect();
     tempoform_ingester::Options {
         wal_path: trace.wal.path.clone().into(),
         sync: settings.durability == Durability::Sync,
@@ -53,9 +55,12 @@ pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform
         meta_replication_factor: if replication_factor == 1 { 1 } else { 0 },
         dedicated_columns: tempoform_block::dedicated::filter_for_version(&BlockVersion::VParquet4, &columns),
         bloom_false_positive: trace.block.bloom_filter_false_positive,
-        bloom_shard_size_bytes: u32::try_from(trace.block.bloom_filter_shard_size_bytes.0).unwrap_or(u32::MAX),
+        bloom_shard_size_bytes: u32::try_from(trace.block.bloom_filter_shard_size_bytes.0)
+            .unwrap_or(u32::MAX),
         row_group_bytes: trace.block.parquet_row_group_size_bytes.0,
-        max_trace_bytes: Arc::new(move |tenant: &TenantId| limits.of(tenant, |limits| limits.global.max_bytes_per_trace.0)),
+        max_trace_bytes: Arc::new(move |tenant: &TenantId| {
+            limits.of(tenant, |limits| limits.global.max_bytes_per_trace.0)
+        }),
     }
 }
 
@@ -90,7 +95,8 @@ fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
         prefix: config.http_api_prefix.clone(),
         multitenancy: config.multitenancy_enabled,
         multi_tenant_queries: config.query_frontend.multi_tenant_queries_enabled,
-        max_query_bytes: usize::try_from(config.query_frontend.max_query_expression_size_bytes.0).unwrap_or(usize::MAX),
+        max_query_bytes: usize::try_from(config.query_frontend.max_query_expression_size_bytes.0)
+            .unwrap_or(usize::MAX),
         default_limit: search.default_result_limit,
         max_limit: search.max_result_limit,
         default_spans_per_span_set: search.default_spans_per_span_set,

@@ -22,10 +22,15 @@ impl IngesterRpc {
 
 #[async_trait::async_trait]
 impl ExportHandler for IngesterRpc {
-    async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<ExportTraceServiceResponse, Status> {
-        let name = metadata.get(TENANT_HEADER).and_then(|value| value.to_str().ok()).ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, format!("a push without {TENANT_HEADER}"))
-        })?;
+    async fn export(
+        &self,
+        metadata: &MetadataMap,
+        request: Bytes,
+    ) -> Result<ExportTraceServiceResponse, Status> {
+        let name = metadata
+            .get(TENANT_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("a push without {TENANT_HEADER}")))?;
         let tenant: TenantId = name.parse()?;
         let batch = scan_export_request(request).map_err(Error::from)?;
         let outcome = self.sink.push(&tenant, batch).await?;

@@ -17,8 +17,8 @@ mod watched;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use tikv_jemallocator::Jemalloc;
 use tempoform_config::Target;
+use tikv_jemallocator::Jemalloc;
 
 /// The allocator of every executable. Buffers are often freed on another thread than made them (reads from
 /// the store, decoding); jemalloc uses such memory again where others keep it for the thread that made it.

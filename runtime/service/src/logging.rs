@@ -12,7 +12,8 @@ pub(crate) fn start(settings: &Server) {
     };
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},chitchat=warn,h2=warn,hyper=warn,tower=warn")));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     let started = match settings.log_format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Logfmt => builder.try_init(),

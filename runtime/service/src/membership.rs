@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use chitchat::transport::UdpTransport;
-use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat};
+use chitchat::{
+    ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat,
+};
 use serde::Serialize;
 use tempoform_config::{Memberlist, Target};
 use tempoform_core::{Error, ErrorKind, Result};
@@ -76,15 +78,20 @@ impl Membership {
         let failed = |error: &dyn std::fmt::Display| {
             Error::new(
                 ErrorKind::Unavailable,
-                format!("could not start gossip on UDP port {} (memberlist.bind_port): {error}", settings.bind_port),
+                format!(
+                    "could not start gossip on UDP port {} (memberlist.bind_port): {error}",
+                    settings.bind_port
+                ),
             )
         };
         let ip = listen_ip(settings)?;
         let listen_addr = SocketAddr::new(ip, settings.bind_port);
-        let advertise_port = if settings.advertise_port == 0 { settings.bind_port } else { settings.advertise_port };
+        let advertise_port =
+            if settings.advertise_port == 0 { settings.bind_port } else { settings.advertise_port };
         let advertise = SocketAddr::new(advertise_ip(settings, ip)?, advertise_port);
-        let generation =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let generation = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64);
         let interval = settings.gossip_interval.0;
         let config = ChitchatConfig {
             chitchat_id: ChitchatId::new(own.name.clone(), generation, advertise),
@@ -108,7 +115,10 @@ impl Membership {
         let gossip =
             spawn_chitchat(config, key_values(&own), &UdpTransport).await.map_err(|error| failed(&error))?;
         let members = Arc::new(RwLock::new(Arc::new(BTreeMap::from([(own_name.clone(), own)]))));
-        tokio::spawn(follow(gossip.with_chitchat(|chitchat| chitchat.live_nodes_watch_stream()).await, Arc::clone(&members)));
+        tokio::spawn(follow(
+            gossip.with_chitchat(|chitchat| chitchat.live_nodes_watch_stream()).await,
+            Arc::clone(&members),
+        ));
         Ok(Self { members, gossip: tokio::sync::Mutex::new(Some(gossip)), own_name })
     }
 
@@ -194,7 +204,10 @@ async fn follow(
 fn listen_ip(settings: &Memberlist) -> Result<IpAddr> {
     let Some(address) = settings.bind_addr.first() else { return Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) };
     address.parse().map_err(|error| {
-        Error::new(ErrorKind::Invalid, format!("memberlist.bind_addr {address:?}: {error}; give an IP address"))
+        Error::new(
+            ErrorKind::Invalid,
+            format!("memberlist.bind_addr {address:?}: {error}; give an IP address"),
+        )
     })
 }
 
@@ -202,7 +215,10 @@ fn advertise_ip(settings: &Memberlist, listen: IpAddr) -> Result<IpAddr> {
     if !settings.advertise_addr.is_empty() {
         return settings.advertise_addr.parse().map_err(|error| {
             let address = &settings.advertise_addr;
-            Error::new(ErrorKind::Invalid, format!("memberlist.advertise_addr {address:?}: {error}; give an IP address"))
+            Error::new(
+                ErrorKind::Invalid,
+                format!("memberlist.advertise_addr {address:?}: {error}; give an IP address"),
+            )
         });
     }
     if listen.is_unspecified() { Ok(own_ip()) } else { Ok(listen) }

@@ -62,7 +62,9 @@ struct End {
 impl End {
     fn listen() -> Result<Self> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Error::new(ErrorKind::Internal, format!("could not listen for signals: {error}")))
+            signal(kind).map_err(|error| {
+                Error::new(ErrorKind::Internal, format!("could not listen for signals: {error}"))
+            })
         };
         Ok(Self { term: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
@@ -96,8 +98,12 @@ struct Parts {
 impl Process {
     async fn start(config: Config) -> Result<Self> {
         let server = &config.server;
-        let http = bind(&endpoint(&server.http_listen_address, server.http_listen_port), "server.http_listen_port").await?;
-        let grpc = bind(&endpoint(&server.grpc_listen_address, server.grpc_listen_port), "server.grpc_listen_port").await?;
+        let http =
+            bind(&endpoint(&server.http_listen_address, server.http_listen_port), "server.http_listen_port")
+                .await?;
+        let grpc =
+            bind(&endpoint(&server.grpc_listen_address, server.grpc_listen_port), "server.grpc_listen_port")
+                .await?;
         let receivers = Receivers::bind(&config).await?;
         let process = Self {
             admin: Admin::new(config.clone()),
@@ -131,10 +137,11 @@ impl Process {
         let limits = TenantLimits::load(config.overrides.clone())?;
         self.tasks.spawn(stop_with(self.servers.clone(), Arc::clone(&limits).follow()));
         let memory = memory_limit::budget(&config.memory);
-        let needs_store = [Target::Ingester, Target::Retriever, Target::Compactor].into_iter().any(|target| self.runs(target));
+        let needs_store = [Target::Ingester, Target::Retriever, Target::Compactor]
+            .into_iter()
+            .any(|target| self.runs(target));
         let store = needs_store.then(|| open_store(config)).transpose()?;
-        let mut parts =
-            Parts { limits, memory, channels: Arc::default(), ingester: None, retriever: None };
+        let mut parts = Parts { limits, memory, channels: Arc::default(), ingester: None, retriever: None };
         let Some(store) = store else { return Ok(parts) };
         if self.runs(Target::Ingester) {
             let options = component_options::ingester(config, &parts.limits);
@@ -144,7 +151,8 @@ impl Process {
             parts.ingester = Some(ingester);
         }
         if self.runs(Target::Retriever) {
-            let retriever = Retriever::new(store.clone(), component_options::retriever(config, &parts.memory));
+            let retriever =
+                Retriever::new(store.clone(), component_options::retriever(config, &parts.memory));
             let running = Arc::clone(&retriever);
             // Dropped when the servers end, which ends the polling.
             let (polling, stopped) = tokio::sync::watch::channel(false);
@@ -157,7 +165,13 @@ impl Process {
             let checked = Arc::clone(&retriever);
             self.admin.add_check(
                 "retriever",
-                Arc::new(move || if checked.is_ready() { Ok(()) } else { Err("the block list was not read yet".to_owned()) }),
+                Arc::new(move || {
+                    if checked.is_ready() {
+                        Ok(())
+                    } else {
+                        Err("the block list was not read yet".to_owned())
+                    }
+                }),
             );
             parts.retriever = Some(retriever);
         }
@@ -216,7 +230,8 @@ impl Process {
             routes.add_service(RecentServer::new(source).max_encoding_message_size(MAX_INTERNAL_MESSAGE));
         }
         if let Some(retriever) = &parts.retriever {
-            let source = SourceService::new(Arc::clone(retriever) as Arc<dyn TraceSource>, retriever.account());
+            let source =
+                SourceService::new(Arc::clone(retriever) as Arc<dyn TraceSource>, retriever.account());
             routes.add_service(BlocksServer::new(source).max_encoding_message_size(MAX_INTERNAL_MESSAGE));
         }
         self.spawn_grpc(listener, routes, self.servers.clone());
@@ -252,7 +267,11 @@ impl Process {
             Arc::new(move || {
                 let placement = checked();
                 let (have, need) = (placement.members().len(), placement.quorum());
-                if have >= need { Ok(()) } else { Err(format!("{have} ingesters take writes, {need} are needed")) }
+                if have >= need {
+                    Ok(())
+                } else {
+                    Err(format!("{have} ingesters take writes, {need} are needed"))
+                }
             }),
         );
         let options = component_options::distributor(&self.config, &parts.limits);
@@ -272,7 +291,8 @@ impl Process {
     fn placement(&self, parts: &Parts) -> Arc<dyn Fn() -> Arc<Placement> + Send + Sync> {
         let factor = self.config.ingester.lifecycler.ring.replication_factor as usize;
         if let Some(ingester) = &parts.ingester {
-            let own = tempoform_distributor::Member::new("ingester", Arc::clone(ingester) as Arc<dyn SpanSink>);
+            let own =
+                tempoform_distributor::Member::new("ingester", Arc::clone(ingester) as Arc<dyn SpanSink>);
             let placement = Arc::new(Placement::new(vec![own], 1));
             return Arc::new(move || Arc::clone(&placement));
         }
@@ -304,7 +324,9 @@ impl Process {
         Arc::new(move || {
             of_target(&members(&admin), target)
                 .filter(|member| member.state != State::Joining)
-                .filter_map(|member| Some(NamedSource::new(member.name.clone(), remote(channels.get(&member.grpc)?))))
+                .filter_map(|member| {
+                    Some(NamedSource::new(member.name.clone(), remote(channels.get(&member.grpc)?)))
+                })
                 .collect()
         })
     }
@@ -319,8 +341,12 @@ impl Process {
         }
         let own_recent = parts.ingester.clone().map(|ingester| ingester as Arc<dyn TraceSource>);
         let own_blocks = parts.retriever.clone().map(|retriever| retriever as Arc<dyn TraceSource>);
-        let recent = self.sources(own_recent, Target::Ingester, &parts.channels, |channel| Arc::new(RemoteRecent::new(channel)));
-        let blocks = self.sources(own_blocks, Target::Retriever, &parts.channels, |channel| Arc::new(RemoteBlocks::new(channel)));
+        let recent = self.sources(own_recent, Target::Ingester, &parts.channels, |channel| {
+            Arc::new(RemoteRecent::new(channel))
+        });
+        let blocks = self.sources(own_blocks, Target::Retriever, &parts.channels, |channel| {
+            Arc::new(RemoteBlocks::new(channel))
+        });
         let checked = (Arc::clone(&recent), Arc::clone(&blocks));
         self.admin.add_check(
             "querier",
@@ -344,7 +370,9 @@ impl Process {
         let checked = Arc::clone(&queriers);
         self.admin.add_check(
             "query-frontend",
-            Arc::new(move || if checked().is_empty() { Err("no querier is known yet".to_owned()) } else { Ok(()) }),
+            Arc::new(
+                move || if checked().is_empty() { Err("no querier is known yet".to_owned()) } else { Ok(()) },
+            ),
         );
         Frontend::new(queriers, component_options::frontend(&self.config, &parts.limits)).router()
     }
@@ -401,13 +429,16 @@ impl Receivers {
         let protocols = &config.distributor.receivers.otlp.protocols;
         let grpc = match &protocols.grpc {
             Some(grpc) => {
-                let listener = bind(&grpc.endpoint, "distributor.receivers.otlp.protocols.grpc.endpoint").await?;
+                let listener =
+                    bind(&grpc.endpoint, "distributor.receivers.otlp.protocols.grpc.endpoint").await?;
                 Some((listener, grpc.max_recv_msg_size_mib as usize * (1 << 20)))
             }
             None => None,
         };
         let http = match &protocols.http {
-            Some(http) => Some(bind(&http.endpoint, "distributor.receivers.otlp.protocols.http.endpoint").await?),
+            Some(http) => {
+                Some(bind(&http.endpoint, "distributor.receivers.otlp.protocols.http.endpoint").await?)
+            }
             None => None,
         };
         Ok(Self { grpc, http })
@@ -428,7 +459,8 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr> {
 
 fn host_name() -> String {
     std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| {
-        std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+        std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
     })
 }
 

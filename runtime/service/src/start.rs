@@ -26,13 +26,10 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, only: Option<Ta
         print_line(&mut std::io::stdout(), &format!("tempoform {}", env!("CARGO_PKG_VERSION")));
         return ExitCode::SUCCESS;
     }
-    let mut config = match load(&args) {
+    let config = match load(&args, only) {
         Ok(config) => config,
         Err(message) => return fail(USAGE, &message),
     };
-    if let Some(target) = args.target.or(only) {
-        config.target = target;
-    }
     if args.verify {
         return ExitCode::SUCCESS;
     }
@@ -53,10 +50,15 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, only: Option<Ta
     }
 }
 
-fn load(args: &Args) -> Result<Config, String> {
+fn load(args: &Args, only: Option<Target>) -> Result<Config, String> {
     let path = args.config_file.as_deref().ok_or("no configuration: give it with -config.file=FILE")?;
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    let config = Config::load(&text, &path.display().to_string(), args.expand_env).map_err(|problems| problems.to_string())?;
+    let name = path.display().to_string();
+    let mut config = Config::load(&text, &name, args.expand_env).map_err(|problems| problems.to_string())?;
+    // What must be there depends on what is run.
+    if let Some(target) = args.target.or(only) {
+        config.target = target;
+    }
     config.validate().into_result(()).map_err(|problems| problems.to_string())?;
     Ok(config)
 }

@@ -43,7 +43,7 @@ pub(crate) const SAMPLING_FRACTION: f64 = 0.1;
 pub(crate) const LISTEN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const VOLUME_SIZE: &str = "10Gi";
-const CACHE_MEMORY: ByteSize = ByteSize::from_mib(128);
+const CACHE_MEMORY: ByteSize = ByteSize::from_mib(64);
 
 pub(crate) fn image() -> String {
     format!("{IMAGE_REPOSITORY}:{}", env!("CARGO_PKG_VERSION"))

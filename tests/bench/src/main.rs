@@ -63,7 +63,10 @@ async fn main() -> Result<()> {
     let mut row = |what: &str, value: String| writeln!(table, "| {what} | {value} |");
     row("spans sent", format!("{spans} in {:.0} MB of OTLP", bytes as f64 / 1e6))?;
     row("ready after", format!("{:.2} s", server.ready_after.as_secs_f64()))?;
-    row("push: wall time", format!("{:.1} s ({:.0} spans/s)", push_time.as_secs_f64(), spans as f64 / push_time.as_secs_f64()))?;
+    row(
+        "push: wall time",
+        format!("{:.1} s ({:.0} spans/s)", push_time.as_secs_f64(), spans as f64 / push_time.as_secs_f64()),
+    )?;
     row("push: spans per CPU-second", per_cpu_second(spans, before, pushed))?;
     row("block built and verified after", format!("{:.1} s", flush_time.as_secs_f64()))?;
     row("total until in storage: spans per CPU-second", per_cpu_second(spans, before, flushed))?;
@@ -111,7 +114,12 @@ async fn push(server: &Server, requests: Vec<Bytes>, connections: usize) -> Resu
 }
 
 /// Time of the first lookup, median time of all others, CPU of each.
-async fn lookups(server: &Server, load: &Load, traces: u64, count: u64) -> Result<(Duration, Duration, Duration)> {
+async fn lookups(
+    server: &Server,
+    load: &Load,
+    traces: u64,
+    count: u64,
+) -> Result<(Duration, Duration, Duration)> {
     let client = reqwest::Client::new();
     let before = server.usage()?;
     let mut times = Vec::new();

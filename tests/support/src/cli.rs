@@ -21,7 +21,8 @@ impl Cli {
     /// # Errors
     /// When it cannot be copied.
     pub fn example(name: &str) -> Result<Self> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("tempo.yaml");
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("tempo.yaml");
         Self::document(&std::fs::read_to_string(&source).with_context(|| source.display().to_string())?)
     }
 

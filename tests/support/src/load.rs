@@ -6,8 +6,8 @@ use prost::Message as _;
 use tempoform_core::TraceId;
 use tempoform_wire::otlp::any_value::Value;
 use tempoform_wire::otlp::{
-    AnyValue, ExportTraceServiceRequest, InstrumentationScope, KeyValue, Resource, ResourceSpans, ScopeSpans, Span,
-    Status,
+    AnyValue, ExportTraceServiceRequest, InstrumentationScope, KeyValue, Resource, ResourceSpans, ScopeSpans,
+    Span, Status,
 };
 
 /// A load: each trace goes through every service, and each service sends its spans of a batch of traces
@@ -23,8 +23,16 @@ pub struct Load {
 }
 
 const SERVICES: [&str; 5] = ["frontend", "checkout", "inventory", "payment", "postgres-proxy"];
-const OPERATIONS: [&str; 8] =
-    ["GET /cart", "POST /orders", "reserve", "charge", "SELECT orders", "GET /items/{id}", "publish", "refresh"];
+const OPERATIONS: [&str; 8] = [
+    "GET /cart",
+    "POST /orders",
+    "reserve",
+    "charge",
+    "SELECT orders",
+    "GET /items/{id}",
+    "publish",
+    "refresh",
+];
 const SPANS_PER_SERVICE: u64 = 2;
 
 impl Load {

@@ -16,7 +16,9 @@ pub fn executable(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folders = own.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.with_context(|| format!("no executable {name} beside {}: build with `cargo build --release --bins`", own.display()))
+    found.with_context(|| {
+        format!("no executable {name} beside {}: build with `cargo build --release --bins`", own.display())
+    })
 }
 
 /// A TCP port that is free now.
@@ -198,11 +200,14 @@ impl Usage {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The name before it may hold spaces and brackets; fields are counted from the last bracket.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).context("unexpected /proc stat");
+        let ticks = |at: usize| {
+            fields.get(at).and_then(|field| field.parse::<u64>().ok()).context("unexpected /proc stat")
+        };
         // Linux counts these in hundredths of a second on every architecture (USER_HZ).
         let cpu = Duration::from_millis((ticks(11)? + ticks(12)?) * 10);
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc")?;
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc")?;
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse()?;
         Ok(Self { cpu, peak_rss: kib * 1024 })
     }

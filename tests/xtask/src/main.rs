@@ -92,7 +92,9 @@ fn check() -> Result<()> {
     Cargo::bare("fmt").args(["--all", "--check"]).run()?;
     Cargo::new("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     if tools::is_installed("cargo-deny") {
-        Cargo::bare("deny").args(["--config", ".cargo/deny.toml", "check", "bans", "licenses", "sources"]).run()?;
+        Cargo::bare("deny")
+            .args(["--config", ".cargo/deny.toml", "check", "bans", "licenses", "sources"])
+            .run()?;
     } else {
         report.skip("cargo deny", "cargo-deny is not installed (cargo install cargo-deny)");
     }

@@ -32,12 +32,16 @@ impl Tools {
     /// The folder with blocks of a real Tempo: from the environment, else beside the checkout.
     pub(crate) fn test_blocks(&mut self, report: &mut Report) -> Result<Environment> {
         const VARIABLE: &str = "TEMPOFORM_TEST_BLOCKS";
-        let folder = std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from("../shared/data/blocks"), PathBuf::from);
+        let folder =
+            std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from("../shared/data/blocks"), PathBuf::from);
         match folder.canonicalize() {
             Ok(folder) => Ok(vec![(VARIABLE, folder.into())]),
             Err(error) => {
                 report.skip("blocks of a real Tempo", &format!("{VARIABLE} {}: {error}", folder.display()));
-                bail!("no blocks of a real Tempo in {}: set {VARIABLE} to the folder that holds them", folder.display())
+                bail!(
+                    "no blocks of a real Tempo in {}: set {VARIABLE} to the folder that holds them",
+                    folder.display()
+                )
             }
         }
     }
@@ -62,7 +66,9 @@ impl Tools {
         }
         progress("installing Python packages for tests: the OpenTelemetry SDK, pyarrow");
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PYTHON_PACKAGES))?;
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(PYTHON_PACKAGES))?;
         std::fs::write(&marker, "")?;
         Ok(python)
     }

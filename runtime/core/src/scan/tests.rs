@@ -12,7 +12,9 @@ fn span(trace: u8, id: u8) -> Span {
             key: "list".into(),
             value: Some(AnyValue {
                 value: Some(any_value::Value::ArrayValue(ArrayValue {
-                    values: vec![AnyValue { value: Some(any_value::Value::StringValue("longest value".into())) }],
+                    values: vec![AnyValue {
+                        value: Some(any_value::Value::StringValue("longest value".into())),
+                    }],
                 })),
             }),
         }],
@@ -45,7 +47,8 @@ fn finds_every_span_with_its_surroundings() {
     let sent = request(vec![span(1, 1), span(2, 2)]);
     let batch = scan(&sent).expect("well-formed");
 
-    let found: Vec<Span> = batch.spans.iter().map(|s| Span::decode(batch.bytes(&s.span)).expect("span")).collect();
+    let found: Vec<Span> =
+        batch.spans.iter().map(|s| Span::decode(batch.bytes(&s.span)).expect("span")).collect();
     assert_eq!(found, sent.resource_spans[1].scope_spans[1].spans);
     assert_eq!(batch.spans[1].trace_id, TraceId::new([2; 16]));
     assert_eq!((batch.resources.len(), batch.scopes.len()), (1, 1), "elements without spans are not kept");

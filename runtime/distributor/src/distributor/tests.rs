@@ -29,11 +29,8 @@ impl SpanSink for Recorder {
 }
 
 fn request(traces: u8, spans_each: u8) -> Bytes {
-    let span = |trace: u8, id: u8| Span {
-        trace_id: vec![trace; 16],
-        span_id: vec![id; 8],
-        ..Default::default()
-    };
+    let span =
+        |trace: u8, id: u8| Span { trace_id: vec![trace; 16], span_id: vec![id; 8], ..Default::default() };
     let spans = (1..=spans_each).flat_map(|id| (1..=traces).map(move |trace| span(trace, id))).collect();
     let resource_spans = vec![ResourceSpans {
         scope_spans: vec![ScopeSpans { spans, ..Default::default() }],
@@ -59,9 +56,10 @@ fn options() -> Options {
 }
 
 fn distributor(sinks: &[Arc<Recorder>], replication_factor: usize) -> Arc<Distributor> {
-    let members = sinks.iter().enumerate().map(|(at, sink)| {
-        Member::new(format!("ingester-{at}"), Arc::clone(sink) as Arc<dyn SpanSink>)
-    });
+    let members = sinks
+        .iter()
+        .enumerate()
+        .map(|(at, sink)| Member::new(format!("ingester-{at}"), Arc::clone(sink) as Arc<dyn SpanSink>));
     let placement = Arc::new(Placement::new(members.collect(), replication_factor));
     Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), MemoryBudget::new(1 << 20))
 }
@@ -130,13 +128,9 @@ async fn without_enough_ingesters_nothing_is_acknowledged() {
 #[tokio::test]
 async fn tenants_are_checked_before_anything_is_read() {
     let known: TenantId = "team-a".parse().expect("a name");
-    let options =
-        Options { multi_tenant: true, tenants: Some(BTreeSet::from([known.clone()])), ..options() };
-    let distributor = Distributor::new(
-        options,
-        Arc::new(|| Arc::new(Placement::new(Vec::new(), 1))),
-        MemoryBudget::new(1),
-    );
+    let options = Options { multi_tenant: true, tenants: Some(BTreeSet::from([known.clone()])), ..options() };
+    let distributor =
+        Distributor::new(options, Arc::new(|| Arc::new(Placement::new(Vec::new(), 1))), MemoryBudget::new(1));
     let kind = |header| distributor.tenant(header).map_err(|error| error.kind());
     assert_eq!(kind(Some("team-a")), Ok(known));
     assert_eq!(kind(None), Err(ErrorKind::Unauthenticated));

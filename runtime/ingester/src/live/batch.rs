@@ -70,7 +70,8 @@ fn attribute(traces: &[LiveTrace], scope: AttributeScope, name: &str) -> Column 
         AttributeScope::Resource => attribute_of(
             Level::Resource,
             name,
-            resources(traces).map(|spans| spans.resource.as_ref().map_or(&[][..], |resource| &resource.attributes)),
+            resources(traces)
+                .map(|spans| spans.resource.as_ref().map_or(&[][..], |resource| &resource.attributes)),
         ),
         AttributeScope::Instrumentation => attribute_of(
             Level::Scope,
@@ -82,9 +83,11 @@ fn attribute(traces: &[LiveTrace], scope: AttributeScope, name: &str) -> Column 
             name,
             spans(traces).flat_map(|span| &span.events).map(|event| &*event.attributes),
         ),
-        AttributeScope::Link => {
-            attribute_of(Level::Link, name, spans(traces).flat_map(|span| &span.links).map(|link| &*link.attributes))
-        }
+        AttributeScope::Link => attribute_of(
+            Level::Link,
+            name,
+            spans(traces).flat_map(|span| &span.links).map(|link| &*link.attributes),
+        ),
     }
 }
 
@@ -116,7 +119,8 @@ fn intrinsic(traces: &[LiveTrace], intrinsic: Intrinsic) -> Column {
         column.column
     };
     let nested = |number: fn(&super::summary::Nested) -> i32| {
-        let mut numbers = traces.iter().flat_map(|trace| &trace.summary.nested).map(|nested| i64::from(number(nested)));
+        let mut numbers =
+            traces.iter().flat_map(|trace| &trace.summary.nested).map(|nested| i64::from(number(nested)));
         ints(Level::Span, &mut numbers)
     };
     let events = || spans(traces).flat_map(|span| span.events.iter().map(move |event| (span, event)));
@@ -129,13 +133,19 @@ fn intrinsic(traces: &[LiveTrace], intrinsic: Intrinsic) -> Column {
         Intrinsic::Duration => ints(Level::Span, &mut spans(traces).map(duration)),
         Intrinsic::Name => texts(Level::Span, &mut spans(traces).map(|span| span.name.clone())),
         Intrinsic::Status => ints(Level::Span, &mut spans(traces).map(|span| status(span).0)),
-        Intrinsic::StatusMessage => texts(Level::Span, &mut spans(traces).map(|span| status(span).1.to_owned())),
+        Intrinsic::StatusMessage => {
+            texts(Level::Span, &mut spans(traces).map(|span| status(span).1.to_owned()))
+        }
         Intrinsic::Kind => ints(Level::Span, &mut spans(traces).map(|span| i64::from(span.kind))),
         Intrinsic::SpanId => texts(Level::Span, &mut spans(traces).map(|span| hex::encode(&span.span_id))),
-        Intrinsic::ParentId => texts(Level::Span, &mut spans(traces).map(|span| hex::encode(&span.parent_span_id))),
+        Intrinsic::ParentId => {
+            texts(Level::Span, &mut spans(traces).map(|span| hex::encode(&span.parent_span_id)))
+        }
         // vParquet4 does not store it, and answers must not change when a trace is flushed.
         Intrinsic::ChildCount => Column::new(Level::Span),
-        Intrinsic::RootName => texts(Level::Trace, &mut traces.iter().map(|trace| trace.summary.root_name.clone())),
+        Intrinsic::RootName => {
+            texts(Level::Trace, &mut traces.iter().map(|trace| trace.summary.root_name.clone()))
+        }
         Intrinsic::RootService => {
             texts(Level::Trace, &mut traces.iter().map(|trace| trace.summary.root_service.clone()))
         }
@@ -146,7 +156,8 @@ fn intrinsic(traces: &[LiveTrace], intrinsic: Intrinsic) -> Column {
         Intrinsic::EventName => texts(Level::Event, &mut events().map(|(_, event)| event.name.clone())),
         Intrinsic::EventTimeSinceStart => ints(
             Level::Event,
-            &mut events().map(|(span, event)| event.time_unix_nano.wrapping_sub(span.start_time_unix_nano) as i64),
+            &mut events()
+                .map(|(span, event)| event.time_unix_nano.wrapping_sub(span.start_time_unix_nano) as i64),
         ),
         Intrinsic::LinkTraceId => texts(Level::Link, &mut links().map(|link| hex::encode(&link.trace_id))),
         Intrinsic::LinkSpanId => texts(Level::Link, &mut links().map(|link| hex::encode(&link.span_id))),

@@ -30,7 +30,11 @@ const SLICE_BYTES: usize = 4 << 20;
 const DECODED_FACTOR: usize = 8;
 
 /// Traces of the log that match, newest first.
-pub(crate) fn search(snapshot: &Snapshot, request: &SearchRequest, memory: &MemoryBudget) -> Result<SearchResponse> {
+pub(crate) fn search(
+    snapshot: &Snapshot,
+    request: &SearchRequest,
+    memory: &MemoryBudget,
+) -> Result<SearchResponse> {
     let query = Query::parse(&request.query)
         .map_err(|error| Error::new(ErrorKind::Invalid, format!("invalid TraceQL query: {error}")))?;
     let mut response = SearchResponse { fresh_blocks: fresh(snapshot), ..SearchResponse::default() };
@@ -46,8 +50,11 @@ pub(crate) fn search(snapshot: &Snapshot, request: &SearchRequest, memory: &Memo
         response.inspected_traces += traces.len() as u32;
         let columns = batch(&traces, &fields);
         response.inspected_spans += u64::from(columns.layout.spans());
-        let matches = query.evaluate(&columns).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
-        response.traces.extend(matches.iter().map(|found| metadata(&query, &limits, &traces, &columns, found)));
+        let matches =
+            query.evaluate(&columns).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
+        response
+            .traces
+            .extend(matches.iter().map(|found| metadata(&query, &limits, &traces, &columns, found)));
         keep_newest(&mut response.traces, limits.traces);
         Ok(())
     })?;
@@ -135,7 +142,10 @@ fn each_slice(
     if slice.is_empty() { Ok(()) } else { visit(slice) }
 }
 
-fn read(snapshot: &Snapshot, merged: &Merged) -> std::result::Result<(LiveTrace, usize), (usize, std::io::Error)> {
+fn read(
+    snapshot: &Snapshot,
+    merged: &Merged,
+) -> std::result::Result<(LiveTrace, usize), (usize, std::io::Error)> {
     let mut encoded = Vec::new();
     for (view, runs) in &merged.parts {
         encoded.extend(snapshot.views[*view].piece_of(runs).map_err(|error| (*view, error))?);

@@ -72,7 +72,8 @@ fn text_attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> 
 fn is_root(span: &Span) -> bool {
     span.parent_span_id.is_empty()
         && !span.links.iter().any(|link| {
-            link.trace_id == span.trace_id && text_attribute(&link.attributes, "opentracing.ref_type") == Some("child_of")
+            link.trace_id == span.trace_id
+                && text_attribute(&link.attributes, "opentracing.ref_type") == Some("child_of")
         })
 }
 

@@ -58,7 +58,8 @@ fn scopes(name: &str) -> Result<Vec<TagScope>> {
 fn matching(filter: Option<&Query>, traces: &[LiveTrace]) -> Result<Option<BTreeSet<u32>>> {
     let Some(filter) = filter else { return Ok(None) };
     let columns = batch(traces, &filter.fields());
-    let matches = filter.evaluate(&columns).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
+    let matches =
+        filter.evaluate(&columns).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
     let spans = matches.into_iter().flat_map(|found| found.spansets).flat_map(|set| set.spans);
     Ok(Some(spans.collect()))
 }
@@ -108,7 +109,8 @@ pub(crate) fn tag_values(
     each_slice(snapshot, (request.start, request.end), memory, &mut response.failures, |traces| {
         let columns = batch(&traces, &fields);
         let wanted = matching(filter.as_ref(), &traces)?;
-        let spans = (0..columns.layout.spans()).filter(|span| wanted.as_ref().is_none_or(|spans| spans.contains(span)));
+        let spans = (0..columns.layout.spans())
+            .filter(|span| wanted.as_ref().is_none_or(|spans| spans.contains(span)));
         for span in spans {
             for field in &fields {
                 value_of(&columns, field, span).into_iter().for_each(|value| add_typed(value, &mut values));

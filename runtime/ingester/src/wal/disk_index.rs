@@ -105,12 +105,7 @@ impl DiskIndex {
 }
 
 impl IndexFile {
-    fn write(
-        paths: &SegmentPaths,
-        scopes: &[ScopePlace],
-        runs: &[Run],
-        wal_length: u64,
-    ) -> io::Result<Self> {
+    fn write(paths: &SegmentPaths, scopes: &[ScopePlace], runs: &[Run], wal_length: u64) -> io::Result<Self> {
         let temporary = paths.index().with_extension("idx.tmp");
         let mut out = Checked { inner: BufWriter::with_capacity(1 << 18, File::create(&temporary)?), crc: 0 };
         let written = (|| {
@@ -141,11 +136,7 @@ impl IndexFile {
             return Err(error);
         }
         sync_directory(paths.directory())?;
-        Ok(Self {
-            file: File::open(paths.index())?,
-            scopes: scopes.len() as u32,
-            runs: runs.len() as u32,
-        })
+        Ok(Self { file: File::open(paths.index())?, scopes: scopes.len() as u32, runs: runs.len() as u32 })
     }
 
     /// Opens the index of a log that is `wal_length` bytes long; `None` if there is none or it is of
@@ -162,7 +153,8 @@ impl IndexFile {
             return Ok(None);
         }
         file.read_exact(&mut header)?;
-        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let number =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let length_of_log = u64::from(number(16)) | u64::from(number(20)) << 32;
         let (scopes, runs) = (number(8), number(12));
         let expected = HEADER as u64 + u64::from(scopes) * SCOPE as u64 + u64::from(runs) * RUN as u64 + 4;

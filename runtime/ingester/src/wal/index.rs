@@ -60,7 +60,8 @@ impl MemoryIndex {
 
     /// Adds the spans of a record whose payload begins at `payload_at`.
     pub(crate) fn add(&mut self, batch: &SpanBatch, payload_at: u32) {
-        let place = |range: &Range<u32>| Place { start: payload_at + range.start, length: range.len() as u32 };
+        let place =
+            |range: &Range<u32>| Place { start: payload_at + range.start, length: range.len() as u32 };
         let first_scope = self.scopes.len() as u32;
         self.scopes.extend(batch.scopes.iter().map(|scope| {
             let resource = &batch.resources[scope.resource as usize];

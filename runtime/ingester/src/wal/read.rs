@@ -61,8 +61,7 @@ impl SegmentReader {
 
     fn put_resource_spans(&self, runs: &[Run], around: &ScopePlace, piece: &mut Vec<u8>) -> io::Result<()> {
         let spans: usize = runs.iter().map(|run| run.place.length as usize).sum();
-        let scope_spans =
-            field_len(around.scope) + spans + if_present(around.scope_schema_url, field_len);
+        let scope_spans = field_len(around.scope) + spans + if_present(around.scope_schema_url, field_len);
         let resource_spans = field_len(around.resource)
             + bytes_field_len(scope_spans)
             + if_present(around.resource_schema_url, field_len);

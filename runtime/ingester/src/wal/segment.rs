@@ -111,7 +111,8 @@ impl Segment {
 
     /// Appends a record a batch, not yet durable. On an error nothing of them remains.
     pub(crate) fn append(&mut self, batches: &[&SpanBatch]) -> io::Result<Vec<Appended>> {
-        let headers: Vec<[u8; RECORD_HEADER]> = batches.iter().map(|batch| record_header(&batch.payload)).collect();
+        let headers: Vec<[u8; RECORD_HEADER]> =
+            batches.iter().map(|batch| record_header(&batch.payload)).collect();
         let mut slices = Vec::with_capacity(batches.len() * 2);
         let mut appended = Vec::with_capacity(batches.len());
         let mut at = self.written;

@@ -61,7 +61,7 @@ pub struct DedicatedColumnSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct CacheSpec {
-    /// In memory. Default: a quarter of the process's memory limit, 128 MiB without one.
+    /// In memory. Default: a quarter of the process's memory limit, 64 MiB without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
 }

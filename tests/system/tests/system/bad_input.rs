@@ -53,7 +53,8 @@ async fn wrong_requests_over_http() -> Result<()> {
     let (status, text) = http.post("{\"resourceSpans\": [", &[JSON]).await?;
     ensure!(status == 400 && text.contains("malformed OTLP JSON"), "{status} {text}");
     let zipped = gzip(&good)?;
-    let (status, text) = http.post(zipped[..zipped.len() / 2].to_vec(), &[PROTOBUF, ("content-encoding", "gzip")]).await?;
+    let (status, text) =
+        http.post(zipped[..zipped.len() / 2].to_vec(), &[PROTOBUF, ("content-encoding", "gzip")]).await?;
     ensure!(status == 400 && text.contains("broken gzip body"), "{status} {text}");
     let (status, text) = http.post(good.clone(), &[PROTOBUF, ("content-encoding", "br")]).await?;
     ensure!(status == 415 && text.contains("gzip, zstd"), "{status} {text}");
@@ -62,14 +63,18 @@ async fn wrong_requests_over_http() -> Result<()> {
     let (status, text) = http.post(short_trace_id(&load)?, &[PROTOBUF]).await?;
     ensure!(status == 400 && text.contains("128 bit"), "{status} {text}");
     // A bomb: small on the wire, larger than the limit when unpacked.
-    let (status, text) = http.post(gzip(&vec![0; 64 << 20])?, &[PROTOBUF, ("content-encoding", "gzip")]).await?;
+    let (status, text) =
+        http.post(gzip(&vec![0; 64 << 20])?, &[PROTOBUF, ("content-encoding", "gzip")]).await?;
     ensure!(status == 413 && text.contains("larger than"), "{status} {text}");
     let (status, _) = http.post(gzip(&good)?, &[PROTOBUF, ("content-encoding", "gzip")]).await?;
     ensure!(status == 200, "the connection still takes a good request: {status}");
 
     let metrics = reqwest::get(server.url("/metrics")).await?.text().await?;
-    for reason in ["malformed", "undecodable", "content_encoding", "content_type", "invalid_trace_id", "too_large"] {
-        let counted = format!("tempo_distributor_refused_requests_total{{reason=\"{reason}\",transport=\"http\"}}");
+    for reason in
+        ["malformed", "undecodable", "content_encoding", "content_type", "invalid_trace_id", "too_large"]
+    {
+        let counted =
+            format!("tempo_distributor_refused_requests_total{{reason=\"{reason}\",transport=\"http\"}}");
         ensure!(metrics.contains(&counted), "{reason} is not counted");
     }
     let stored = "tempo_distributor_spans_received_total{tenant=\"single-tenant\"} 128\n";
@@ -88,13 +93,19 @@ async fn wrong_requests_over_grpc() -> Result<()> {
     let good = load.requests(0)[0].clone();
 
     let refused = exporter.export(good.clone()).await.expect_err("no tenant");
-    ensure!(refused.code() == Code::Unauthenticated && refused.message().contains("X-Scope-OrgID"), "{refused:?}");
+    ensure!(
+        refused.code() == Code::Unauthenticated && refused.message().contains("X-Scope-OrgID"),
+        "{refused:?}"
+    );
     let refused = exporter.with_tenant("no/slash").export(good.clone()).await.expect_err("a bad tenant");
     ensure!(refused.code() == Code::InvalidArgument && refused.message().contains("no/slash"), "{refused:?}");
 
     let exporter = exporter.with_tenant("team-a");
     let refused = exporter.export(good.slice(..good.len() - 3)).await.expect_err("cut off");
-    ensure!(refused.code() == Code::InvalidArgument && refused.message().contains("malformed"), "{refused:?}");
+    ensure!(
+        refused.code() == Code::InvalidArgument && refused.message().contains("malformed"),
+        "{refused:?}"
+    );
     let refused = exporter.export(short_trace_id(&load)?).await.expect_err("a short id");
     ensure!(refused.code() == Code::InvalidArgument && refused.message().contains("128 bit"), "{refused:?}");
     let refused = exporter.export(vec![0; 64 << 20].into()).await.expect_err("too large");

@@ -9,10 +9,11 @@ use crate::durability::spans_of;
 async fn the_quickstart_from_plan_to_destroy() -> Result<()> {
     let cli = Cli::example("quickstart")?;
     let plan = cli.expect(2, "plan", &["--detailed-exitcode"])?;
-    ensure!(plan.contains("1 to create"), "{plan}");
+    ensure!(plan.contains("2 to create, 0 to change, 0 to destroy"), "{plan}");
 
     let applied = cli.run("apply", &["--auto-approve"])?;
-    let said = format!("{}{}", String::from_utf8_lossy(&applied.stdout), String::from_utf8_lossy(&applied.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&applied.stdout), String::from_utf8_lossy(&applied.stderr));
     ensure!(applied.status.success(), "{said}");
     for told in ["canary", "127.0.0.1:4317", "127.0.0.1:4318", "127.0.0.1:3200", "/api/"] {
         ensure!(said.contains(told), "apply does not tell {told:?}:\n{said}");
@@ -66,7 +67,10 @@ fn every_problem_of_a_document_is_told_with_its_line() -> Result<()> {
     let refused = cli.run("validate", &[])?;
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     ensure!(refused.status.code() == Some(1), "{said}");
-    ensure!(said.contains(":11:") && said.contains("replicas"), "the unknown key, with a suggestion:\n{said}");
+    ensure!(
+        said.contains(":11:") && said.contains("replicas"),
+        "the unknown key, with a suggestion:\n{said}"
+    );
     ensure!(said.contains(":13:") && said.contains("spec.querier.replicas"), "the wrong type:\n{said}");
     Ok(())
 }

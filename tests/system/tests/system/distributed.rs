@@ -78,7 +78,8 @@ pub(crate) async fn expect_all(api: &str, load: &Load, traces: u64) -> Result<()
 fn pid_of(cli: &Cli, instance: &str) -> Result<u64> {
     let status = cli.status()?;
     let components = status["components"].as_array().context("no components")?;
-    let found = components.iter().find(|known| known["instance"] == instance).with_context(|| instance.to_owned())?;
+    let found =
+        components.iter().find(|known| known["instance"] == instance).with_context(|| instance.to_owned())?;
     found["pid"].as_u64().with_context(|| format!("{instance} does not run: {status:#}"))
 }
 
@@ -87,7 +88,9 @@ fn instances(cli: &Cli) -> Result<BTreeSet<(String, u64)>> {
     let components = status["components"].as_array().context("no components")?;
     Ok(components
         .iter()
-        .map(|known| (known["instance"].as_str().unwrap_or_default().to_owned(), known["pid"].as_u64().unwrap_or(0)))
+        .map(|known| {
+            (known["instance"].as_str().unwrap_or_default().to_owned(), known["pid"].as_u64().unwrap_or(0))
+        })
         .collect())
 }
 

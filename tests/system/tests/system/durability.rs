@@ -39,7 +39,11 @@ async fn expect_all(server: &Server, load: &Load, traces: std::ops::Range<u64>) 
     for n in traces {
         let id = load.trace_id(n);
         let spans = spans_of(&server.url(""), id).await?;
-        ensure!(spans as u64 == load.spans_per_trace(), "trace {n} ({id}) has {spans} spans\n{}", server.log_tail());
+        ensure!(
+            spans as u64 == load.spans_per_trace(),
+            "trace {n} ({id}) has {spans} spans\n{}",
+            server.log_tail()
+        );
     }
     Ok(())
 }
@@ -110,9 +114,15 @@ impl SmallDisk {
     fn mount(size: &str) -> Result<Option<Self>> {
         let folder = tempfile::tempdir()?;
         let options = format!("size={size}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(folder.path())
+            .output()?;
         if !mounted.status.success() {
-            eprintln!("skipped: no right to mount a small disk: {}", String::from_utf8_lossy(&mounted.stderr).trim());
+            eprintln!(
+                "skipped: no right to mount a small disk: {}",
+                String::from_utf8_lossy(&mounted.stderr).trim()
+            );
             return Ok(None);
         }
         Ok(Some(Self(folder)))
@@ -168,8 +178,9 @@ async fn a_corrupt_block_is_named_and_the_others_answer() -> Result<()> {
         server.flush().await?;
     }
     let config = server.kill()?;
-    let mut blocks: Vec<PathBuf> =
-        fs::read_dir(folder.path().join("blocks/single-tenant"))?.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
+    let mut blocks: Vec<PathBuf> = fs::read_dir(folder.path().join("blocks/single-tenant"))?
+        .map(|e| Ok(e?.path()))
+        .collect::<Result<_>>()?;
     blocks.retain(|block| block.join("data.parquet").is_file());
     ensure!(blocks.len() == 2, "{blocks:?}");
     let victim = blocks.pop().context("two blocks")?;
@@ -186,8 +197,10 @@ async fn a_corrupt_block_is_named_and_the_others_answer() -> Result<()> {
     for n in 0..128 {
         let url = server.url(&format!("/api/v2/traces/{}", load.trace_id(n)));
         let answer: serde_json::Value = reqwest::get(url).await?.error_for_status()?.json().await?;
-        whole += usize::from(answer["trace"]["resourceSpans"].as_array().is_some_and(|spans| !spans.is_empty()));
-        named |= answer["status"] == "PARTIAL" && answer["message"].as_str().unwrap_or_default().contains(&name);
+        whole +=
+            usize::from(answer["trace"]["resourceSpans"].as_array().is_some_and(|spans| !spans.is_empty()));
+        named |=
+            answer["status"] == "PARTIAL" && answer["message"].as_str().unwrap_or_default().contains(&name);
     }
     ensure!(whole == 64, "{whole} of the 64 traces in the whole block were found");
     ensure!(named, "the answer names the corrupt block {name}");

@@ -46,7 +46,8 @@ async fn what_the_sdk_sent_is_read_back_from_the_ingester_and_from_storage() -> 
     let sent = sent.to_str().context("a path in UTF-8")?;
 
     script(&python, "roundtrip.py", &["send", "--grpc", &grpc, "--http", &http, "--out", sent])?;
-    script(&python, "roundtrip.py", &["check", "--api", &api, "--sent", sent]).context("from the ingester")?;
+    script(&python, "roundtrip.py", &["check", "--api", &api, "--sent", sent])
+        .context("from the ingester")?;
     server.flush().await?;
     ensure!(!block_data(&server)?.is_empty(), "the flush left no block");
     script(&python, "roundtrip.py", &["check", "--api", &api, "--sent", sent]).context("from storage")?;
@@ -60,7 +61,8 @@ async fn what_the_sdk_sent_is_read_back_from_the_ingester_and_from_storage() -> 
 #[tokio::test]
 async fn pyarrow_finds_the_schema_and_encodings_of_a_real_tempo_block() -> Result<()> {
     let Some(python) = python() else { return Ok(()) };
-    let blocks = std::env::var("TEMPOFORM_TEST_BLOCKS").context("set TEMPOFORM_TEST_BLOCKS to the folder of real blocks")?;
+    let blocks = std::env::var("TEMPOFORM_TEST_BLOCKS")
+        .context("set TEMPOFORM_TEST_BLOCKS to the folder of real blocks")?;
     let real = PathBuf::from(blocks)
         .join("v2.10.8-vp4-default/single-tenant/00000000-0000-4000-8000-000000000024/data.parquet");
     let folder = tempfile::tempdir()?;

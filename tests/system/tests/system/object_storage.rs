@@ -46,7 +46,9 @@ impl Minio {
     fn blocks(&self) -> Result<usize> {
         let tenant = self.folder.path().join("traces/single-tenant");
         let entries = std::fs::read_dir(&tenant).with_context(|| tenant.display().to_string())?;
-        Ok(entries.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().join("meta.json").exists())).count())
+        Ok(entries
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().join("meta.json").exists()))
+            .count())
     }
 }
 
