@@ -1,6 +1,6 @@
 //! What a user of the command line sees, without any component running: output, errors, exit codes.
 
-#![expect(missing_docs, reason = "a test crate")]
+#![expect(clippy::unwrap_used, reason = "a test crate: a failure is to stop the test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ spec:
   tempo:
     ports:
       http: 23200
+      grpc: 29095
       otlpGrpc: 24317
       otlpHttp: 24318
 ";
@@ -67,7 +68,11 @@ impl Folder {
             .output()
             .unwrap();
         let readable = |bytes: Vec<u8>| self.redact(&String::from_utf8(bytes).unwrap());
-        Transcript { code: output.status.code().unwrap(), out: readable(output.stdout), err: readable(output.stderr) }
+        Transcript {
+            code: output.status.code().unwrap(),
+            out: readable(output.stdout),
+            err: readable(output.stderr),
+        }
     }
 
     /// Chosen ports depend on the folder's path, and that is a new one each time.
@@ -77,7 +82,7 @@ impl Folder {
         let mut redacted = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
             let digits = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
-            let pinned = ["23200", "24317", "24318"].contains(&&piece[..digits]);
+            let pinned = ["23200", "29095", "24317", "24318"].contains(&&piece[..digits]);
             redacted.push_str("127.0.0.1:");
             redacted.push_str(if pinned { &piece[..digits] } else { "CHOSEN" });
             redacted.push_str(&piece[digits..]);
@@ -169,7 +174,10 @@ fn what_is_not_applied_is_not_healthy() {
     assert_eq!(folder.run(&["health", "--detailed-exitcode"]).code, 2);
     assert_eq!(folder.run(&["destroy"]).code, 0);
     let Transcript { code, err, .. } = folder.run(&["logs"]);
-    assert_eq!((code, err.as_str()), (1, "error: nothing is applied, so there are no logs\nhelp: run `tempoform apply`\n"));
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "error: nothing is applied, so there are no logs\nhelp: run `tempoform apply`\n")
+    );
 }
 
 #[test]
@@ -190,7 +198,8 @@ fn rendering_into_a_folder_writes_one_file_an_object() {
     let folder = good();
     let target = folder.path().join("out");
     let arguments = ["render", "--as", "processes", "--output-dir", target.to_str().unwrap()];
-    let Transcript { code, out, err } = folder.run_plain(&[&arguments[..], &["-f", folder.file().to_str().unwrap()]].concat());
+    let Transcript { code, out, err } =
+        folder.run_plain(&[&arguments[..], &["-f", folder.file().to_str().unwrap()]].concat());
     assert_eq!((code, out.as_str(), err.as_str()), (0, "", "wrote DIR/out/process-tempo-0.yaml\n"));
     assert!(fs::read_to_string(target.join("process-tempo-0.yaml")).unwrap().contains("kind: Process"));
 }

@@ -179,7 +179,7 @@ impl Applied {
 fn steps(plan: &Plan) -> Vec<Vec<Vec<&Change>>> {
     let due = plan.changes.iter().filter(|change| change.action != Action::NoChange).collect::<Vec<_>>();
     due.chunk_by(|a, b| (a.wave, a.action == Action::Delete) == (b.wave, b.action == Action::Delete))
-        .map(|step| rows(step))
+        .map(rows)
         .collect()
 }
 

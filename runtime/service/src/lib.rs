@@ -17,12 +17,13 @@ mod watched;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 use tempoform_config::Target;
 
-/// The allocator of every executable: spans are many small, short-lived allocations on many threads.
+/// The allocator of every executable. Buffers are often freed on another thread than made them (reads from
+/// the store, decoding); jemalloc uses such memory again where others keep it for the thread that made it.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Runs the components that `arguments` (the program's name first) ask for until told to stop.
 ///

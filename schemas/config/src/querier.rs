@@ -127,7 +127,7 @@ impl Default for QueryFrontendSearch {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retriever {
-    /// Memory for blooms, indexes, footers and pages of blocks, bytes; 0 keeps nothing. Default 128 MiB.
+    /// Memory for blooms, indexes, footers and pages of blocks, bytes; 0 keeps nothing. Default 64 MiB.
     pub cache_bytes: ByteSize,
     /// Blocks searched at once. Default 8.
     pub concurrent_blocks: u32,
@@ -137,6 +137,6 @@ pub struct Retriever {
 
 impl Default for Retriever {
     fn default() -> Self {
-        Self { cache_bytes: ByteSize::from_mib(128), concurrent_blocks: 8, concurrent_requests: 64 }
+        Self { cache_bytes: ByteSize::from_mib(64), concurrent_blocks: 8, concurrent_requests: 64 }
     }
 }

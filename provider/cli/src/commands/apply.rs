@@ -26,13 +26,16 @@ pub(crate) async fn run(args: &Apply) -> Result<ExitCode, Failure> {
     refuse_dangers(&plan, &args.allow)?;
 
     let mut applied = Applied::default();
+    let mut cancel = CancellationToken::new();
     if !plan.is_empty() {
         if !args.auto_approve && !output::confirm("Make these changes?")? {
             output::note("Nothing was changed.");
             return Ok(ExitCode::from(1));
         }
+        // Not before: at the question, Ctrl-C simply ends the command.
+        cancel = interrupt();
         let options = ApplyOptions { timeout: args.timeout, ..ApplyOptions::default() };
-        applied = apply(&target, &plan, &desired, options, &Lines, &interrupt()).await?;
+        applied = apply(&target, &plan, &desired, options, &Lines, &cancel).await?;
         let Applied { created, changed, destroyed } = applied;
         output::note(&format!("\nApplied: {created} created, {changed} changed, {destroyed} destroyed."));
     }
@@ -40,7 +43,11 @@ pub(crate) async fn run(args: &Apply) -> Result<ExitCode, Failure> {
 
     let instances = target.endpoints().await?;
     let options = local::health_options(tempo);
-    let report = health::check(&instances, &options).await;
+    let report = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(Failure::new("interrupted: everything is applied, its health is not known")),
+        report = health::check(&instances, &options) => report,
+    };
     match args.output {
         Format::Json => output::json(&result(&applied, &report))?,
         Format::Text => {

@@ -261,7 +261,7 @@ fn accepted(response: &ExportTraceServiceResponse, seen: &str) -> Result<String,
 
 fn text(key: &str, value: String) -> KeyValue {
     let value = AnyValue { value: Some(any_value::Value::StringValue(value)) };
-    KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
+    KeyValue { key: key.to_owned(), value: Some(value) }
 }
 
 /// The span ids (base64) in an answer of `/api/v2/traces/{id}`.

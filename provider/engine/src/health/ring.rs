@@ -40,7 +40,7 @@ pub(super) async fn check(
             Ok(ring) => judge(&ring, ingesters),
             Err(reason) => (Outcome::Fail, format!("http://{address}/status/ring: {reason}")),
         };
-        if outcome == Outcome::Pass || began.elapsed() >= within {
+        if outcome != Outcome::Fail || began.elapsed() >= within {
             return Some(Check::new("ring", began, outcome, reason));
         }
         tokio::time::sleep(POLL).await;

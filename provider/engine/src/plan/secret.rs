@@ -59,7 +59,10 @@ pub fn mask(value: &Value) -> Value {
 /// Whether a value is a secret itself, and not a reference to one.
 pub(super) fn is_inline(value: &Value) -> bool {
     match value {
-        Value::String(text) => !text.is_empty() && !(text.starts_with("${") && text.ends_with('}')),
+        Value::String(text) => {
+            let is_reference = text.starts_with("${") && text.ends_with('}');
+            !text.is_empty() && !is_reference
+        }
         Value::Number(_) => true,
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     }

@@ -53,7 +53,7 @@ impl LocalTarget {
         Ok(statuses.into_iter().map(|status| (status.spec.instance.clone(), status)).collect())
     }
 
-    fn something_runs(&self) -> bool {
+    pub(super) fn something_runs(&self) -> bool {
         let directory = self.directory();
         supervisor::recorded(directory).iter().any(|status| {
             let mark = format!("{}/{}", directory.path().display(), status.spec.instance);

@@ -12,7 +12,7 @@ use crate::definitions::environment_values;
 use crate::directory::StateDirectory;
 use crate::files::remove_if_there;
 use crate::state::{Phase, ProcessRecord, Record};
-use crate::supervisor::Client;
+use crate::supervisor::{self, Client};
 
 const POLL: Duration = Duration::from_millis(50);
 /// How long a component may take to come up again for the sake of flushing.
@@ -128,16 +128,26 @@ impl LocalTarget {
         let mut records: Vec<Record> = self.lock_state().objects.values().cloned().collect();
         records.sort_by_key(|record| std::cmp::Reverse((record.object.wave, record.object.id.clone())));
         let mut left = Vec::new();
+        // Where nothing runs, none is started: it would start everything first.
+        let supervisor = match supervisor::connect(self.directory()).await? {
+            None if self.something_runs() => Some(self.supervisor().await?),
+            found => found,
+        };
         for record in &records {
             progress(&format!("{}: stopping", record.object.id.name));
             if let Some(process) = &record.process {
-                self.take_down(record, process, data, &mut left).await?;
+                self.take_down(supervisor.as_ref(), record, process, data).await?;
+                let unflushed = unflushed(process);
+                if data == DataPolicy::Keep && unflushed > 0 {
+                    let folder = process.wal.as_deref().unwrap_or(&process.data).display();
+                    let instance = &record.object.id.name;
+                    left.push(format!("{unflushed} bytes of {instance}'s write-ahead log, in {folder}"));
+                }
             }
             self.forget(&record.object.id)?;
             progress(&format!("{}: gone", record.object.id.name));
         }
-        // None runs when everything was down and nothing had to be adopted.
-        if let Some(supervisor) = crate::supervisor::connect(self.directory()).await? {
+        if let Some(supervisor) = &supervisor {
             supervisor.shutdown().await?;
         }
         left.extend(clean(self.directory(), data)?);
@@ -146,24 +156,21 @@ impl LocalTarget {
 
     async fn take_down(
         &self,
+        supervisor: Option<&Client>,
         record: &Record,
         process: &ProcessRecord,
         data: DataPolicy,
-        left: &mut Vec<String>,
     ) -> Result<(), TargetError> {
+        let Some(supervisor) = supervisor else { return Ok(()) };
         let instance = &record.object.id.name;
-        let supervisor = self.supervisor().await?;
-        // What is to be deleted needs no flush, and what cannot be flushed now stays in the log.
-        if data == DataPolicy::Keep && record.object.stateful {
-            self.leave(&supervisor, instance, process).await?;
+        // What is to be deleted needs no flush; what cannot be flushed now stays in the log.
+        if data == DataPolicy::Keep
+            && record.object.stateful
+            && let Err(error) = self.leave(supervisor, instance, process).await
+        {
+            tracing::warn!(instance, %error, "stopped without a flush");
         }
-        supervisor.remove(instance).await?;
-        let unflushed = unflushed(process);
-        if data == DataPolicy::Keep && unflushed > 0 {
-            let folder = process.wal.as_deref().unwrap_or(&process.data).display();
-            left.push(format!("{unflushed} bytes of {instance}'s write-ahead log, in {folder}"));
-        }
-        Ok(())
+        Ok(supervisor.remove(instance).await?)
     }
 }
 

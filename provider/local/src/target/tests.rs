@@ -319,6 +319,19 @@ async fn destroy_keeps_data_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn destroy_keeps_what_cannot_be_flushed_and_says_so() {
+    let bench = Bench::new();
+    let mut stubborn = definitions(1);
+    stubborn[0].config["stubborn"] = json!("yes");
+    applied(&bench, &stubborn).await.unwrap();
+    write_span(&bench, "ingester-0").await;
+    let left = open(&bench).destroy(DataPolicy::Keep, &|_: &str| {}).await.unwrap();
+    let wal = bench.directory.data_folder().join("ingester-0/wal");
+    assert_eq!(left[0], format!("5 bytes of ingester-0's write-ahead log, in {}", wal.display()));
+    assert!(wal.join("segment").exists());
+}
+
+#[tokio::test]
 async fn logs_are_chosen_by_component_and_instance() {
     let bench = Bench::new();
     applied(&bench, &definitions(2)).await.unwrap();
