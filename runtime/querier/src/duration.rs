@@ -52,7 +52,7 @@ fn parse(text: &str, fractions: bool, units: &[(&str, f64)]) -> Result<Duration>
     let mut rest = text;
     while !rest.is_empty() {
         let digits =
-            rest.find(|c: char| !c.is_ascii_digit() && !(fractions && c == '.')).ok_or_else(invalid)?;
+            rest.find(|c: char| !(c.is_ascii_digit() || fractions && c == '.')).ok_or_else(invalid)?;
         let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
         rest = &rest[digits..];
         let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());

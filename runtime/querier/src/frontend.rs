@@ -130,11 +130,9 @@ impl Frontend {
                 Err(error) => {
                     tracing::warn!(querier, %error, path, "a querier could not be reached");
                     self.health.failed(querier);
-                    last = last.or_else(|_| {
-                        Err(Error::new(
-                            ErrorKind::Unavailable,
-                            format!("querier {querier} could not be reached: {error}"),
-                        ))
+                    last = last.map_err(|_| {
+                        let message = format!("querier {querier} could not be reached: {error}");
+                        Error::new(ErrorKind::Unavailable, message)
                     });
                 }
             }

@@ -132,6 +132,5 @@ mod tests {
         let params = Params::of(&uri).unwrap();
         assert_eq!(params.get("q"), Some("{ .a = \"b c\"}"));
         assert!(params.number::<u32>("limit").is_err());
-        assert!(Params::of(&"/x?a=%ff".parse().unwrap()).is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::search::Answer;
 use crate::{ApiOptions, shared_ids};
 
 /// Pieces may hold every span several times (replicas, a block that was compacted meanwhile); those
-/// beyond this multiple of the largest trace are not decoded.
+/// after this multiple of the largest trace are not decoded.
 const COPIES: usize = 8;
 
 /// A trace, or the part of it that may be shown.
@@ -47,17 +47,15 @@ pub(crate) async fn find(
 }
 
 fn combine(answers: Vec<FindTraceResponse>, max: usize) -> Result<Trace> {
-    let mut room = if max == 0 { usize::MAX } else { max.saturating_mul(COPIES) };
-    let mut cut_off = false;
+    let enough = if max == 0 { usize::MAX } else { max.saturating_mul(COPIES) };
+    let (mut read, mut cut_off) = (0_usize, false);
     let mut pieces = Vec::new();
     for piece in answers.into_iter().flat_map(|answer| answer.pieces) {
-        match room.checked_sub(piece.len()) {
-            Some(left) => room = left,
-            None => {
-                cut_off = true;
-                break;
-            }
+        if read >= enough {
+            cut_off = true;
+            break;
         }
+        read += piece.len();
         let decoded = TracesData::decode(piece).map_err(|error| {
             Error::new(
                 ErrorKind::Internal,

@@ -21,7 +21,7 @@ pub(crate) async fn find_trace(mut query: BlockQuery<'_>, trace_id: &[u8]) -> Re
     let looked: Vec<_> = stream::iter(query.blocks.iter().cloned())
         .map(|meta| filter(&query, id, meta))
         .buffer_unordered(query.options.blooms_per_query.max(1))
-        .filter_map(|candidate| std::future::ready(candidate))
+        .filter_map(std::future::ready)
         .map(|(meta, bloom)| read(&query, id, meta, bloom))
         .buffer_unordered(query.options.blocks_per_query.max(1))
         .collect()

