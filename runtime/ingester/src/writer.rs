@@ -130,7 +130,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, tenant: &TenantId, appends: &mut Vec<Append>) -> Result<Vec<Appended>> {
+    fn write(&mut self, tenant: &TenantId, appends: &mut [Append]) -> Result<Vec<Appended>> {
         if !self.open.contains_key(tenant) {
             let open = self.create(tenant).map_err(|error| self.write_error(&error))?;
             self.open.insert(tenant.clone(), open);

@@ -11,6 +11,9 @@ use tempoform_retriever::RetrieverOptions;
 
 use crate::overrides::TenantLimits;
 
+/// A tenant index older than this is not trusted; the bucket is listed instead.
+const MAX_INDEX_AGE: Duration = Duration::from_secs(600);
+
 pub(crate) fn distributor(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_distributor::Options {
     let limits = Arc::clone(limits);
     let max_attribute_bytes = config.distributor.max_attribute_bytes;
@@ -50,8 +53,8 @@ pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform
         flush_check_period: settings.flush_check_period.0,
         concurrent_flushes: settings.concurrent_flushes as usize,
         flush_timeout: settings.flush_op_timeout.0,
-        // Readers that know the block list of two polls ago must still be told.
-        fresh_for: settings.complete_block_timeout.0.max(trace.blocklist_poll.0 * 3),
+        // Readers may trust a tenant index of `MAX_INDEX_AGE`, as they found it two polls ago.
+        fresh_for: settings.complete_block_timeout.0.max(MAX_INDEX_AGE + trace.blocklist_poll.0 * 2),
         meta_replication_factor: if replication_factor == 1 { 1 } else { 0 },
         dedicated_columns: tempoform_block::dedicated::filter_for_version(&BlockVersion::VParquet4, &columns),
         bloom_false_positive: trace.block.bloom_filter_false_positive,
@@ -84,6 +87,7 @@ pub(crate) fn retriever(config: &Config, memory: &MemoryBudget) -> RetrieverOpti
         poll_interval: config.storage.trace.blocklist_poll.0,
         poll_concurrency: config.storage.trace.blocklist_poll_concurrency as usize,
         max_concurrent_blocks: config.retriever.concurrent_blocks as usize,
+        max_index_age: Some(MAX_INDEX_AGE),
         ..RetrieverOptions::new(memory.clone())
     }
 }

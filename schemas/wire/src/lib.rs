@@ -31,7 +31,6 @@ pub mod tempopb {
 /// RPCs between our own components.
 #[expect(
     missing_docs,
-    clippy::all,
     clippy::allow_attributes_without_reason,
     reason = "generated; documented in the .proto files"
 )]

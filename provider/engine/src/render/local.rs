@@ -98,6 +98,8 @@ fn place(tempo: &ValidatedTempo, settings: &ComponentSettings, number: u32) -> P
         node_name: own.clone(),
         advertise_address: Some(reachable(settings.local.address).to_string()),
         join_members: seeds(tempo),
+        // Messages between processes of one machine cost nothing, and a start waits for a few rounds.
+        gossip_interval: Some("200ms"),
         frontend_address: format!("@(address:{}/{})", instance(Component::QueryFrontend, 0), Endpoint::Grpc),
         data: format!("@(state)/{}", data(&own)),
         blocks_root: "@(state)".to_owned(),

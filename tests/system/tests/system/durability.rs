@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use tempoform_core::TraceId;
-use tempoform_test_support::{Exporter, Load, Server, ServerConfig};
+use tempoform_test_support::{Exporter, Load, Server, ServerConfig, skipped};
 use tempoform_wire::otlp::TracesData;
 use tonic::Code;
 
@@ -100,7 +100,7 @@ async fn a_torn_or_corrupt_tail_costs_only_itself() -> Result<()> {
     let spans = spans_of(&server.url(""), load.trace_id(0)).await? as u64;
     ensure!(spans == load.spans_per_trace() - 2, "one service's request of five is gone: {spans} spans");
     let aside = fs::read_dir(folder.path().join("wal/single-tenant"))?
-        .filter_map(|entry| Some(entry.ok()?.file_name().into_string().ok()?))
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.contains(".damaged-"))
         .count();
     ensure!(aside >= 1, "what was damaged is set aside");
@@ -119,10 +119,10 @@ impl SmallDisk {
             .arg(folder.path())
             .output()?;
         if !mounted.status.success() {
-            eprintln!(
-                "skipped: no right to mount a small disk: {}",
+            skipped(&format!(
+                "no right to mount a small disk: {}",
                 String::from_utf8_lossy(&mounted.stderr).trim()
-            );
+            ));
             return Ok(None);
         }
         Ok(Some(Self(folder)))

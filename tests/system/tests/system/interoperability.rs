@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use tempoform_test_support::{Exporter, Load, Server, ServerConfig};
+use tempoform_test_support::{Exporter, Load, Server, ServerConfig, skipped};
 
 /// The Python with its packages, which `cargo xtask test` installs.
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("TEMPOFORM_TEST_PYTHON").map(PathBuf::from);
     if python.is_none() {
-        eprintln!("skipped: TEMPOFORM_TEST_PYTHON is not set; run `cargo xtask test`");
+        skipped("TEMPOFORM_TEST_PYTHON is not set; run `cargo xtask test`");
     }
     python
 }

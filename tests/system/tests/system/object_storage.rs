@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use tempoform_test_support::{Cli, Load, free_port};
+use tempoform_test_support::{Cli, Load, free_port, skipped};
 
 use crate::distributed::{Sender, expect_all};
 
@@ -93,7 +93,7 @@ spec:
 #[tokio::test]
 async fn the_same_load_with_s3() -> Result<()> {
     let Some(program) = std::env::var_os("TEMPOFORM_TEST_MINIO").map(PathBuf::from) else {
-        eprintln!("skipped: TEMPOFORM_TEST_MINIO is not set; run `cargo xtask test`");
+        skipped("TEMPOFORM_TEST_MINIO is not set; run `cargo xtask test`");
         return Ok(());
     };
     let minio = Minio::start(program).await?;

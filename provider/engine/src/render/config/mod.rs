@@ -51,6 +51,8 @@ pub(crate) struct Place {
     pub(crate) node_name: String,
     pub(crate) advertise_address: Option<String>,
     pub(crate) join_members: Vec<String>,
+    /// Time between rounds of gossip, where the runtime's default is not right.
+    pub(crate) gossip_interval: Option<&'static str>,
     /// `host:port` of the query-frontends, for runtimes whose queriers call them.
     pub(crate) frontend_address: String,
     /// Folder of the process's own data.

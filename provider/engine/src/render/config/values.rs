@@ -58,6 +58,7 @@ struct Memberlist<'a> {
     advertise_address: Option<&'a str>,
     port: &'a Value,
     join_members: &'a [String],
+    gossip_interval: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -221,6 +222,7 @@ fn memberlist(place: &Place) -> Memberlist<'_> {
         advertise_address: place.advertise_address.as_deref(),
         port: &place.gossip_port,
         join_members: &place.join_members,
+        gossip_interval: place.gossip_interval,
     }
 }
 

@@ -251,6 +251,7 @@ fn place(tempo: &ValidatedTempo, process: &Process<'_>) -> Place {
         node_name: variable(workload::POD_NAME),
         advertise_address: Some(variable(workload::POD_IP)),
         join_members: vec![format!("{}:{}", names.with("gossip"), ports::GOSSIP)],
+        gossip_interval: None,
         frontend_address: format!("{frontend}:{frontend_port}"),
         data: "/var/tempo".to_owned(),
         blocks_root: "/var/tempo".to_owned(),
