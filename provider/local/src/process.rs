@@ -102,6 +102,11 @@ mod tests {
         let mark = format!("/nowhere/{}/ingester-0", std::process::id());
         assert_eq!(find_marked(&mark), None);
         let mut child = Command::new("sleep").arg("60").env(MARK, &mark).spawn().unwrap();
+        // The environment shows up a moment after the program was started.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while find_marked(&mark).is_none() && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
         assert_eq!(find_marked(&mark), ProcessIdentity::of(child.id()));
         assert_eq!(command_of(child.id()).as_deref(), Some("sleep 60"));
         child.kill().unwrap();

@@ -40,6 +40,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         };
         // Another worker may have something to do as well.
         shared.flush_due.notify_one();
+        if segment.index.run_count() == 0 {
+            // The disk was full before anything came to it.
+            log.discard(&segment);
+            remove_segment(&segment.paths);
+            continue;
+        }
         let started = Instant::now();
         let flushed = tokio::time::timeout(shared.options.flush_timeout, flush(&shared, &segment))
             .await
@@ -59,9 +65,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     took = ?started.elapsed(), "block is in storage"
                 );
                 log.flushed(&segment, meta, shared.options.fresh_for);
-                if let Err(error) = forget(&segment.paths) {
-                    tracing::warn!(segment = %segment.paths.id(), %error, "could not remove an uploaded segment; the next start does");
-                }
+                remove_segment(&segment.paths);
             }
             Err(error) => put_off(&segment, &error),
         }
@@ -282,9 +286,10 @@ fn note(paths: &SegmentPaths, meta: &BlockMeta) -> Result<()> {
 }
 
 /// Readers that hold the file open go on reading it.
-fn forget(paths: &SegmentPaths) -> io::Result<()> {
-    remove(&paths.wal())?;
-    remove(&paths.index())
+fn remove_segment(paths: &SegmentPaths) {
+    if let Err(error) = remove(&paths.wal()).and_then(|()| remove(&paths.index())) {
+        tracing::warn!(segment = %paths.id(), %error, "could not remove a segment of no more use; the next start does");
+    }
 }
 
 /// Hands what is written to the upload, in chunks; waits when the upload is slower.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::options::Options;
 use crate::tenant_log::{Snapshot, TenantLog};
-use crate::wal::MemoryIndex;
+use crate::wal::{MemoryIndex, SegmentPaths};
 use crate::writer::{Append, Command, Writer};
 use crate::{flush, live, metrics, recovery};
 
@@ -165,10 +165,21 @@ async fn tick(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
         for log in shared.all_logs() {
             unflushed += log.unflushed();
             metrics::LIVE_TRACES.with_label_values(&[log.tenant.as_str()]).set(log.live_traces());
+            forget_expired(&shared, &log);
         }
         metrics::UNFLUSHED_SEGMENTS.set(i64::try_from(unflushed).unwrap_or(i64::MAX));
         // A segment whose retry is due has nobody else to say so.
         shared.flush_due.notify_one();
+    }
+}
+
+/// Removes the notes of blocks that every reader knows by now.
+fn forget_expired(shared: &Shared, log: &TenantLog) {
+    let directory = shared.options.wal_path.join(log.tenant.as_str());
+    for block in log.expire() {
+        if let Err(error) = recovery::remove(&SegmentPaths::new(&directory, block).flushed()) {
+            tracing::warn!(%block, %error, "could not remove the note of an uploaded block; the next start does");
+        }
     }
 }
 

@@ -155,9 +155,7 @@ impl TenantLog {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut stages = lock(&self.stages);
-        let now = Instant::now();
-        stages.fresh.retain(|block| block.until > now);
+        let stages = lock(&self.stages);
         let open = stages.open.iter().chain(&stages.closing).map(|segment| View::Open(Arc::clone(segment)));
         let sealed = stages.sealed.iter().map(|segment| View::Sealed(Arc::clone(segment)));
         Snapshot {
@@ -201,6 +199,20 @@ impl TenantLog {
         let mut stages = lock(&self.stages);
         stages.sealed.retain(|sealed| sealed.paths.id() != segment.paths.id());
         stages.fresh.push(FreshBlock { meta: Arc::new(meta), until: Instant::now() + fresh_for });
+    }
+
+    /// Forgets blocks that every reader knows by now; their ids.
+    pub(crate) fn expire(&self) -> Vec<Uuid> {
+        let now = Instant::now();
+        let mut stages = lock(&self.stages);
+        let (fresh, expired): (Vec<_>, Vec<_>) = stages.fresh.drain(..).partition(|block| block.until > now);
+        stages.fresh = fresh;
+        expired.iter().map(|block| block.meta.block_id).collect()
+    }
+
+    /// The segment turned out to hold nothing.
+    pub(crate) fn discard(&self, segment: &SealedSegment) {
+        lock(&self.stages).sealed.retain(|sealed| sealed.paths.id() != segment.paths.id());
     }
 
     /// A block known to be fresh from before a restart.
