@@ -68,7 +68,17 @@ fn test(filter: Option<&str>) -> Result<()> {
     Cargo::new("build").args(["--bins", "--workspace", "--exclude", "xtask"]).run()?;
     let filter: Vec<&str> = filter.into_iter().collect();
     Cargo::new("test")
-        .args(["--workspace", "--exclude", SYSTEM_TESTS, "--exclude", "xtask", "--lib", "--bins", "--tests", "--no-fail-fast"])
+        .args([
+            "--workspace",
+            "--exclude",
+            SYSTEM_TESTS,
+            "--exclude",
+            "xtask",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--no-fail-fast",
+        ])
         .args(&filter)
         .environment(&environment)
         .run()?;
