@@ -12,6 +12,7 @@ mod memory_limit;
 mod overrides;
 mod process;
 mod start;
+mod unsupported;
 mod watched;
 
 use std::ffi::OsString;
