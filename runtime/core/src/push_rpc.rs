@@ -189,7 +189,7 @@ impl RemoteExporter {
                 .map_err(|_| Status::invalid_argument(format!("tenant {tenant:?} is no metadata value")))?;
             request.metadata_mut().insert(TENANT_HEADER, name);
         }
-        let response = call::<Export>(&self.channel, usize::MAX, request).await?;
+        let response = call::<Export>(&self.channel, request).await?;
         match response.partial_success {
             Some(partial) if partial.rejected_spans > 0 => Err(Status::failed_precondition(format!(
                 "{} spans rejected: {}",
@@ -202,10 +202,9 @@ impl RemoteExporter {
 
 async fn call<R: Route>(
     channel: &Channel,
-    max_message_size: usize,
     request: tonic::Request<Bytes>,
 ) -> Result<ExportTraceServiceResponse, Status> {
-    let mut grpc = tonic::client::Grpc::new(channel.clone()).max_encoding_message_size(max_message_size);
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.map_err(|error| Status::unavailable(format!("not reachable: {error}")))?;
     let response = grpc.unary(request, http::uri::PathAndQuery::from_static(R::PATH), RawCodec).await?;
     ExportTraceServiceResponse::decode(response.into_inner())
@@ -216,13 +215,12 @@ async fn call<R: Route>(
 #[derive(Clone, Debug)]
 pub struct RemoteIngester {
     channel: Channel,
-    max_message_size: usize,
 }
 
 impl RemoteIngester {
     /// Pushes over `channel`.
-    pub fn new(channel: Channel, max_message_size: usize) -> Self {
-        Self { channel, max_message_size }
+    pub fn new(channel: Channel) -> Self {
+        Self { channel }
     }
 }
 
@@ -234,7 +232,7 @@ impl SpanSink for RemoteIngester {
             Error::new(ErrorKind::Internal, format!("tenant {tenant} does not fit into gRPC metadata"))
         })?;
         request.metadata_mut().insert(TENANT_HEADER, name);
-        let response = call::<Push>(&self.channel, self.max_message_size, request).await?;
+        let response = call::<Push>(&self.channel, request).await?;
         let rejected = response.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(PushOutcome { rejected_spans: u64::try_from(rejected).unwrap_or_default() })
     }

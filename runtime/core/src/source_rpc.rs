@@ -15,9 +15,6 @@ use tonic::{Request, Response, Status};
 
 use crate::{Account, Error, ErrorKind, Result, TENANT_HEADER, TenantId, TraceSource};
 
-/// Most bytes of one internal answer.
-const MAX_ANSWER: usize = 100 << 20;
-
 /// Serves a source under either service; `account` is what the process spent since it started.
 #[derive(Clone)]
 pub struct SourceService {
@@ -99,9 +96,9 @@ macro_rules! carry {
         pub struct $remote($client<Channel>);
 
         impl $remote {
-            /// Asks over `channel`.
-            pub fn new(channel: Channel) -> Self {
-                Self($client::new(channel).max_decoding_message_size(MAX_ANSWER).max_encoding_message_size(MAX_ANSWER))
+            /// Asks over `channel`; an answer of more than `max_answer` bytes is an error.
+            pub fn new(channel: Channel, max_answer: usize) -> Self {
+                Self($client::new(channel).max_decoding_message_size(max_answer))
             }
         }
 

@@ -17,7 +17,7 @@ use crate::truncate::truncate_attributes;
 /// One tenant's limits on what it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TenantLimits {
-    /// Bytes of OTLP a second.
+    /// Bytes of OTLP a second, in this distributor.
     pub rate_limit_bytes: u64,
     /// Bytes that may come at once.
     pub burst_size_bytes: u64,
@@ -40,8 +40,10 @@ pub struct Options {
     pub push_timeout: Duration,
     /// Hint to clients refused for want of room.
     pub retry_after: Duration,
-    /// Most bytes of one request, uncompressed.
+    /// Most bytes of one request over HTTP, uncompressed.
     pub max_request_bytes: usize,
+    /// Most bytes of requests worked on at once.
+    pub max_inflight_bytes: u64,
 }
 
 impl std::fmt::Debug for Options {
@@ -55,6 +57,7 @@ pub struct Distributor {
     pub(crate) options: Options,
     placement: Arc<dyn Fn() -> Arc<Placement> + Send + Sync>,
     memory: MemoryBudget,
+    inflight: MemoryBudget,
     rates: RateLimiter,
 }
 
@@ -71,7 +74,8 @@ impl Distributor {
         placement: Arc<dyn Fn() -> Arc<Placement> + Send + Sync>,
         memory: MemoryBudget,
     ) -> Arc<Self> {
-        Arc::new(Self { options, placement, memory, rates: RateLimiter::default() })
+        let inflight = MemoryBudget::new(options.max_inflight_bytes);
+        Arc::new(Self { options, placement, memory, inflight, rates: RateLimiter::default() })
     }
 
     /// The tenant of a request with this `X-Scope-OrgID`.
@@ -110,7 +114,12 @@ impl Distributor {
         tenant: &TenantId,
         payload: Bytes,
     ) -> Result<PushOutcome> {
-        let _held = self.memory.reserve(payload.len() as u64, "a request in flight").map_err(|error| {
+        let bytes = payload.len() as u64;
+        let _place = self.inflight.reserve(bytes, "a request").map_err(|error| {
+            self.refuse("inflight_bytes", transport);
+            error.context("distributor.max_inflight_bytes").retry_after(self.options.retry_after)
+        })?;
+        let _held = self.memory.reserve(bytes, "a request in flight").map_err(|error| {
             self.refuse("memory_ceiling", transport);
             error.retry_after(self.options.retry_after)
         })?;

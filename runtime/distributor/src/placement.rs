@@ -8,6 +8,7 @@ use tempoform_core::{SpanSink, TraceId};
 #[derive(Clone)]
 pub struct Member {
     name: String,
+    zone: String,
     seed: u64,
     sink: Arc<dyn SpanSink>,
 }
@@ -20,14 +21,14 @@ pub struct Placement {
 }
 
 impl Member {
-    /// The ingester `name`, written to through `sink`. The name decides which traces it gets, so it
-    /// outlives restarts.
-    pub fn new(name: impl Into<String>, sink: Arc<dyn SpanSink>) -> Self {
+    /// The ingester `name` in `zone` (empty = zones do not matter), written to through `sink`. The name decides
+    /// which traces it gets, so it outlives restarts.
+    pub fn new(name: impl Into<String>, zone: impl Into<String>, sink: Arc<dyn SpanSink>) -> Self {
         let name = name.into();
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        Self { name, seed: mix(seed), sink }
+        Self { name, zone: zone.into(), seed: mix(seed), sink }
     }
 
     /// Its name.
@@ -83,11 +84,24 @@ impl Placement {
         self.replication_factor / 2 + 1
     }
 
-    /// Positions of all members, the trace's owners first, then those that stand in for them.
+    /// Positions of all members, the trace's owners first, then those that stand in for them. Owners are in as
+    /// many zones as there are.
     pub(crate) fn preference(&self, id: &TraceId, order: &mut Vec<u32>) {
         order.clear();
         order.extend(0..self.members.len() as u32);
         order.sort_unstable_by_key(|at| std::cmp::Reverse(self.members[*at as usize].weight(id)));
+        self.spread_over_zones(order);
+    }
+
+    /// Brings the best member of each zone to the front, in their order among themselves.
+    fn spread_over_zones(&self, order: &mut [u32]) {
+        let zone = |at: u32| self.members[at as usize].zone.as_str();
+        for owner in 1..self.replication_factor.min(order.len()) {
+            let taken = |at: u32| order[..owner].iter().any(|chosen| zone(*chosen) == zone(at));
+            if let Some(next) = (owner..order.len()).find(|next| !taken(order[*next])) {
+                order[owner..=next].rotate_right(1);
+            }
+        }
     }
 }
 
@@ -107,7 +121,7 @@ mod tests {
     }
 
     fn placement(names: &[&str]) -> Placement {
-        Placement::new(names.iter().map(|name| Member::new(*name, Arc::new(Nowhere))).collect(), 1)
+        Placement::new(names.iter().map(|name| Member::new(*name, "", Arc::new(Nowhere))).collect(), 1)
     }
 
     fn owners(placement: &Placement) -> Vec<String> {
@@ -130,6 +144,24 @@ mod tests {
         let after = owners(&placement(&["ingester-2", "ingester-0"]));
         for (before, after) in before.iter().zip(&after) {
             assert!(before == after || before == "ingester-1");
+        }
+    }
+
+    #[test]
+    fn owners_are_in_as_many_zones_as_there_are() {
+        let members = [("a-0", "a"), ("a-1", "a"), ("a-2", "a"), ("b-0", "b"), ("c-0", "c")];
+        let members = members.map(|(name, zone)| Member::new(name, zone, Arc::new(Nowhere))).into();
+        let placement = Placement::new(members, 3);
+        let mut order = Vec::new();
+        for id in 0..500u128 {
+            placement.preference(&TraceId::new((id * 0x9e37_79b9).to_be_bytes()), &mut order);
+            let mut zones: Vec<_> =
+                order[..3].iter().map(|at| placement.members()[*at as usize].zone.as_str()).collect();
+            zones.sort_unstable();
+            assert_eq!(zones, ["a", "b", "c"]);
+            let mut all = order.clone();
+            all.sort_unstable();
+            assert_eq!(all, [0, 1, 2, 3, 4], "nobody is lost");
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockPath, BlockVersion, BlockWriter, EncodedResource, EncodedScope,
-    WriterOptions, WrittenBlock,
+    BlockMeta, BlockObjects, BlockPath, BlockVersion, BlockWriter, DedicatedColumn, EncodedResource,
+    EncodedScope, WriterOptions, WrittenBlock,
 };
 use tempoform_core::protobuf::{Fields, Value};
 use tempoform_core::{Account, Error, ErrorKind, Result};
@@ -90,9 +90,12 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
     let path = BlockPath::new(segment.tenant.clone(), segment.paths.id());
     let mut upload = shared.store.upload(path);
     let (chunks, mut received) = mpsc::channel(CHUNKS_WAITING);
+    // The tenant's limits may change meanwhile; data and meta must agree.
+    let columns = (shared.options.dedicated_columns)(&segment.tenant);
     let build = {
-        let (segment, options) = (Arc::clone(segment), shared.options.clone());
-        tokio::spawn(blocking(move || build(&segment, &options, ChunkWriter { chunks, pending: Vec::new() })))
+        let (segment, options, columns) = (Arc::clone(segment), shared.options.clone(), columns.clone());
+        let output = ChunkWriter { chunks, pending: Vec::new() };
+        tokio::spawn(blocking(move || build(&segment, &options, columns, output)))
     };
     while let Some(chunk) = received.recv().await {
         upload.write(chunk, &account).await?;
@@ -100,7 +103,7 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
     let written = build.await.unwrap_or_else(|error| {
         Err(Error::new(ErrorKind::Internal, format!("building the block failed: {error}")))
     })?;
-    let meta = meta(segment, &shared.options, &written);
+    let meta = meta(segment, &shared.options, columns, &written);
     let objects =
         BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
     upload.finish(objects, &meta, &account).await?;
@@ -111,7 +114,12 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
 }
 
 /// Reads the segment trace by trace and writes the block's data.
-fn build(segment: &SealedSegment, options: &Options, output: ChunkWriter) -> Result<WrittenBlock> {
+fn build(
+    segment: &SealedSegment,
+    options: &Options,
+    columns: Vec<DedicatedColumn>,
+    output: ChunkWriter,
+) -> Result<WrittenBlock> {
     let unreadable = |error: io::Error| {
         Error::new(ErrorKind::Unavailable, format!("could not read segment {}: {error}", segment.paths.id()))
     };
@@ -119,7 +127,7 @@ fn build(segment: &SealedSegment, options: &Options, output: ChunkWriter) -> Res
         Error::new(ErrorKind::Unavailable, format!("could not build block {}: {error}", segment.paths.id()))
     };
     let writer_options = WriterOptions {
-        dedicated_columns: options.dedicated_columns.clone(),
+        dedicated_columns: columns,
         row_group_bytes: usize::try_from(options.row_group_bytes).unwrap_or(usize::MAX),
         bloom_false_positive: options.bloom_false_positive,
         bloom_shard_size_bytes: options.bloom_shard_size_bytes,
@@ -243,7 +251,12 @@ fn add_spans<'a>(
     }
 }
 
-fn meta(segment: &SealedSegment, options: &Options, written: &WrittenBlock) -> BlockMeta {
+fn meta(
+    segment: &SealedSegment,
+    options: &Options,
+    columns: Vec<DedicatedColumn>,
+    written: &WrittenBlock,
+) -> BlockMeta {
     let mut meta = BlockMeta::new(BlockVersion::VParquet4, segment.paths.id(), segment.tenant.as_str());
     meta.start_time = whole_seconds(written.start_unix_nano, false);
     meta.end_time = whole_seconds(written.end_unix_nano, true);
@@ -252,7 +265,7 @@ fn meta(segment: &SealedSegment, options: &Options, written: &WrittenBlock) -> B
     meta.total_records = written.total_records.max(1);
     meta.bloom_shards = written.blooms.len() as u32;
     meta.footer_size = written.footer_size;
-    meta.dedicated_columns = options.dedicated_columns.clone();
+    meta.dedicated_columns = columns;
     meta.replication_factor = options.meta_replication_factor;
     meta
 }

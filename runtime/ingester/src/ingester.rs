@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::tenant_log::{Snapshot, TenantLog};
 use crate::wal::{MemoryIndex, SegmentPaths};
 use crate::writer::{Append, Command, Writer};
@@ -105,6 +105,9 @@ impl Ingester {
             tokio::spawn(flush::run(Arc::clone(&shared)));
         }
         tokio::spawn(tick(commands.downgrade(), Arc::clone(&shared)));
+        if let Durability::Async { sync_period } = shared.options.durability {
+            tokio::spawn(sync(commands.downgrade(), sync_period));
+        }
         Ok(Arc::new(Self { shared, commands, stopping: AtomicBool::new(false) }))
     }
 
@@ -140,6 +143,22 @@ impl Ingester {
         self.stopping.store(true, Ordering::Release);
     }
 
+    /// Whether writes can be taken.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.commands.is_closed() {
+            return Err(
+                "the write-ahead log's thread has ended, see the log; restart this process".to_owned()
+            );
+        }
+        if self.stopping.load(Ordering::Acquire) {
+            return Err("shutting down".to_owned());
+        }
+        Ok(())
+    }
+
     /// Segments that are not in storage yet.
     pub fn unflushed_segments(&self) -> usize {
         self.shared.unflushed()
@@ -164,12 +183,23 @@ async fn tick(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
         let mut unflushed = 0;
         for log in shared.all_logs() {
             unflushed += log.unflushed();
-            metrics::LIVE_TRACES.with_label_values(&[log.tenant.as_str()]).set(log.live_traces());
             forget_expired(&shared, &log);
         }
         metrics::UNFLUSHED_SEGMENTS.set(i64::try_from(unflushed).unwrap_or(i64::MAX));
         // A segment whose retry is due has nobody else to say so.
         shared.flush_due.notify_one();
+    }
+}
+
+/// Has the log written to disk now and then, until the ingester is gone.
+async fn sync(commands: mpsc::WeakSender<Command>, period: Duration) {
+    let mut interval = tokio::time::interval(period);
+    loop {
+        interval.tick().await;
+        let Some(commands) = commands.upgrade() else { return };
+        if commands.send(Command::Sync).await.is_err() {
+            return;
+        }
     }
 }
 

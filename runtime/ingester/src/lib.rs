@@ -3,6 +3,7 @@
 mod flush;
 mod ingester;
 mod live;
+mod live_traces;
 mod merge;
 mod metrics;
 mod options;
@@ -12,4 +13,4 @@ mod wal;
 mod writer;
 
 pub use ingester::Ingester;
-pub use options::Options;
+pub use options::{Durability, Options};

@@ -33,7 +33,7 @@ pub(crate) static BYTES_RECEIVED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 });
 
 pub(crate) static LIVE_TRACES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    register_int_gauge_vec!("tempo_ingester_live_traces", "Traces in open segments.", &["tenant"])
+    register_int_gauge_vec!("tempo_ingester_live_traces", "Traces that got a span lately.", &["tenant"])
         .expect(REGISTERED)
 });
 

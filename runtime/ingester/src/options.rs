@@ -5,13 +5,27 @@ use std::time::Duration;
 use tempoform_block::DedicatedColumn;
 use tempoform_core::TenantId;
 
+/// What an acknowledged write has survived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on disk (`fdatasync`).
+    Sync,
+    /// It is with the operating system, which is told to write it every `sync_period`.
+    Async {
+        /// What a power cut may take.
+        sync_period: Duration,
+    },
+}
+
 /// Settings of an ingester.
 #[derive(Clone)]
 pub struct Options {
     /// Folder of the write-ahead log.
     pub wal_path: PathBuf,
-    /// Whether a write is on disk (`fdatasync`) before it is acknowledged, or only with the system.
-    pub sync: bool,
+    /// What an acknowledged write has survived.
+    pub durability: Durability,
+    /// How long after its last span a trace counts as live.
+    pub trace_idle_period: Duration,
     /// A segment of this many bytes is made into a block.
     pub max_block_bytes: u64,
     /// A segment this old is made into a block.
@@ -27,8 +41,8 @@ pub struct Options {
     /// Replication factor written into metas: 1 when a span is in one ingester, else 0 ("needs
     /// deduplication").
     pub meta_replication_factor: u32,
-    /// Columns for attributes of their own.
-    pub dedicated_columns: Vec<DedicatedColumn>,
+    /// Columns for attributes of their own, by tenant.
+    pub dedicated_columns: Arc<dyn Fn(&TenantId) -> Vec<DedicatedColumn> + Send + Sync>,
     /// Bloom false positive rate, 0 to 1.
     pub bloom_false_positive: f64,
     /// Bytes of a bloom shard.
@@ -37,6 +51,8 @@ pub struct Options {
     pub row_group_bytes: u64,
     /// Most bytes of one trace within a segment, by tenant; 0 = no limit.
     pub max_trace_bytes: Arc<dyn Fn(&TenantId) -> u64 + Send + Sync>,
+    /// Most live traces, by tenant; 0 = no limit.
+    pub max_live_traces: Arc<dyn Fn(&TenantId) -> u32 + Send + Sync>,
 }
 
 impl std::fmt::Debug for Options {

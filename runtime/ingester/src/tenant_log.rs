@@ -225,10 +225,4 @@ impl TenantLog {
         let stages = lock(&self.stages);
         usize::from(stages.open.is_some()) + stages.closing.len() + stages.sealed.len()
     }
-
-    /// Traces in the open segment.
-    pub(crate) fn live_traces(&self) -> i64 {
-        let open = lock(&self.stages).open.clone();
-        open.map_or(0, |segment| i64::try_from(segment.index().traces()).unwrap_or(i64::MAX))
-    }
 }

@@ -6,12 +6,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tempoform_core::{Error, ErrorKind, PushOutcome, Reservation, Result, SpanBatch, TenantId, TraceId};
+use tempoform_core::{
+    Error, ErrorKind, PushOutcome, Reservation, Result, SpanBatch, SpanRef, TenantId, TraceId,
+};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::ingester::Shared;
+use crate::live_traces::LiveTraces;
 use crate::metrics;
+use crate::options::Durability;
 use crate::tenant_log::{OpenSegment, SealedSegment, TenantLog};
 use crate::wal::{Appended, DiskIndex, MemoryIndex, Segment, SegmentPaths, SegmentReader};
 
@@ -34,6 +38,8 @@ pub(crate) enum Command {
     Append(Append),
     /// Look at ages.
     Tick,
+    /// Have what was written put on disk.
+    Sync,
     /// Close every open segment; answered when that is done.
     CloseAll(oneshot::Sender<()>),
 }
@@ -48,11 +54,12 @@ struct Open {
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     open: HashMap<TenantId, Open>,
+    live: HashMap<TenantId, LiveTraces>,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, open: HashMap::new() }
+        Self { shared, open: HashMap::new(), live: HashMap::new() }
     }
 
     /// Goes on with a replayed segment; `room` is the memory held for its index.
@@ -96,7 +103,12 @@ impl Writer {
                     // The one who asked may have gone.
                     let _gone = done.send(());
                 }
-                _ => self.close_old(),
+                Some(Command::Sync) => self.sync(),
+                Some(Command::Tick) => {
+                    self.close_old();
+                    self.expire_traces();
+                }
+                Some(Command::Append(_)) | None => self.close_old(),
             }
         }
         self.close_where(|_| true);
@@ -135,16 +147,21 @@ impl Writer {
             let open = self.create(tenant).map_err(|error| self.write_error(&error))?;
             self.open.insert(tenant.clone(), open);
         }
-        let limit = (self.shared.options.max_trace_bytes)(tenant);
+        let options = &self.shared.options;
+        let (most_traces, most_bytes) =
+            ((options.max_live_traces)(tenant), (options.max_trace_bytes)(tenant));
         let Some(open) = self.open.get_mut(tenant) else {
             return Err(Error::new(ErrorKind::Internal, "the segment just opened is gone"));
         };
-        if limit > 0 {
-            refuse_large_traces(tenant, &open.shared.index(), appends, limit);
+        let live =
+            self.live.entry(tenant.clone()).or_insert_with(|| LiveTraces::new(options.trace_idle_period));
+        refuse_new_traces(tenant, live, appends, most_traces);
+        if most_bytes > 0 {
+            refuse_large_traces(tenant, &open.shared.index(), appends, most_bytes);
         }
         let batches: Vec<&SpanBatch> = appends.iter().map(|append| &append.batch).collect();
         let started = Instant::now();
-        let sync = self.shared.options.sync;
+        let sync = options.durability == Durability::Sync;
         let written =
             open.segment.append(&batches).and_then(|appended| open.segment.commit(sync).map(|()| appended));
         metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
@@ -157,6 +174,32 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// Puts on disk what was acknowledged without. What cannot be put there stays readable and is flushed, but a
+    /// power cut would take it.
+    fn sync(&mut self) {
+        let mut failed = Vec::new();
+        for (tenant, open) in &mut self.open {
+            if let Err(error) = open.segment.sync() {
+                metrics::WRITE_FAILURES.inc();
+                tracing::error!(%tenant, %error, "could not put the log on disk; a block is made of it now");
+                failed.push(tenant.clone());
+            }
+        }
+        for tenant in failed {
+            self.close(&tenant);
+        }
+    }
+
+    fn expire_traces(&mut self) {
+        let now = Instant::now();
+        self.live.retain(|tenant, live| {
+            live.expire(now);
+            let count = i64::try_from(live.count()).unwrap_or(i64::MAX);
+            metrics::LIVE_TRACES.with_label_values(&[tenant.as_str()]).set(count);
+            count > 0
+        });
     }
 
     fn write_error(&self, error: &io::Error) -> Error {
@@ -241,6 +284,28 @@ impl Writer {
     }
 }
 
+/// Takes the spans of traces that would be more live ones than `limit` out of the requests.
+fn refuse_new_traces(tenant: &TenantId, live: &mut LiveTraces, appends: &mut [Append], limit: u32) {
+    let now = Instant::now();
+    if limit > 0 && live.count() >= limit as usize {
+        live.expire(now);
+    }
+    for append in appends {
+        let mut previous = None;
+        append.keep_where(tenant, "live_traces_exceeded", |span| {
+            // Spans of a trace mostly follow each other.
+            match previous {
+                Some((id, admitted)) if id == span.trace_id => admitted,
+                _ => {
+                    let admitted = live.admit(span.trace_id, limit, now);
+                    previous = Some((span.trace_id, admitted));
+                    admitted
+                }
+            }
+        });
+    }
+}
+
 /// Takes the spans of traces that would pass `limit` bytes out of the requests.
 fn refuse_large_traces(tenant: &TenantId, index: &MemoryIndex, appends: &mut [Append], limit: u64) {
     let incoming: usize = appends.iter().map(|append| append.batch.payload.len()).sum();
@@ -249,19 +314,28 @@ fn refuse_large_traces(tenant: &TenantId, index: &MemoryIndex, appends: &mut [Ap
     }
     let mut sizes: HashMap<TraceId, u64> = HashMap::new();
     for append in appends {
-        let mut keep = Vec::with_capacity(append.batch.spans.len());
-        for (at, span) in append.batch.spans.iter().enumerate() {
+        append.keep_where(tenant, "trace_too_large", |span| {
             let size = sizes.entry(span.trace_id).or_insert_with(|| index.trace_bytes(&span.trace_id));
-            if *size + span.span.len() as u64 <= limit {
+            let fits = *size + span.span.len() as u64 <= limit;
+            if fits {
                 *size += span.span.len() as u64;
-                keep.push(at as u32);
             }
-        }
-        let refused = append.batch.spans.len() - keep.len();
-        if refused > 0 {
-            append.rejected_spans += refused as u64;
-            append.batch = append.batch.subset(&keep);
-            tempoform_core::metrics::discarded_spans(tenant, "trace_too_large", refused as u64);
-        }
+            fits
+        });
+    }
+}
+
+impl Append {
+    /// Takes the spans out that `keep` says no to, and counts them as discarded for `reason`.
+    fn keep_where(&mut self, tenant: &TenantId, reason: &str, mut keep: impl FnMut(&SpanRef) -> bool) {
+        let spans = &self.batch.spans;
+        let Some(first_refused) = spans.iter().position(|span| !keep(span)) else { return };
+        let mut kept: Vec<u32> = (0..first_refused as u32).collect();
+        let rest = spans.iter().enumerate().skip(first_refused + 1);
+        kept.extend(rest.filter(|(_, span)| keep(span)).map(|(at, _)| at as u32));
+        let refused = (spans.len() - kept.len()) as u64;
+        self.rejected_spans += refused;
+        self.batch = self.batch.subset(&kept);
+        tempoform_core::metrics::discarded_spans(tenant, reason, refused);
     }
 }

@@ -1,7 +1,11 @@
 //! The query endpoints: one list for the querier's routes, their mirror and the frontend's routes.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::MethodRouter;
+
+use crate::QueryTimeouts;
 
 /// A query endpoint of Tempo's HTTP API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +62,14 @@ impl Endpoint {
             Self::TagValuesV2 => "api_v2_search_tag_tagname_values",
             Self::MetricsRange => "api_metrics_query_range",
             Self::MetricsInstant => "api_metrics_query",
+        }
+    }
+
+    /// How long an answer may take.
+    pub(crate) fn timeout(self, timeouts: &QueryTimeouts) -> Duration {
+        match self {
+            Self::Trace | Self::TraceV2 => timeouts.trace_by_id,
+            _ => timeouts.search,
         }
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
@@ -26,6 +28,11 @@ pub(crate) enum ApiError {
 impl ApiError {
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::Failed(Error::new(ErrorKind::Invalid, message))
+    }
+
+    pub(crate) fn deadline(after: Duration) -> Self {
+        let seconds = after.as_secs_f64();
+        Self::Failed(Error::new(ErrorKind::Timeout, format!("the query took longer than {seconds} s")))
     }
 
     pub(crate) fn status(&self) -> StatusCode {

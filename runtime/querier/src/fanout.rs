@@ -14,7 +14,10 @@ use tempoform_wire::internal::{
 };
 
 use crate::metrics::SOURCE_FAILURES;
-use crate::{NamedSource, QuerierOptions, Sources};
+use crate::{NamedSource, QuerierOptions, QueryTimeouts, Sources};
+
+/// Share of a query's time that one source may take before it counts as failed: the rest is for saying so.
+const SOURCE_SHARE: f64 = 0.8;
 
 /// One of the four questions that a [`TraceSource`] answers.
 #[async_trait::async_trait]
@@ -29,6 +32,9 @@ pub(crate) trait Question: Clone + Send + Sync {
     /// Questions with the same affinity go to the same retriever, whose cache then has the blocks.
     fn affinity(&self) -> &[u8];
 
+    /// The deadline of the query that asks.
+    fn timeout(timeouts: &QueryTimeouts) -> Duration;
+
     /// Takes the parts that all answers have.
     fn take_common(answer: &mut Self::Answer) -> Common;
 }
@@ -41,7 +47,7 @@ pub(crate) struct Common {
 }
 
 macro_rules! question {
-    ($request:ident, $answer:ident, $method:ident, $affinity:ident) => {
+    ($request:ident, $answer:ident, $method:ident, $affinity:ident, $timeout:ident) => {
         #[async_trait::async_trait]
         impl Question for $request {
             type Answer = $answer;
@@ -58,6 +64,10 @@ macro_rules! question {
                 self.$affinity.as_ref()
             }
 
+            fn timeout(timeouts: &QueryTimeouts) -> Duration {
+                timeouts.$timeout
+            }
+
             fn take_common(answer: &mut $answer) -> Common {
                 Common {
                     fresh_blocks: std::mem::take(&mut answer.fresh_blocks),
@@ -69,10 +79,10 @@ macro_rules! question {
     };
 }
 
-question!(FindTraceRequest, FindTraceResponse, find_trace, trace_id);
-question!(SearchRequest, SearchResponse, search, query);
-question!(TagNamesRequest, TagNamesResponse, tag_names, scope);
-question!(TagValuesRequest, TagValuesResponse, tag_values, tag);
+question!(FindTraceRequest, FindTraceResponse, find_trace, trace_id, trace_by_id);
+question!(SearchRequest, SearchResponse, search, query, search);
+question!(TagNamesRequest, TagNamesResponse, tag_names, scope, search);
+question!(TagValuesRequest, TagValuesResponse, tag_values, tag, search);
 
 /// What the sources answered, and what is missing.
 #[derive(Debug)]
@@ -166,7 +176,7 @@ impl<A> Gathered<A> {
 pub(crate) struct Fanout {
     recent: Sources,
     blocks: Sources,
-    source_timeout: Duration,
+    timeouts: QueryTimeouts,
     tolerated_recent_failures: usize,
     min_recent_sources: usize,
 }
@@ -176,7 +186,7 @@ impl Fanout {
         Self {
             recent,
             blocks,
-            source_timeout: options.source_timeout,
+            timeouts: options.timeouts,
             tolerated_recent_failures: options.tolerated_recent_failures,
             min_recent_sources: options.min_recent_sources,
         }
@@ -302,12 +312,10 @@ impl Fanout {
         tenant: &TenantId,
         question: Q,
     ) -> Result<Q::Answer> {
-        tokio::time::timeout(self.source_timeout, question.ask(&*source.source, tenant)).await.unwrap_or_else(
-            |_| {
-                let seconds = self.source_timeout.as_secs_f64();
-                Err(Error::new(ErrorKind::Timeout, format!("no answer within {seconds} s")))
-            },
-        )
+        let timeout = Q::timeout(&self.timeouts).mul_f64(SOURCE_SHARE);
+        tokio::time::timeout(timeout, question.ask(&*source.source, tenant))
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {timeout:?}"))))
     }
 }
 

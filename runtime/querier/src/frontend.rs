@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
-use tempoform_core::{Error, ErrorKind, TENANT_HEADER, TenantId};
+use tempoform_core::{Error, ErrorKind, Result, TENANT_HEADER, TenantId};
 
 use crate::admission::{TenantPlace, TenantQueues};
 use crate::endpoint::Endpoint;
@@ -42,15 +42,29 @@ pub struct Frontend {
 }
 
 impl Frontend {
-    /// A frontend of `queriers`.
-    pub fn new(queriers: QuerierUrls, options: FrontendOptions) -> Arc<Self> {
-        Arc::new(Self {
+    /// A frontend of `queriers`, called with `tls` where their URLs are `https`.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new(
+        queriers: QuerierUrls,
+        tls: Option<rustls::ClientConfig>,
+        options: FrontendOptions,
+    ) -> Result<Arc<Self>> {
+        let client = match tls {
+            Some(tls) => reqwest::Client::builder().tls_backend_preconfigured(tls),
+            None => reqwest::Client::builder(),
+        };
+        let client = client.build().map_err(|error| {
+            Error::new(ErrorKind::Internal, format!("could not make an HTTP client: {error}"))
+        })?;
+        Ok(Arc::new(Self {
             queriers,
-            client: reqwest::Client::new(),
+            client,
             queues: TenantQueues::new(options.max_outstanding_per_tenant),
             health: Health::new(options.unhealthy_for),
             options,
-        })
+        }))
     }
 
     /// The public HTTP API, with [`prefix`](crate::ApiOptions::prefix) in front of `/api`.
@@ -72,7 +86,8 @@ impl Frontend {
         let response = match self.check(endpoint, argument, &request) {
             Ok(tenants) => {
                 timer.count_query(&tenants, endpoint.operation());
-                self.run(&tenants, request.uri(), request.headers()).await
+                let timeout = endpoint.timeout(&self.options.timeouts);
+                self.run(&tenants, request.uri(), request.headers(), timeout).await
             }
             Err(error) => Err(error),
         };
@@ -93,12 +108,16 @@ impl Frontend {
         Ok(tenants)
     }
 
-    async fn run(&self, tenants: &[TenantId], uri: &Uri, headers: &HeaderMap) -> Result<Response, ApiError> {
+    async fn run(
+        &self,
+        tenants: &[TenantId],
+        uri: &Uri,
+        headers: &HeaderMap,
+        timeout: Duration,
+    ) -> Result<Response, ApiError> {
         let _places = self.enter(tenants)?;
-        tokio::time::timeout(self.options.timeout, self.forward(uri, headers)).await.unwrap_or_else(|_| {
-            let seconds = self.options.timeout.as_secs_f64();
-            Err(Error::new(ErrorKind::Timeout, format!("the query took longer than {seconds} s")).into())
-        })
+        let answer = self.forward(uri, headers);
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(ApiError::deadline(timeout)))
     }
 
     /// A place in the queue of each tenant.

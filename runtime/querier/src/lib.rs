@@ -35,6 +35,6 @@ pub(crate) use error::ApiError;
 pub use frontend::Frontend;
 pub use options::{
     ApiOptions, BuildInfo, FrontendOptions, LimitsOf, NamedSource, QuerierOptions, QuerierUrls, QueryLimits,
-    Sources,
+    QueryTimeouts, Sources,
 };
 pub use querier::Querier;

@@ -59,6 +59,8 @@ pub struct ApiOptions {
     /// How far back blocks are searched when a request has no time range. (Tempo asks only for recent data then,
     /// so that a trace vanishes from such a search once it is flushed.)
     pub default_range: Duration,
+    /// The most recent time that searches leave out.
+    pub end_cutoff: Duration,
     /// Limits by tenant.
     pub limits: LimitsOf,
 }
@@ -76,6 +78,7 @@ impl Default for ApiOptions {
             max_spans_per_span_set: 100,
             max_search_duration: Duration::from_secs(168 * 3600),
             default_range: Duration::from_secs(3600),
+            end_cutoff: Duration::ZERO,
             limits: Arc::new(|_| QueryLimits::default()),
         }
     }
@@ -99,6 +102,8 @@ pub struct QueryLimits {
     pub max_search_duration: Option<Duration>,
     /// Bytes of names or values in one answer of a tag query; more are left out. 0 = no limit.
     pub max_bytes_per_tag_values_query: usize,
+    /// Most blocks looked into by one query for tag values; 0 = no limit.
+    pub max_blocks_per_tag_values_query: u32,
     /// Whether search shows trace ids with leading zeros, 32 digits.
     pub left_pad_trace_ids: bool,
 }
@@ -109,8 +114,24 @@ impl Default for QueryLimits {
             max_bytes_per_trace: 5_000_000,
             max_search_duration: None,
             max_bytes_per_tag_values_query: 1_000_000,
+            max_blocks_per_tag_values_query: 0,
             left_pad_trace_ids: false,
         }
+    }
+}
+
+/// How long queries may take, waiting for their turn included; then they end with 504.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryTimeouts {
+    /// A trace by its id.
+    pub trace_by_id: Duration,
+    /// Everything else.
+    pub search: Duration,
+}
+
+impl Default for QueryTimeouts {
+    fn default() -> Self {
+        Self { trace_by_id: Duration::from_secs(10), search: Duration::from_secs(30) }
     }
 }
 
@@ -138,10 +159,8 @@ pub struct QuerierOptions {
     pub max_concurrent: usize,
     /// Queries that wait for their turn; one more is refused with 429.
     pub max_queued: usize,
-    /// A query's deadline, waiting included; then 504.
-    pub timeout: Duration,
-    /// How long one source may take before it counts as failed.
-    pub source_timeout: Duration,
+    /// Deadlines.
+    pub timeouts: QueryTimeouts,
     /// Ingesters that may fail without an answer being called partial: write quorum minus one, since then
     /// every acknowledged span is on one that answered.
     pub tolerated_recent_failures: usize,
@@ -158,8 +177,7 @@ impl Default for QuerierOptions {
             api: ApiOptions::default(),
             max_concurrent: 20,
             max_queued: 2000,
-            timeout: Duration::from_secs(30),
-            source_timeout: Duration::from_secs(20),
+            timeouts: QueryTimeouts::default(),
             tolerated_recent_failures: 0,
             min_recent_sources: 1,
             build: BuildInfo::default(),
@@ -180,8 +198,8 @@ pub struct FrontendOptions {
     /// How often a query is tried again, at another querier if there is one, after a 5xx or when
     /// the querier cannot be reached.
     pub max_retries: usize,
-    /// A query's deadline, all tries included; then 504.
-    pub timeout: Duration,
+    /// Deadlines, all tries included.
+    pub timeouts: QueryTimeouts,
     /// How long a querier that could not be reached is passed over.
     pub unhealthy_for: Duration,
     /// What `/api/status/buildinfo` tells.
@@ -194,7 +212,7 @@ impl Default for FrontendOptions {
             api: ApiOptions::default(),
             max_outstanding_per_tenant: 2000,
             max_retries: 2,
-            timeout: Duration::from_secs(30),
+            timeouts: QueryTimeouts::default(),
             unhealthy_for: Duration::from_secs(5),
             build: BuildInfo::default(),
         }

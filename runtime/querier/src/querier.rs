@@ -117,10 +117,8 @@ impl Querier {
             })?;
             self.answer(tenants, endpoint, request, Format::accepted(headers)).await
         };
-        tokio::time::timeout(self.options.timeout, answer).await.unwrap_or_else(|_| {
-            let seconds = self.options.timeout.as_secs_f64();
-            Err(Error::new(ErrorKind::Timeout, format!("the query took longer than {seconds} s")).into())
-        })
+        let timeout = endpoint.timeout(&self.options.timeouts);
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(ApiError::deadline(timeout)))
     }
 
     async fn answer(

@@ -250,7 +250,23 @@ impl Parser<'_> {
         let of_tenant = |tenant| (self.options.limits)(tenant).max_search_duration;
         let longest =
             self.tenants.iter().filter_map(of_tenant).min().unwrap_or(self.options.max_search_duration);
-        self.params.range(now(), longest)
+        let range = self.params.range(now(), longest)?;
+        Ok(self.before_cutoff(range, now()))
+    }
+
+    /// The range without the most recent time, if that is to be left out.
+    fn before_cutoff(&self, range: Option<TimeRange>, now: u32) -> Option<TimeRange> {
+        let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+        let cutoff = seconds(self.options.end_cutoff);
+        if cutoff == 0 {
+            return range;
+        }
+        let last = now.saturating_sub(cutoff).max(1);
+        let back = TimeRange { start: now.saturating_sub(seconds(self.options.default_range)), end: last };
+        match range {
+            Some(TimeRange { start, end }) if start < last => Some(TimeRange { start, end: end.min(last) }),
+            _ => Some(back),
+        }
     }
 
     fn limit(&self) -> Result<u32, ApiError> {

@@ -114,6 +114,7 @@ pub(crate) async fn values(
         end: range.map_or(0, |range| range.end),
         limit: request.limit,
         fresh_blocks: Vec::new(),
+        max_blocks: (options.limits)(&tenants[0]).max_blocks_per_tag_values_query,
     };
     let (recent, blocks) = (question(request.range), question(Some(block_range(request.range, options))));
     let (answers, rest) = fanout.gather_all(tenants, Some(recent), Some(blocks)).await?.split();

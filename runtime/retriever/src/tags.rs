@@ -46,7 +46,10 @@ pub(crate) async fn names(query: BlockQuery<'_>, request: TagNamesRequest) -> Re
 }
 
 /// Distinct values of one attribute or intrinsic.
-pub(crate) async fn values(query: BlockQuery<'_>, request: TagValuesRequest) -> Result<TagValuesResponse> {
+pub(crate) async fn values(
+    mut query: BlockQuery<'_>,
+    request: TagValuesRequest,
+) -> Result<TagValuesResponse> {
     let identifier = parse_attribute(&request.tag)
         .map_err(|error| Error::new(ErrorKind::Invalid, format!("invalid tag {:?}: {error}", request.tag)))?;
     let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
@@ -56,6 +59,10 @@ pub(crate) async fn values(query: BlockQuery<'_>, request: TagValuesRequest) -> 
         limit,
         collected: Collected::new(query.options.max_tag_bytes),
     };
+    if request.max_blocks > 0 {
+        // The latest come first.
+        query.blocks.truncate(request.max_blocks as usize);
+    }
     let failures = query.each_block(&work).await?;
 
     let values = work.collected.into_items().into_iter().take(limit);

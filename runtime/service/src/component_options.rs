@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempoform_block::{BlockVersion, DedicatedColumn};
-use tempoform_config::{Config, Durability};
+use tempoform_config::{Config, Durability, RateStrategy};
 use tempoform_core::{MemoryBudget, TenantId};
-use tempoform_querier::{ApiOptions, BuildInfo, FrontendOptions, QuerierOptions, QueryLimits};
+use tempoform_querier::{ApiOptions, BuildInfo, FrontendOptions, QuerierOptions, QueryLimits, QueryTimeouts};
 use tempoform_retriever::RetrieverOptions;
 
 use crate::overrides::TenantLimits;
@@ -14,7 +14,12 @@ use crate::overrides::TenantLimits;
 /// A tenant index older than this is not trusted; the bucket is listed instead.
 const MAX_INDEX_AGE: Duration = Duration::from_secs(600);
 
-pub(crate) fn distributor(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_distributor::Options {
+/// `distributors` tells how many share a limit that holds for all together.
+pub(crate) fn distributor(
+    config: &Config,
+    limits: &Arc<TenantLimits>,
+    distributors: Arc<dyn Fn() -> u64 + Send + Sync>,
+) -> tempoform_distributor::Options {
     let limits = Arc::clone(limits);
     let max_attribute_bytes = config.distributor.max_attribute_bytes;
     let http = config.distributor.receivers.otlp.protocols.http.as_ref();
@@ -24,8 +29,12 @@ pub(crate) fn distributor(config: &Config, limits: &Arc<TenantLimits>) -> tempof
         limits: Arc::new(move |tenant| {
             limits.of(tenant, |limits| {
                 let own = limits.ingestion.max_attribute_bytes;
+                let shared_by = match limits.ingestion.rate_strategy {
+                    RateStrategy::Local => 1,
+                    RateStrategy::Global => distributors(),
+                };
                 tempoform_distributor::TenantLimits {
-                    rate_limit_bytes: limits.ingestion.rate_limit_bytes.0,
+                    rate_limit_bytes: limits.ingestion.rate_limit_bytes.0 / shared_by,
                     burst_size_bytes: limits.ingestion.burst_size_bytes.0,
                     max_attribute_bytes: (if own > 0 { own } else { max_attribute_bytes }) as usize,
                     retry_info: limits.ingestion.retry_info_enabled,
@@ -36,18 +45,24 @@ pub(crate) fn distributor(config: &Config, limits: &Arc<TenantLimits>) -> tempof
         retry_after: config.distributor.retry_after_on_resource_exhausted.0,
         max_request_bytes: http
             .map_or(16 << 20, |http| usize::try_from(http.max_request_body_size.0).unwrap_or(usize::MAX)),
+        max_inflight_bytes: config.distributor.max_inflight_bytes.0,
     }
 }
 
 pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_ingester::Options {
     let (settings, trace) = (&config.ingester, &config.storage.trace);
-    let limits = Arc::clone(limits);
     let replication_factor = settings.lifecycler.ring.replication_factor;
-    let columns: Vec<DedicatedColumn> =
-        trace.block.parquet_dedicated_columns.iter().map(DedicatedColumn::from).collect();
+    let (of_columns, of_traces, of_bytes) = (Arc::clone(limits), Arc::clone(limits), Arc::clone(limits));
+    let columns = dedicated_columns(&trace.block.parquet_dedicated_columns);
     tempoform_ingester::Options {
         wal_path: trace.wal.path.clone().into(),
-        sync: settings.durability == Durability::Sync,
+        durability: match settings.durability {
+            Durability::Sync => tempoform_ingester::Durability::Sync,
+            Durability::Async => {
+                tempoform_ingester::Durability::Async { sync_period: settings.async_sync_period.0 }
+            }
+        },
+        trace_idle_period: settings.trace_idle_period.0,
         max_block_bytes: settings.max_block_bytes.0,
         max_block_duration: settings.max_block_duration.0,
         flush_check_period: settings.flush_check_period.0,
@@ -56,15 +71,28 @@ pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform
         // Readers may trust a tenant index of `MAX_INDEX_AGE`, as they found it two polls ago.
         fresh_for: settings.complete_block_timeout.0.max(MAX_INDEX_AGE + trace.blocklist_poll.0 * 2),
         meta_replication_factor: if replication_factor == 1 { 1 } else { 0 },
-        dedicated_columns: tempoform_block::dedicated::filter_for_version(&BlockVersion::VParquet4, &columns),
+        dedicated_columns: Arc::new(move |tenant: &TenantId| {
+            of_columns.of(tenant, |limits| match &limits.storage.parquet_dedicated_columns[..] {
+                [] => columns.clone(),
+                own => dedicated_columns(own),
+            })
+        }),
         bloom_false_positive: trace.block.bloom_filter_false_positive,
         bloom_shard_size_bytes: u32::try_from(trace.block.bloom_filter_shard_size_bytes.0)
             .unwrap_or(u32::MAX),
         row_group_bytes: trace.block.parquet_row_group_size_bytes.0,
         max_trace_bytes: Arc::new(move |tenant: &TenantId| {
-            limits.of(tenant, |limits| limits.global.max_bytes_per_trace.0)
+            of_bytes.of(tenant, |limits| limits.global.max_bytes_per_trace.0)
+        }),
+        max_live_traces: Arc::new(move |tenant: &TenantId| {
+            of_traces.of(tenant, |limits| limits.ingestion.max_traces_per_user)
         }),
     }
+}
+
+fn dedicated_columns(configured: &[tempoform_config::DedicatedColumn]) -> Vec<DedicatedColumn> {
+    let columns: Vec<DedicatedColumn> = configured.iter().map(DedicatedColumn::from).collect();
+    tempoform_block::dedicated::filter_for_version(&BlockVersion::VParquet4, &columns)
 }
 
 pub(crate) fn compactor(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_compactor::Options {
@@ -106,16 +134,29 @@ fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
         default_spans_per_span_set: search.default_spans_per_span_set,
         max_spans_per_span_set: search.max_spans_per_span_set,
         max_search_duration: search.max_duration.0,
+        default_range: search.query_backend_after.0,
+        end_cutoff: config.query_frontend.query_end_cutoff.0,
         limits: Arc::new(move |tenant| {
             let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
             limits.of(tenant, |limits| QueryLimits {
                 max_bytes_per_trace: bytes(limits.global.max_bytes_per_trace.0),
                 max_search_duration: Some(limits.read.max_search_duration.0).filter(|range| !range.is_zero()),
                 max_bytes_per_tag_values_query: bytes(limits.read.max_bytes_per_tag_values_query.0),
+                max_blocks_per_tag_values_query: limits.read.max_blocks_per_tag_values_query,
                 left_pad_trace_ids: false,
             })
         }),
         ..ApiOptions::default()
+    }
+}
+
+/// `query_frontend.api_timeout` is over all, if it is set.
+fn timeouts(config: &Config) -> QueryTimeouts {
+    let all = config.query_frontend.api_timeout.0;
+    let within = |timeout: Duration| if all.is_zero() { timeout } else { timeout.min(all) };
+    QueryTimeouts {
+        trace_by_id: within(config.querier.trace_by_id.query_timeout.0),
+        search: within(config.querier.search.query_timeout.0),
     }
 }
 
@@ -128,8 +169,7 @@ pub(crate) fn querier(config: &Config, limits: &Arc<TenantLimits>) -> QuerierOpt
     QuerierOptions {
         api: api(config, limits),
         max_concurrent: config.querier.max_concurrent_queries as usize,
-        timeout: config.querier.search.query_timeout.0,
-        source_timeout: config.querier.search.query_timeout.0.mul_f64(0.8).max(Duration::from_secs(1)),
+        timeouts: timeouts(config),
         tolerated_recent_failures: quorum as usize - 1,
         build: build(),
         ..QuerierOptions::default()
@@ -141,7 +181,7 @@ pub(crate) fn frontend(config: &Config, limits: &Arc<TenantLimits>) -> FrontendO
         api: api(config, limits),
         max_outstanding_per_tenant: config.query_frontend.max_outstanding_per_tenant as usize,
         max_retries: config.query_frontend.max_retries as usize,
-        timeout: config.querier.search.query_timeout.0,
+        timeouts: timeouts(config),
         build: build(),
         ..FrontendOptions::default()
     }

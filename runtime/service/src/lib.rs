@@ -10,9 +10,12 @@ mod logging;
 mod membership;
 mod memory_limit;
 mod overrides;
+mod peers;
 mod process;
+mod receivers;
+mod servers;
 mod start;
-mod unsupported;
+mod tls;
 mod watched;
 
 use std::ffi::OsString;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use tempoform_config::{Config, Target};
 
 use crate::args::Args;
-use crate::{logging, process, unsupported};
+use crate::{logging, process};
 
 /// `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
@@ -60,12 +60,7 @@ fn load(args: &Args, only: Option<Target>) -> Result<Config, String> {
         config.target = target;
     }
     config.validate().into_result(()).map_err(|problems| problems.to_string())?;
-    match unsupported::settings(&config)[..] {
-        [] => Ok(config),
-        ref settings => {
-            Err(format!("{name}: this version has no TLS of its own: remove {}", settings.join(", ")))
-        }
-    }
+    Ok(config)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {

@@ -6,6 +6,9 @@ use tempoform_document::{ByteSize, GoDuration};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ingester {
+    /// How long after its last span a trace counts as live, see
+    /// `overrides.defaults.ingestion.max_traces_per_user`. Default 10s.
+    pub trace_idle_period: GoDuration,
     /// Age at which the current block is cut. Default 5m (Tempo 2: 30m).
     pub max_block_duration: GoDuration,
     /// Size of logged spans at which the current block is cut, bytes. Default 256 MiB (Tempo 2: 500 MB).
@@ -34,6 +37,7 @@ pub struct Ingester {
 impl Default for Ingester {
     fn default() -> Self {
         Self {
+            trace_idle_period: GoDuration::from_secs(10),
             max_block_duration: GoDuration::from_mins(5),
             max_block_bytes: ByteSize::from_mib(256),
             flush_check_period: GoDuration::from_secs(10),

@@ -57,7 +57,8 @@ pub struct IngestionLimits {
     pub rate_limit_bytes: ByteSize,
     /// Bytes that may come at once. Default 30000000.
     pub burst_size_bytes: ByteSize,
-    /// Live traces in one ingester; 0 means any number. Default 10000.
+    /// Live traces in one ingester, those that got a span within `ingester.trace_idle_period`; spans of
+    /// further traces are refused. 0 means any number. Default 10000.
     pub max_traces_per_user: u32,
     /// Longest attribute key or string value, bytes; 0 means `distributor.max_attribute_bytes`. Default 0.
     pub max_attribute_bytes: u32,

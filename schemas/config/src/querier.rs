@@ -100,12 +100,9 @@ pub struct QueryFrontendSearch {
     pub default_spans_per_span_set: u32,
     /// Largest `spss` a query may name; 0 allows any. Default 100.
     pub max_spans_per_span_set: u32,
-    /// Time range of a search that names neither `start` nor `end`, back from now. Default 15m.
+    /// How far back blocks are searched for a query that names neither `start` nor `end`; recent spans
+    /// always are. Default 1h (Tempo: 15m, and recent spans only).
     pub query_backend_after: GoDuration,
-    /// Parts of one search that run at once. Default 1000.
-    pub concurrent_jobs: u32,
-    /// Bytes of blocks that one part of a search reads. Default 104857600.
-    pub target_bytes_per_job: ByteSize,
 }
 
 impl Default for QueryFrontendSearch {
@@ -116,9 +113,7 @@ impl Default for QueryFrontendSearch {
             max_duration: GoDuration::from_hours(168),
             default_spans_per_span_set: 3,
             max_spans_per_span_set: 100,
-            query_backend_after: GoDuration::from_mins(15),
-            concurrent_jobs: 1000,
-            target_bytes_per_job: ByteSize(104_857_600),
+            query_backend_after: GoDuration::from_hours(1),
         }
     }
 }

@@ -21,9 +21,6 @@ pub struct Config {
     /// Whether requests name their tenant (`X-Scope-OrgID`); otherwise all belong to `single-tenant`.
     /// Default false.
     pub multitenancy_enabled: bool,
-    /// Whether the streaming gRPC query API is served on the HTTP port too, as Grafana's streaming search
-    /// wants it. Default false.
-    pub stream_over_http_enabled: bool,
     /// How long `/ready` says no before the process begins to stop, so that load balancers notice.
     /// Default 0s.
     pub shutdown_delay: GoDuration,

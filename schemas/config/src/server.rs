@@ -20,7 +20,8 @@ pub struct Server {
     pub log_format: LogFormat,
     /// How long requests in flight may take to end when the process stops. Default 30s.
     pub graceful_shutdown_timeout: GoDuration,
-    /// Largest gRPC message taken in, bytes. Default 16 MiB.
+    /// Largest gRPC message taken in from other components, bytes; what receivers take must fit into it.
+    /// Default 32 MiB (Tempo: 16 MiB).
     pub grpc_server_max_recv_msg_size: ByteSize,
     /// Most gRPC calls at once on one connection. Default 1000 (Tempo: 100).
     pub grpc_server_max_concurrent_streams: u32,
@@ -42,7 +43,7 @@ impl Default for Server {
             log_level: LogLevel::Info,
             log_format: LogFormat::Logfmt,
             graceful_shutdown_timeout: GoDuration::from_secs(30),
-            grpc_server_max_recv_msg_size: ByteSize::from_mib(16),
+            grpc_server_max_recv_msg_size: ByteSize::from_mib(32),
             grpc_server_max_concurrent_streams: 1000,
             http_tls_config: None,
             grpc_tls_config: None,

@@ -8,7 +8,7 @@ use std::fmt;
 
 use tempoform_document::{ByteSize, GoDuration, Problem, Problems};
 
-use crate::{Config, Limits, Target};
+use crate::{Compaction, Config, Limits, Target};
 
 /// Checks everything that the components of `config.target` use.
 pub(crate) fn validate(config: &Config, problems: &mut Problems) {
@@ -31,6 +31,18 @@ pub(crate) fn warn(config: &Config, warnings: &mut Problems) {
         let message = "no other process is named; this one is found only by those that name it";
         warnings.push(Problem::new("memberlist.join_members", message));
     }
+    let (compaction, default) = (&config.compactor.compaction, Compaction::default());
+    for (key, differs) in [
+        ("compaction_window", compaction.compaction_window != default.compaction_window),
+        ("max_block_bytes", compaction.max_block_bytes != default.max_block_bytes),
+        ("max_compaction_objects", compaction.max_compaction_objects != default.max_compaction_objects),
+        ("max_time_per_tenant", compaction.max_time_per_tenant != default.max_time_per_tenant),
+    ] {
+        if differs {
+            let path = format!("compactor.compaction.{key}");
+            warnings.push(Problem::new(path, "has no effect: this version does not merge blocks yet"));
+        }
+    }
     let copies = config.ingester.lifecycler.ring.replication_factor;
     if copies > 1 && copies.is_multiple_of(2) {
         let message = format!("{copies} copies survive no more failures than {} do", copies - 1);
@@ -50,7 +62,8 @@ fn missing(path: &str, why: &str, help: &str) -> Problem {
 fn durations(config: &Config) -> Vec<Problem> {
     let trace = &config.storage.trace;
     let compaction = &config.compactor.compaction;
-    let positive: [(&str, GoDuration); 16] = [
+    let positive: [(&str, GoDuration); 17] = [
+        ("ingester.trace_idle_period", config.ingester.trace_idle_period),
         ("ingester.max_block_duration", config.ingester.max_block_duration),
         ("ingester.flush_check_period", config.ingester.flush_check_period),
         ("ingester.flush_op_timeout", config.ingester.flush_op_timeout),
@@ -75,7 +88,7 @@ fn durations(config: &Config) -> Vec<Problem> {
 fn counts(config: &Config) -> Vec<Problem> {
     let (frontend, retriever) = (&config.query_frontend, &config.retriever);
     let compaction = &config.compactor.compaction;
-    let positive: [(&str, u64); 16] = [
+    let positive: [(&str, u64); 14] = [
         ("server.grpc_server_max_recv_msg_size", config.server.grpc_server_max_recv_msg_size.0),
         (
             "server.grpc_server_max_concurrent_streams",
@@ -91,8 +104,6 @@ fn counts(config: &Config) -> Vec<Problem> {
         ("querier.max_concurrent_queries", config.querier.max_concurrent_queries.into()),
         ("query_frontend.max_query_expression_size_bytes", frontend.max_query_expression_size_bytes.0),
         ("query_frontend.max_outstanding_per_tenant", frontend.max_outstanding_per_tenant.into()),
-        ("query_frontend.search.concurrent_jobs", frontend.search.concurrent_jobs.into()),
-        ("query_frontend.search.target_bytes_per_job", frontend.search.target_bytes_per_job.0),
         ("query_frontend.search.default_result_limit", frontend.search.default_result_limit.into()),
         ("retriever.concurrent_blocks", retriever.concurrent_blocks.into()),
         ("retriever.concurrent_requests", retriever.concurrent_requests.into()),

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::limit::LimitStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use prometheus::Registry;
@@ -36,6 +37,8 @@ pub struct StoreOptions {
     pub timeout: Duration,
     /// Requests at once of one read.
     pub concurrency: usize,
+    /// Requests at once of the whole store; more wait.
+    pub max_requests: usize,
     /// Ranges nearer than this are fetched as one, bytes.
     pub coalesce_gap: u64,
 }
@@ -46,6 +49,7 @@ impl Default for StoreOptions {
             cache_bytes: 64 << 20,
             timeout: Duration::from_secs(60),
             concurrency: 16,
+            max_requests: 64,
             coalesce_gap: 256 << 10,
         }
     }
@@ -87,6 +91,7 @@ impl BlockStore {
             setting: "storage.trace.*.prefix",
             problem: error.to_string(),
         })?;
+        let objects: Arc<dyn ObjectStore> = Arc::new(LimitStore::new(objects, options.max_requests.max(1)));
         let cache = cache::Cache::new(options.cache_bytes);
         let metrics = metrics::Metrics::new(registry);
         let parsed = parsed::ParsedFiles::default();

@@ -52,6 +52,7 @@ fn options() -> Options {
         push_timeout: Duration::from_secs(5),
         retry_after: Duration::from_secs(5),
         max_request_bytes: 1 << 20,
+        max_inflight_bytes: 1 << 20,
     }
 }
 

@@ -1,6 +1,6 @@
-use std::collections::HashMap;
 use std::ops::Range;
 
+use hashbrown::HashMap;
 use tempoform_core::{SpanBatch, TraceId};
 
 /// A part of a segment file.
@@ -119,11 +119,6 @@ impl MemoryIndex {
     /// An estimate of the memory that this index takes, bytes.
     pub(crate) fn memory(&self) -> u64 {
         (self.runs.len() * 48 + self.scopes.len() * size_of::<ScopePlace>()) as u64
-    }
-
-    /// Number of traces.
-    pub(crate) fn traces(&self) -> usize {
-        self.traces.len()
     }
 
     /// The runs by trace id; within a trace in the order they came.

@@ -64,8 +64,10 @@ pub(crate) struct Segment {
     file: File,
     /// End of the last record that was asked to be written.
     written: u64,
-    /// End of the last record known to be durable.
+    /// End of the last record known to be durable: synced, or trusted to the system.
     durable: u64,
+    /// Whether something was trusted to the system since the last sync.
+    unsynced: bool,
 }
 
 /// A record's place, known before it is durable.
@@ -79,20 +81,20 @@ impl Segment {
     /// Creates the file and its first bytes.
     pub(crate) fn create(paths: SegmentPaths) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(paths.wal())?;
-        let started = file.write_all(MAGIC).and_then(|()| sync_directory(paths.directory()));
+        let started = file.write_all(MAGIC).and_then(|()| sync_with_parents(paths.directory()));
         if let Err(error) = started {
             // Best effort: an empty segment is skipped by replay too.
             drop(std::fs::remove_file(paths.wal()));
             return Err(error);
         }
         let written = MAGIC.len() as u64;
-        Ok(Self { paths, file, written, durable: written })
+        Ok(Self { paths, file, written, durable: written, unsynced: false })
     }
 
     /// Opens a replayed file to go on at `end`, the end of its last whole record.
     pub(crate) fn reopen(paths: SegmentPaths, end: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).append(true).open(paths.wal())?;
-        Ok(Self { paths, file, written: end, durable: end })
+        Ok(Self { paths, file, written: end, durable: end, unsynced: false })
     }
 
     pub(crate) fn paths(&self) -> &SegmentPaths {
@@ -141,7 +143,16 @@ impl Segment {
             self.forget_undurable()?;
             return Err(error);
         }
+        self.unsynced |= !sync;
         self.durable = self.written;
+        Ok(())
+    }
+
+    /// Has the system put on disk what was trusted to it.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.unsynced) {
+            self.file.sync_data()?;
+        }
         Ok(())
     }
 
@@ -172,6 +183,11 @@ fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+/// Makes a directory just made durable as well: its tenant's first, and the log's own.
+fn sync_with_parents(directory: &Path) -> io::Result<()> {
+    directory.ancestors().take(3).filter(|path| path.is_dir()).try_for_each(sync_directory)
 }
 
 /// Makes creations and removals in a directory durable.

@@ -4,7 +4,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use tempoform_core::TENANT_HEADER;
 
 use super::*;
-use crate::{ApiOptions, QueryLimits};
+use crate::{ApiOptions, QueryLimits, QueryTimeouts};
 
 async fn assert_refused(router: &Router, uri: &str, status: u16, text: &str) {
     let answer = get(router, uri).await;
@@ -104,12 +104,16 @@ async fn a_trace_over_its_limit() {
 async fn a_deadline_is_504_and_a_slow_source_is_named() {
     let slow = Arc::new(Fake { delay: Duration::from_secs(60), ..Fake::default() });
     let short = Duration::from_millis(50);
-    let options = QuerierOptions { timeout: short, ..QuerierOptions::default() };
+    let timeouts = |trace_by_id, search| QuerierOptions {
+        timeouts: QueryTimeouts { trace_by_id, search },
+        ..QuerierOptions::default()
+    };
+    let options = timeouts(Duration::from_secs(30), short);
     assert_refused(&querier(&slow, &slow, options), "/api/search?q=%7B%7D", 504, "longer than 0.05 s").await;
 
-    let options = QuerierOptions { source_timeout: short, ..QuerierOptions::default() };
+    let options = timeouts(short, Duration::from_secs(30));
     let router = querier(&Arc::default(), &slow, options);
-    assert_refused(&router, "/api/traces/1", 503, "retriever-0: no answer within 0.05 s").await;
+    assert_refused(&router, "/api/traces/1", 503, "retriever-0: no answer within 40ms").await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tempoform_core::TENANT_HEADER;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::{ApiOptions, Frontend, FrontendOptions};
+use crate::{ApiOptions, Frontend, FrontendOptions, QueryTimeouts};
 
 /// Serves `router` and gives its base URL.
 async fn serve(router: Router) -> String {
@@ -26,7 +26,7 @@ async fn nobody() -> String {
 
 fn frontend(queriers: &[&String], options: FrontendOptions) -> Router {
     let queriers: Vec<String> = queriers.iter().map(|url| (*url).clone()).collect();
-    Frontend::new(Arc::new(move || queriers.clone()), options).router()
+    Frontend::new(Arc::new(move || queriers.clone()), None, options).expect("a client").router()
 }
 
 /// A querier that counts its requests and answers `status`.
@@ -132,6 +132,7 @@ async fn queues_and_deadlines() {
     codes.sort_unstable();
     assert_eq!(codes, [200, 429]);
 
-    let options = FrontendOptions { timeout: Duration::from_millis(50), ..FrontendOptions::default() };
+    let short = QueryTimeouts { trace_by_id: Duration::from_millis(50), ..QueryTimeouts::default() };
+    let options = FrontendOptions { timeouts: short, ..FrontendOptions::default() };
     assert_eq!(get(&frontend(&[&url], options), "/api/traces/1").await.status, 504);
 }

@@ -21,6 +21,11 @@ const HEDGING: &str = "requests to storage are not doubled";
 /// Outside limits.
 pub(crate) const IGNORED: &[Ignored] = &[
     ignored("", &["usage_report"], "nothing is ever reported to anyone"),
+    ignored(
+        "",
+        &["stream_over_http_enabled"],
+        "this version has no streaming query API; switch streaming off in Grafana's data source",
+    ),
     ignored("", &["internal_server"], "/ready and /metrics are on the main listener"),
     ignored("", &["cache"], "blocks are cached by the retriever, see retriever.cache_bytes"),
     ignored("", &["metrics_generator", "metrics_generator_client"], SPAN_METRICS),
@@ -118,7 +123,7 @@ pub(crate) const IGNORED: &[Ignored] = &[
     ),
     ignored(
         "ingester",
-        &["trace_idle_period", "trace_live_period"],
+        &["trace_live_period"],
         "traces are readable at once and cut with their block, see ingester.max_block_duration",
     ),
     ignored("ingester", &["flush_object_storage"], "blocks always go to storage"),
@@ -200,6 +205,11 @@ pub(crate) const IGNORED: &[Ignored] = &[
         "query_frontend.search",
         &["query_ingesters_until", "ingester_shards", "most_recent_shards"],
         "ingesters and blocks are both asked for every time range they cover",
+    ),
+    ignored(
+        "query_frontend.search",
+        &["concurrent_jobs", "target_bytes_per_job"],
+        "a search is not cut into jobs: retrievers search retriever.concurrent_blocks blocks at once",
     ),
     ignored(
         "query_frontend.search",

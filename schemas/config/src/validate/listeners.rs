@@ -54,15 +54,21 @@ fn receivers(config: &Config, problems: &mut Vec<Problem>) -> Vec<Listener> {
     for (path, size) in [
         (
             "distributor.receivers.otlp.protocols.grpc.max_recv_msg_size_mib",
-            protocols.grpc.as_ref().map(|grpc| u64::from(grpc.max_recv_msg_size_mib)),
+            protocols.grpc.as_ref().map(|grpc| u64::from(grpc.max_recv_msg_size_mib) << 20),
         ),
         (
             "distributor.receivers.otlp.protocols.http.max_request_body_size",
             protocols.http.as_ref().map(|http| http.max_request_body_size.0),
         ),
     ] {
-        if size == Some(0) {
-            problems.push(wrong(path, "1 or more", 0));
+        let passed_on = config.server.grpc_server_max_recv_msg_size.0;
+        match size {
+            Some(0) => problems.push(wrong(path, "1 or more", 0)),
+            Some(size) if config.target == Target::Distributor && size > passed_on => {
+                let must = format!("at most server.grpc_server_max_recv_msg_size ({passed_on} bytes)");
+                problems.push(wrong(path, &must, size).help("ingesters would refuse such a request"));
+            }
+            _ => {}
         }
     }
     listeners

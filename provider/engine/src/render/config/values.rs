@@ -13,7 +13,7 @@ use super::storage::{self, Access};
 use super::{Place, Process};
 use crate::render::flavour::Flavour;
 
-/// Largest message between processes; both runtimes' default, written down because clients must agree.
+/// Largest message between processes of Grafana Tempo; its default, written down because clients must agree.
 const MAX_MESSAGE_BYTES: u64 = 16 << 20;
 /// Memory that is left to what no account covers: code, stacks, allocator.
 const MEMORY_SHARE: (u64, u64) = (8, 10);
