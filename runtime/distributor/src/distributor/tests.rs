@@ -60,7 +60,7 @@ fn distributor(sinks: &[Arc<Recorder>], replication_factor: usize) -> Arc<Distri
     let members = sinks
         .iter()
         .enumerate()
-        .map(|(at, sink)| Member::new(format!("ingester-{at}"), Arc::clone(sink) as Arc<dyn SpanSink>));
+        .map(|(at, sink)| Member::new(format!("ingester-{at}"), "", Arc::clone(sink) as Arc<dyn SpanSink>));
     let placement = Arc::new(Placement::new(members.collect(), replication_factor));
     Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), MemoryBudget::new(1 << 20))
 }
@@ -144,7 +144,7 @@ async fn tenants_are_checked_before_anything_is_read() {
 async fn over_the_memory_ceiling_a_request_is_refused_with_a_hint() {
     let sinks = sinks([None; 3]);
     let placement = Arc::new(Placement::new(
-        vec![Member::new("ingester-0", Arc::clone(&sinks[0]) as Arc<dyn SpanSink>)],
+        vec![Member::new("ingester-0", "", Arc::clone(&sinks[0]) as Arc<dyn SpanSink>)],
         1,
     ));
     let small = Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), MemoryBudget::new(100));
