@@ -18,6 +18,9 @@ mod source;
 mod source_rpc;
 mod tenant;
 
+/// Target of the `tracing` spans that make up the runtime's own traces; off in the log.
+pub const SELF_TRACE: &str = "tempoform_trace";
+
 pub use account::Account;
 pub use error::{Error, ErrorKind, Result};
 pub use ids::TraceId;

@@ -69,6 +69,18 @@ impl Reservation {
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
+    /// Holds at least `bytes`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] when the ceiling would be passed; what was held stays held.
+    pub fn grow_to(&mut self, bytes: u64, purpose: &str) -> Result<()> {
+        if bytes > self.bytes {
+            let more = self.budget.reserve(bytes - self.bytes, purpose)?;
+            self.absorb(more);
+        }
+        Ok(())
+    }
+
     /// Gives back all but `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
         let surplus = self.bytes.saturating_sub(bytes);

@@ -20,7 +20,9 @@ use tonic::server::{NamedService, UnaryService};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::{Error, ErrorKind, PushOutcome, Result, SpanBatch, SpanSink, TENANT_HEADER, TenantId};
+use crate::{
+    Error, ErrorKind, PushOutcome, Reservation, Result, SpanBatch, SpanSink, TENANT_HEADER, TenantId,
+};
 
 const GRPC_STATUS: &str = "grpc-status";
 
@@ -60,8 +62,18 @@ pub trait ExportHandler: Send + Sync + 'static {
         request: Bytes,
     ) -> Result<ExportTraceServiceResponse, Status>;
 
-    /// A message was refused before it got this far; `reason` is `too_large` or `undecodable`.
+    /// A message was refused before it got this far; `reason` is `too_large`, `undecodable` or `inflight_bytes`.
     fn refused(&self, reason: &'static str);
+
+    /// Holds room for the `bytes` bytes of a message that have come so far, or refuses it. By default there is room
+    /// for any.
+    ///
+    /// # Errors
+    /// The status that the client sees.
+    fn admit(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<(), Status> {
+        let _ = (place, bytes);
+        Ok(())
+    }
 }
 
 /// A gRPC service at [`Route`] `R` over a handler.
@@ -111,11 +123,15 @@ impl<R: Route, H: ExportHandler> tower::Service<http::Request<Body>> for ExportS
                 .max_decoding_message_size(max_message_size)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd);
-            let reached = Arc::new(AtomicBool::new(false));
+            let (reached, crowded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+            let request = request.map(|body| {
+                let (handler, crowded) = (Arc::clone(&handler), Arc::clone(&crowded));
+                Body::new(Metered { body, handler, crowded, place: None, bytes: 0 })
+            });
             let method = Method { handler: Arc::clone(&handler), reached: Arc::clone(&reached) };
             let mut response = grpc.unary(method, request).await;
             if !reached.load(Ordering::Relaxed) {
-                explain_refusal(&mut response, handler.as_ref());
+                explain_refusal(&mut response, handler.as_ref(), crowded.load(Ordering::Relaxed));
             }
             Ok(response)
         })
@@ -124,17 +140,59 @@ impl<R: Route, H: ExportHandler> tower::Service<http::Request<Body>> for ExportS
 
 /// Gives a message that could not be decoded the code that tells clients not to send it again: tonic's
 /// own (`OUT_OF_RANGE` for size, `INTERNAL` for a broken compressed body) are retried by OTLP clients.
-fn explain_refusal<H: ExportHandler>(response: &mut http::Response<Body>, handler: &H) {
+fn explain_refusal<H: ExportHandler>(response: &mut http::Response<Body>, handler: &H, crowded: bool) {
     let Some(code) = response.headers().get(GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes())) else {
         return;
     };
     let (code, reason) = match code {
-        Code::OutOfRange => (Code::ResourceExhausted, "too_large"),
+        Code::ResourceExhausted if crowded => (Code::ResourceExhausted, "inflight_bytes"),
+        Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, "too_large"),
         Code::Internal | Code::Unknown => (Code::InvalidArgument, "undecodable"),
         _ => return,
     };
     handler.refused(reason);
     response.headers_mut().insert(GRPC_STATUS, http::HeaderValue::from(code as i32));
+}
+
+/// A request's body that takes room as it comes, and gives it back once the message is decoded.
+struct Metered<H> {
+    body: Body,
+    handler: Arc<H>,
+    /// Set when there was no room.
+    crowded: Arc<AtomicBool>,
+    place: Option<Reservation>,
+    bytes: u64,
+}
+
+impl<H: ExportHandler> http_body::Body for Metered<H> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            this.bytes += data.len() as u64;
+            if let Err(status) = this.handler.admit(&mut this.place, this.bytes) {
+                this.crowded.store(true, Ordering::Relaxed);
+                return Poll::Ready(Some(Err(status)));
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
 }
 
 struct Method<H> {

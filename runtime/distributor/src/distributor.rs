@@ -3,15 +3,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::future::join_all;
 use tempoform_core::{
-    Error, ErrorKind, MemoryBudget, PushOutcome, Result, SpanBatch, TenantId, metrics::discarded_spans,
-    scan_export_request,
+    Error, ErrorKind, MemoryBudget, PushOutcome, Reservation, Result, SELF_TRACE, SpanBatch, TenantId,
+    metrics::discarded_spans, scan_export_request,
 };
 
 use crate::metrics;
 use crate::placement::Placement;
 use crate::rate_limit::RateLimiter;
+use crate::replication::{Held, Replication};
 use crate::truncate::truncate_attributes;
 
 /// One tenant's limits on what it sends.
@@ -26,6 +26,9 @@ pub struct TenantLimits {
     /// Whether a refusal over the rate tells when to try again.
     pub retry_info: bool,
 }
+
+/// Share of the time for a write after which others stand in for an ingester that has not answered.
+const HEDGE_SHARE: f64 = 0.1;
 
 /// Settings of a distributor.
 #[derive(Clone)]
@@ -107,29 +110,28 @@ impl Distributor {
         }
     }
 
-    /// Takes one request; returns once its spans are durable.
+    #[tracing::instrument(name = "distributor.receive", target = SELF_TRACE, skip_all, fields(%tenant, bytes = payload.len()), err)]
+    /// Takes one request, which holds `place` among those worked on; returns once its spans are durable.
     pub(crate) async fn receive(
         &self,
         transport: &'static str,
         tenant: &TenantId,
         payload: Bytes,
+        place: Reservation,
     ) -> Result<PushOutcome> {
         let bytes = payload.len() as u64;
-        let _place = self.inflight.reserve(bytes, "a request").map_err(|error| {
-            self.refuse("inflight_bytes", transport);
-            error.context("distributor.max_inflight_bytes").retry_after(self.options.retry_after)
-        })?;
-        let _held = self.memory.reserve(bytes, "a request in flight").map_err(|error| {
-            self.refuse("memory_ceiling", transport);
-            error.retry_after(self.options.retry_after)
-        })?;
+        // The request itself, and where its spans are.
+        let held = self
+            .memory(bytes * 2, "a request in flight")
+            .inspect_err(|_| self.refuse("memory_ceiling", transport))?;
+        let held: Held = Arc::new([place, held]);
         let batch = self.check(transport, tenant, payload)?;
         if batch.spans.is_empty() {
             return Ok(PushOutcome::default());
         }
         let started = Instant::now();
         let spans = batch.spans.len() as u64;
-        let outcome = tokio::time::timeout(self.options.push_timeout, self.push(tenant, batch))
+        let outcome = tokio::time::timeout(self.options.push_timeout, self.push(tenant, batch, held))
             .await
             .unwrap_or_else(|_| {
                 Err(Error::new(
@@ -144,11 +146,41 @@ impl Distributor {
                     "ingester_unavailable"
                 };
                 self.refuse(reason, transport);
-            })?;
+                metrics::REFUSED_SPANS.with_label_values(&["otlp", transport]).inc_by(spans);
+            })
+            .map_err(|error| self.with_hint(error))?;
         metrics::PUSH_SECONDS.observe(started.elapsed().as_secs_f64());
         let accepted = spans - outcome.rejected_spans.min(spans);
         metrics::ACCEPTED_SPANS.with_label_values(&["otlp", transport]).inc_by(accepted);
         Ok(outcome)
+    }
+
+    /// Room for a request of `bytes` bytes among those worked on.
+    pub(crate) fn admit(&self, bytes: u64) -> Result<Reservation> {
+        self.inflight
+            .reserve(bytes, "a request")
+            .map_err(|error| self.with_hint(error.context("distributor.max_inflight_bytes")))
+    }
+
+    /// Room for a request that turned out to be of `bytes` bytes.
+    pub(crate) fn grow(&self, place: &mut Reservation, bytes: u64) -> Result<()> {
+        place
+            .grow_to(bytes, "a request")
+            .map_err(|error| self.with_hint(error.context("distributor.max_inflight_bytes")))
+    }
+
+    /// Memory for something else than a request's bytes.
+    pub(crate) fn memory(&self, bytes: u64, purpose: &str) -> Result<Reservation> {
+        self.memory.reserve(bytes, purpose).map_err(|error| self.with_hint(error))
+    }
+
+    /// A refusal for want of room is for a while: without a hint OTLP clients would drop the spans.
+    pub(crate) fn with_hint(&self, error: Error) -> Error {
+        let (after, has_hint) = (self.options.retry_after, error.retry_hint().is_some());
+        if error.kind() != ErrorKind::Exhausted || has_hint || after.is_zero() {
+            return error;
+        }
+        error.retry_after(after)
     }
 
     /// Counts a request refused as a whole.
@@ -179,7 +211,7 @@ impl Distributor {
         Ok(batch)
     }
 
-    async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
+    async fn push(&self, tenant: &TenantId, batch: SpanBatch, held: Held) -> Result<PushOutcome> {
         let placement = (self.placement)();
         if placement.members().len() < placement.quorum() {
             return Err(Error::new(
@@ -197,115 +229,18 @@ impl Distributor {
                 metrics::INGESTER_FAILURES.with_label_values(&[only.name()]).inc();
             });
         }
-        Replication::new(&placement, batch).run(tenant).await
-    }
-}
-
-/// One request on its way to the owners of its traces.
-struct Replication<'a> {
-    placement: &'a Placement,
-    batch: SpanBatch,
-    /// By span: members in order of preference, as an index into `orders`.
-    order_of: Vec<u32>,
-    orders: Vec<Vec<u32>>,
-    /// By span: members asked so far (a prefix of its order), and those that have it on disk.
-    asked: Vec<u32>,
-    durable: Vec<u32>,
-    rejected_spans: u64,
-    last_error: Option<Error>,
-}
-
-impl<'a> Replication<'a> {
-    fn new(placement: &'a Placement, batch: SpanBatch) -> Self {
-        let mut orders: Vec<Vec<u32>> = Vec::new();
-        let mut order_of = Vec::with_capacity(batch.spans.len());
-        let mut previous = None;
-        for span in &batch.spans {
-            // Spans of a trace mostly follow each other.
-            if previous != Some(span.trace_id) {
-                let mut order = Vec::with_capacity(placement.members().len());
-                placement.preference(&span.trace_id, &mut order);
-                orders.push(order);
-                previous = Some(span.trace_id);
-            }
-            order_of.push(orders.len() as u32 - 1);
-        }
-        let spans = batch.spans.len();
-        Self {
-            placement,
-            batch,
-            order_of,
-            orders,
-            asked: vec![0; spans],
-            durable: vec![0; spans],
-            rejected_spans: 0,
-            last_error: None,
-        }
-    }
-
-    /// First the owners; then, for spans without a quorum, the members that stand in for those that
-    /// failed. A span may end on more members than it needs: readers drop the copies.
-    async fn run(mut self, tenant: &TenantId) -> Result<PushOutcome> {
-        let quorum = self.placement.quorum() as u32;
-        let mut wanted = self.placement.replication_factor() as u32;
-        loop {
-            let shares = self.next_shares(wanted);
-            if shares.iter().all(Vec::is_empty) {
-                break;
-            }
-            self.push_shares(tenant, shares).await;
-            if self.durable.iter().all(|copies| *copies >= quorum) {
-                return Ok(PushOutcome { rejected_spans: self.rejected_spans });
-            }
-            wanted = quorum;
-        }
-        Err(self
-            .last_error
-            .unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "no ingester took the spans")))
-    }
-
-    /// The spans that go to each member so that each span has `wanted` copies, if all goes well.
-    fn next_shares(&mut self, wanted: u32) -> Vec<Vec<u32>> {
-        let mut shares = vec![Vec::new(); self.placement.members().len()];
-        for (at, order) in self.order_of.iter().enumerate() {
-            let order = &self.orders[*order as usize];
-            for _ in self.durable[at]..wanted {
-                let Some(member) = order.get(self.asked[at] as usize) else { break };
-                shares[*member as usize].push(at as u32);
-                self.asked[at] += 1;
-            }
-        }
-        shares
-    }
-
-    async fn push_shares(&mut self, tenant: &TenantId, shares: Vec<Vec<u32>>) {
-        let pushes = shares.iter().zip(self.placement.members()).filter(|(share, _)| !share.is_empty()).map(
-            |(share, member)| {
-                let whole = share.len() == self.batch.spans.len();
-                let batch = if whole { self.batch.clone() } else { self.batch.subset(share) };
-                async move { (share, member, member.sink().push(tenant, batch).await) }
-            },
-        );
-        for (share, member, pushed) in join_all(pushes).await {
-            match pushed {
-                Ok(outcome) => {
-                    self.rejected_spans = self.rejected_spans.max(outcome.rejected_spans);
-                    for at in share {
-                        self.durable[*at as usize] += 1;
-                    }
-                }
-                Err(error) => {
-                    metrics::INGESTER_FAILURES.with_label_values(&[member.name()]).inc();
-                    tracing::warn!(ingester = member.name(), %error, spans = share.len(), "an ingester refused a write");
-                    self.last_error = Some(error.context(format_args!("ingester {}", member.name())));
-                }
-            }
-        }
+        let hedge_after = self.options.push_timeout.mul_f64(HEDGE_SHARE);
+        Replication::new(placement, tenant.clone(), batch, held, hedge_after).run().await
     }
 }
 
 fn rate_limited(tenant: &TenantId, limits: &TenantLimits, bytes: u64, wait: Option<Duration>) -> Error {
     let TenantLimits { rate_limit_bytes, burst_size_bytes, retry_info, .. } = limits;
+    if *rate_limit_bytes == 0 {
+        let message =
+            format!("RATE_LIMITED: tenant {tenant} may send nothing: its ingestion.rate_limit_bytes is 0");
+        return Error::new(ErrorKind::Exhausted, message);
+    }
     let Some(wait) = wait else {
         return Error::new(
             ErrorKind::Exhausted,

@@ -6,6 +6,7 @@ mod otlp_grpc;
 mod otlp_http;
 mod placement;
 mod rate_limit;
+mod replication;
 mod status;
 mod truncate;
 

@@ -22,6 +22,10 @@ pub(crate) static ACCEPTED_SPANS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter("tempo_receiver_accepted_spans", "Spans acknowledged to clients.", &["receiver", "transport"])
 });
 
+pub(crate) static REFUSED_SPANS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter("tempo_receiver_refused_spans", "Spans that no ingester took.", &["receiver", "transport"])
+});
+
 pub(crate) static REFUSED_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter(
         "tempo_distributor_refused_requests_total",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tempoform_core::push_rpc::ExportHandler;
-use tempoform_core::{PushOutcome, TENANT_HEADER};
+use tempoform_core::{PushOutcome, Reservation, TENANT_HEADER};
 use tempoform_wire::otlp::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -28,12 +28,25 @@ impl ExportHandler for OtlpGrpc {
             self.0.refuse("tenant", "grpc");
             grpc_status(&error)
         })?;
-        let outcome = self.0.receive("grpc", &tenant, request).await.map_err(|error| grpc_status(&error))?;
+        let place = self.0.admit(request.len() as u64).map_err(|error| {
+            self.0.refuse("inflight_bytes", "grpc");
+            grpc_status(&error)
+        })?;
+        let received = self.0.receive("grpc", &tenant, request, place).await;
+        let outcome = received.map_err(|error| grpc_status(&error))?;
         Ok(response(outcome))
     }
 
     fn refused(&self, reason: &'static str) {
         self.0.refuse(reason, "grpc");
+    }
+
+    fn admit(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<(), Status> {
+        let grown = match place {
+            Some(place) => self.0.grow(place, bytes),
+            none => self.0.admit(bytes).map(|admitted| *none = Some(admitted)),
+        };
+        grown.map_err(|error| grpc_status(&error))
     }
 }
 
@@ -42,7 +55,9 @@ pub(crate) fn response(outcome: PushOutcome) -> ExportTraceServiceResponse {
     let PushOutcome { rejected_spans } = outcome;
     let partial_success = (rejected_spans > 0).then(|| ExportTracePartialSuccess {
         rejected_spans: i64::try_from(rejected_spans).unwrap_or(i64::MAX),
-        error_message: "some spans belong to traces over max_bytes_per_trace; they were dropped".to_owned(),
+        error_message:
+            "some spans were dropped: their traces are over max_bytes_per_trace or max_traces_per_user"
+                .to_owned(),
     });
     ExportTraceServiceResponse { partial_success }
 }

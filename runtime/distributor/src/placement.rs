@@ -17,6 +17,8 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub struct Placement {
     members: Vec<Member>,
+    /// Of each member, as a small number.
+    zones: Vec<usize>,
     replication_factor: usize,
 }
 
@@ -66,7 +68,10 @@ const fn mix(mut value: u64) -> u64 {
 impl Placement {
     /// `members` with each trace on `replication_factor` of them (at least one).
     pub fn new(members: Vec<Member>, replication_factor: usize) -> Self {
-        Self { members, replication_factor: replication_factor.max(1) }
+        let zone =
+            |member: &Member| members.iter().position(|other| other.zone == member.zone).unwrap_or_default();
+        let zones = members.iter().map(zone).collect();
+        Self { members, zones, replication_factor: replication_factor.max(1) }
     }
 
     /// The ingesters.
@@ -95,7 +100,7 @@ impl Placement {
 
     /// Brings the best member of each zone to the front, in their order among themselves.
     fn spread_over_zones(&self, order: &mut [u32]) {
-        let zone = |at: u32| self.members[at as usize].zone.as_str();
+        let zone = |at: u32| self.zones[at as usize];
         for owner in 1..self.replication_factor.min(order.len()) {
             let taken = |at: u32| order[..owner].iter().any(|chosen| zone(*chosen) == zone(at));
             if let Some(next) = (owner..order.len()).find(|next| !taken(order[*next])) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempoform_core::TenantId;
 use tokio::time::Instant;
 
-/// The buckets of all tenants seen. A bucket that is full again says nothing and is dropped.
+/// The buckets of the tenants seen lately.
 #[derive(Debug, Default)]
 pub(crate) struct RateLimiter {
     buckets: Mutex<HashMap<TenantId, Bucket>>,
@@ -21,6 +21,7 @@ struct Bucket {
 
 /// Buckets kept before full ones are looked for and dropped.
 const SWEEP_AT: usize = 10_000;
+const IDLE: Duration = Duration::from_secs(60);
 
 impl RateLimiter {
     /// Takes `bytes` from the tenant's bucket of `burst` bytes that fills at `rate` bytes a second;
@@ -32,14 +33,19 @@ impl RateLimiter {
         rate: u64,
         burst: u64,
     ) -> Result<(), Option<Duration>> {
-        if bytes > burst {
+        // A rate of 0 refuses everything, however full the bucket was at first.
+        if bytes > burst || rate == 0 {
             return Err(None);
         }
         let (rate, burst, bytes) = (rate as f64, burst as f64, bytes as f64);
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= SWEEP_AT {
-            buckets.retain(|_, bucket| bucket.level(rate, now) < burst);
+            // Tenants differ in rate; this long without a request fills any bucket, or nearly.
+            buckets.retain(|_, bucket| now.duration_since(bucket.filled) < IDLE);
+            if buckets.len() >= SWEEP_AT {
+                buckets.clear();
+            }
         }
         let bucket = buckets.entry(tenant.clone()).or_insert(Bucket { tokens: burst, filled: now });
         bucket.tokens = bucket.level(rate, now).min(burst);

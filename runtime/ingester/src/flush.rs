@@ -12,20 +12,22 @@ use tempoform_block::{
     EncodedScope, WriterOptions, WrittenBlock,
 };
 use tempoform_core::protobuf::{Fields, Value};
-use tempoform_core::{Account, Error, ErrorKind, Result};
+use tempoform_core::{Account, Error, ErrorKind, Result, SELF_TRACE};
 use tokio::sync::mpsc;
 
 use crate::ingester::{Shared, blocking};
 use crate::merge::by_trace;
 use crate::metrics;
 use crate::options::Options;
-use crate::recovery::remove;
+use crate::recovery::{remove, repair};
 use crate::tenant_log::SealedSegment;
-use crate::wal::{Place, Run, SegmentPaths, sync_directory};
+use crate::wal::{Place, Run, SegmentPaths, sync_directory, verify_segment};
 
 /// Chunks of a block's data on their way to the store.
 const CHUNK: usize = 1 << 20;
 const CHUNKS_WAITING: usize = 4;
+/// Memory of one upload: parts that are on their way or wait.
+const UPLOAD_BYTES: u64 = 32 << 20;
 /// Waits between attempts grow from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(60);
@@ -67,6 +69,17 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 log.flushed(&segment, meta, shared.options.fresh_for);
                 remove_segment(&segment.paths);
             }
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(tenant = %log.tenant, segment = %segment.paths.id(), %error, "a segment is damaged");
+                let (log, damaged) = (Arc::clone(&log), Arc::clone(&segment));
+                let repaired = blocking(move || {
+                    repair(&log, &damaged)
+                        .map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))
+                });
+                if let Err(error) = repaired.await {
+                    put_off(&segment, &error);
+                }
+            }
             Err(error) => put_off(&segment, &error),
         }
     }
@@ -85,8 +98,14 @@ fn put_off(segment: &SealedSegment, error: &Error) {
     );
 }
 
+#[tracing::instrument(name = "ingester.flush", target = SELF_TRACE, skip_all, fields(tenant = %segment.tenant, block = %segment.paths.id()))]
 async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<BlockMeta> {
     let account = Account::default();
+    let _held = shared.memory.reserve(build_memory(&shared.options), "building a block")?;
+    if segment.recovered {
+        let checked = Arc::clone(segment);
+        blocking(move || check_records(&checked)).await?;
+    }
     let path = BlockPath::new(segment.tenant.clone(), segment.paths.id());
     let mut upload = shared.store.upload(path);
     let (chunks, mut received) = mpsc::channel(CHUNKS_WAITING);
@@ -109,8 +128,28 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
     upload.finish(objects, &meta, &account).await?;
     let noted = meta.clone();
     let segment = Arc::clone(segment);
-    blocking(move || note(&segment.paths, &noted)).await?;
+    // Without the note a crash before the log is gone repeats the upload, under the same id. A full disk must not keep
+    // the log, whose end is what makes room.
+    if let Err(error) = blocking(move || note(&segment.paths, &noted)).await {
+        tracing::warn!(%error, "the log of an uploaded block goes without a note");
+    }
     Ok(meta)
+}
+
+/// An estimate of what building a block takes: a row group with its columns, and parts of it on their way.
+fn build_memory(options: &Options) -> u64 {
+    options.row_group_bytes.min(options.max_block_bytes) + UPLOAD_BYTES
+}
+
+/// Looks whether the records of a log from before a restart are as they were written.
+fn check_records(segment: &SealedSegment) -> Result<()> {
+    let whole = verify_segment(&segment.paths).map_err(|error| {
+        Error::new(ErrorKind::Unavailable, format!("could not read segment {}: {error}", segment.paths.id()))
+    })?;
+    if whole {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Corrupt, format!("segment {} is not as it was written", segment.paths.id())))
 }
 
 /// Reads the segment trace by trace and writes the block's data.
@@ -146,7 +185,7 @@ fn build(
             segment.reader.read_into(run.place, &mut spans).map_err(unreadable)?;
             around.load(segment, run).map_err(unreadable)?;
         }
-        let resources = around.group(&trace.runs, &starts, &spans);
+        let resources = around.group(&trace.runs, &starts, &spans).map_err(unreadable)?;
         writer.add_trace(trace.id, &resources).map_err(|error| unwritable(&error))?;
     }
     writer.finish().map_err(|error| unwritable(&error))
@@ -199,7 +238,12 @@ impl Surroundings {
     }
 
     /// One trace's spans under their resources and scopes; the same bytes around are one element.
-    fn group<'a>(&'a self, runs: &[Run], starts: &[usize], spans: &'a [u8]) -> Vec<EncodedResource<'a>> {
+    fn group<'a>(
+        &'a self,
+        runs: &[Run],
+        starts: &[usize],
+        spans: &'a [u8],
+    ) -> io::Result<Vec<EncodedResource<'a>>> {
         let mut resources: Vec<((u32, u32), EncodedResource<'a>)> = Vec::new();
         for (run, start) in runs.iter().zip(starts) {
             let around = self.scopes[&run.scope];
@@ -214,14 +258,10 @@ impl Surroundings {
                 resources.len() - 1
             });
             let bytes = &spans[*start..start + run.place.length as usize];
-            add_spans(
-                &mut resources[at].1,
-                self.text(around.scope),
-                self.text(around.scope_schema_url),
-                bytes,
-            );
+            let (scope, schema_url) = (self.text(around.scope), self.text(around.scope_schema_url));
+            add_spans(&mut resources[at].1, scope, schema_url, bytes)?;
         }
-        resources.into_iter().map(|(_, resource)| resource).collect()
+        Ok(resources.into_iter().map(|(_, resource)| resource).collect())
     }
 
     fn text(&self, number: u32) -> &[u8] {
@@ -234,7 +274,7 @@ fn add_spans<'a>(
     scope: &'a [u8],
     schema_url: &'a [u8],
     fields: &'a [u8],
-) {
+) -> io::Result<()> {
     let at = resource
         .scopes
         .iter()
@@ -245,9 +285,13 @@ fn add_spans<'a>(
         });
     let spans = &mut resource.scopes[at].spans;
     let mut fields = Fields::new(fields);
-    // The bytes are the log's, which were checked when they came.
-    while let Ok(Some((_, Value::Bytes(span)))) = fields.next_field() {
-        spans.push(span);
+    loop {
+        match fields.next_field() {
+            Ok(Some((_, Value::Bytes(span)))) => spans.push(span),
+            Ok(None) => return Ok(()),
+            // The bytes were checked when they came: the file was damaged since. Nothing may go missing silently.
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "a run of spans is damaged")),
+        }
     }
 }
 
@@ -291,6 +335,7 @@ fn note(paths: &SegmentPaths, meta: &BlockMeta) -> Result<()> {
         sync_directory(paths.directory())
     };
     write().map_err(|error| {
+        drop(remove(&paths.flushed().with_extension("flushed.tmp")));
         Error::new(
             ErrorKind::Unavailable,
             format!("could not note that block {} is uploaded: {error}", meta.block_id),

@@ -1,6 +1,6 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tempoform_block::BlockStore;
@@ -14,6 +14,8 @@ use tempoform_wire::internal::{
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::options::{Durability, Options};
 use crate::tenant_log::{Snapshot, TenantLog};
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) memory: MemoryBudget,
     pub(crate) runtime: Handle,
     pub(crate) flush_due: Notify,
+    /// Why the ingester cannot go on, if it cannot.
+    failure: OnceLock<String>,
     logs: RwLock<HashMap<TenantId, Arc<TenantLog>>>,
 }
 
@@ -51,6 +55,18 @@ impl Shared {
 
     pub(crate) fn all_logs(&self) -> Vec<Arc<TenantLog>> {
         self.logs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Something that must never fail did: `/ready` says so.
+    pub(crate) fn fail(&self, why: String) {
+        tracing::error!(%why, "the ingester cannot go on; restart it, the log keeps what was acknowledged");
+        // The first failure is the one to know.
+        drop(self.failure.set(why));
+    }
+
+    /// Segments of `wanted` that are not in storage yet.
+    fn not_flushed(&self, wanted: &HashSet<Uuid>) -> usize {
+        self.all_logs().iter().flat_map(|log| log.closed()).filter(|id| wanted.contains(id)).count()
     }
 
     fn unflushed(&self) -> usize {
@@ -83,6 +99,7 @@ impl Ingester {
             memory,
             runtime: Handle::current(),
             flush_due: Notify::new(),
+            failure: OnceLock::new(),
             logs: RwLock::default(),
         });
         let writer = {
@@ -102,7 +119,7 @@ impl Ingester {
                 Error::new(ErrorKind::Internal, format!("could not start the log's thread: {error}"))
             })?;
         for _ in 0..shared.options.concurrent_flushes.max(1) {
-            tokio::spawn(flush::run(Arc::clone(&shared)));
+            tokio::spawn(supervise(Arc::clone(&shared)));
         }
         tokio::spawn(tick(commands.downgrade(), Arc::clone(&shared)));
         if let Durability::Async { sync_period } = shared.options.durability {
@@ -122,8 +139,10 @@ impl Ingester {
             // The writer answers unless its thread died; then there is nothing to wait for.
             drop(closed.await);
         }
+        // What comes meanwhile is for the next flush.
+        let wanted = self.shared.all_logs().iter().flat_map(|log| log.closed()).collect();
         loop {
-            let unflushed = self.shared.unflushed();
+            let unflushed = self.shared.not_flushed(&wanted);
             if unflushed == 0 {
                 return Ok(());
             }
@@ -143,6 +162,11 @@ impl Ingester {
         self.stopping.store(true, Ordering::Release);
     }
 
+    /// Takes spans again.
+    pub fn resume_writes(&self) {
+        self.stopping.store(false, Ordering::Release);
+    }
+
     /// Whether writes can be taken.
     ///
     /// # Errors
@@ -152,6 +176,9 @@ impl Ingester {
             return Err(
                 "the write-ahead log's thread has ended, see the log; restart this process".to_owned()
             );
+        }
+        if let Some(why) = self.shared.failure.get() {
+            return Err(why.clone());
         }
         if self.stopping.load(Ordering::Acquire) {
             return Err("shutting down".to_owned());
@@ -164,10 +191,26 @@ impl Ingester {
         self.shared.unflushed()
     }
 
+    /// What a query may use, and the guard whose drop ends it: a client that has gone needs no answer.
+    fn work(&self) -> (live::Work, tokio_util::sync::DropGuard) {
+        let stop = CancellationToken::new();
+        (live::Work { memory: self.shared.memory.clone(), stop: stop.clone() }, stop.drop_guard())
+    }
+
     fn snapshot(&self, tenant: &TenantId) -> Snapshot {
         self.shared
             .known_log(tenant)
             .map_or_else(|| Snapshot { views: Vec::new(), fresh: Vec::new() }, |log| log.snapshot())
+    }
+}
+
+/// Flushes for ever. A worker that panics is replaced; its segment stays in the log until a restart.
+async fn supervise(shared: Arc<Shared>) {
+    while let Err(error) = tokio::spawn(flush::run(Arc::clone(&shared))).await {
+        if error.is_cancelled() {
+            return;
+        }
+        shared.fail(format!("a block could not be built: {error}"));
     }
 }
 
@@ -223,11 +266,14 @@ impl SpanSink for Ingester {
             return Err(Error::new(ErrorKind::Unavailable, "ingester is shutting down"));
         }
         let bytes = batch.payload.len() as u64;
-        let _queued = self.shared.memory.reserve(bytes, "a write to the log")?;
-        let reservation =
-            self.shared.memory.reserve(MemoryIndex::cost(&batch), "the index of live traces")?;
+        let queued = self.shared.memory.reserve(bytes, "a write to the log")?;
+        let index = self.shared.memory.reserve(MemoryIndex::cost(&batch), "the index of live traces");
+        let indexed = index.inspect_err(|_| {
+            // With its index on disk the largest segment makes room; a full queue has that coming anyway.
+            drop(self.commands.try_send(Command::CloseLargest));
+        })?;
         let (reply, answer) = oneshot::channel();
-        let append = Append { tenant: tenant.clone(), batch, reservation, reply, rejected_spans: 0 };
+        let append = Append { tenant: tenant.clone(), batch, queued, indexed, reply, rejected_spans: 0 };
         let gone = |_| Error::new(ErrorKind::Unavailable, "the write-ahead log's thread has ended");
         self.commands.send(Command::Append(append)).await.map_err(|_| gone(()))?;
         let outcome = answer.await.map_err(|_| gone(()))??;
@@ -258,20 +304,20 @@ impl TraceSource for Ingester {
 
     async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse> {
         let snapshot = self.snapshot(tenant);
-        let memory = self.shared.memory.clone();
-        blocking(move || live::search(&snapshot, &request, &memory)).await
+        let (work, _guard) = self.work();
+        blocking(move || live::search(&snapshot, &request, &work)).await
     }
 
     async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {
         let snapshot = self.snapshot(tenant);
-        let memory = self.shared.memory.clone();
-        blocking(move || live::tag_names(&snapshot, &request, &memory)).await
+        let (work, _guard) = self.work();
+        blocking(move || live::tag_names(&snapshot, &request, &work)).await
     }
 
     async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
         let snapshot = self.snapshot(tenant);
-        let memory = self.shared.memory.clone();
-        blocking(move || live::tag_values(&snapshot, &request, &memory)).await
+        let (work, _guard) = self.work();
+        blocking(move || live::tag_values(&snapshot, &request, &work)).await
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use tempoform_core::TraceId;
+use tempoform_core::{Error, MemoryBudget, Reservation, TraceId};
 
 use crate::tenant_log::View;
-use crate::wal::{DiskIndex, Run, TraceRuns};
+use crate::wal::{DiskIndex, Run, TraceRuns, sort_runs};
 
 /// The traces of a sealed segment, ascending by id.
 pub(crate) fn by_trace(index: &DiskIndex) -> impl Iterator<Item = io::Result<TraceRuns>> {
@@ -24,23 +24,49 @@ pub(crate) struct Merged {
     pub(crate) parts: Vec<(usize, Vec<Run>)>,
 }
 
+impl Merged {
+    /// Encoded bytes of its spans.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().flat_map(|(_, runs)| runs).map(|run| run.place.length as usize).sum()
+    }
+}
+
 /// The traces of several segments, ascending by id, each once.
 pub(crate) struct MergedTraces<'a> {
+    /// For the copies of indexes in memory.
+    _held: Vec<Reservation>,
     sources: Vec<std::iter::Peekable<SortedTraces<'a>>>,
 }
 
 impl<'a> MergedTraces<'a> {
-    pub(crate) fn new(views: &'a [View]) -> Self {
-        let sources = views.iter().map(|view| {
+    /// # Errors
+    /// When there is no memory for a copy of the open segments' indexes.
+    pub(crate) fn new(views: &'a [View], memory: &MemoryBudget) -> Result<Self, Error> {
+        let mut held = Vec::new();
+        let mut sources = Vec::with_capacity(views.len());
+        for view in views {
             let runs = match view {
-                View::Open(segment) => SortedRuns::Memory(segment.index().sorted_runs().into_iter()),
+                View::Open(segment) => {
+                    // Writes wait for the lock, so it is held for a copy only, not for sorting.
+                    let mut runs =
+                        {
+                            let index = segment.index();
+                            held.push(memory.reserve(
+                                size_of_val(&index.runs[..]) as u64,
+                                "a search over recent traces",
+                            )?);
+                            index.runs.clone()
+                        };
+                    sort_runs(&mut runs);
+                    SortedRuns::Memory(runs.into_iter())
+                }
                 View::Sealed(segment) => {
                     SortedRuns::Sealed { index: &segment.index, at: 0, read: Vec::new().into_iter() }
                 }
             };
-            SortedTraces { runs, next: None, failed: false }.peekable()
-        });
-        Self { sources: sources.collect() }
+            sources.push(SortedTraces { runs, next: None, failed: false }.peekable());
+        }
+        Ok(Self { _held: held, sources })
     }
 }
 

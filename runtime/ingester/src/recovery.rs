@@ -13,7 +13,9 @@ use uuid::Uuid;
 use crate::ingester::Shared;
 use crate::metrics;
 use crate::tenant_log::{SealedSegment, TenantLog};
-use crate::wal::{DiskIndex, IndexFile, Segment, SegmentPaths, SegmentReader, replay_segment};
+use crate::wal::{
+    DiskIndex, IndexFile, ReplayedSegment, Segment, SegmentPaths, SegmentReader, replay_segment,
+};
 use crate::writer::Writer;
 
 /// Reads the folder. Segments that were sealed are opened by their index; one without is replayed,
@@ -57,6 +59,9 @@ fn recover_tenant(
         match (paths, path.extension().and_then(|extension| extension.to_str())) {
             (Some(paths), Some("flushed")) => recall_block(shared, &log, &paths)?,
             (Some(paths), Some("wal")) => segments.push((path.metadata()?.modified()?, paths)),
+            // What a crash left half written, or without its log.
+            (_, Some("tmp")) => remove(&path)?,
+            (Some(paths), Some("idx")) if !paths.wal().exists() => remove(&path)?,
             _ => {}
         }
     }
@@ -99,18 +104,11 @@ fn recover_segment(
     let reader = SegmentReader::new(file);
     if let Some(index) = IndexFile::open(&paths, length)? {
         tracing::info!(tenant = %log.tenant, segment = %paths.id(), bytes = length, "found a sealed segment of the log");
-        log.seal(SealedSegment::new(log.tenant.clone(), paths, reader, DiskIndex::File(index)));
+        let sealed = SealedSegment::new(log.tenant.clone(), paths, reader, DiskIndex::File(index));
+        log.seal(SealedSegment { recovered: true, ..sealed });
         return Ok(());
     }
-    let replayed = replay_segment(&paths)?;
-    if replayed.damaged > 0 {
-        metrics::REPLAY_DAMAGED_BYTES.inc_by(replayed.damaged);
-        tracing::warn!(
-            tenant = %log.tenant, segment = %paths.id(), whole_bytes = replayed.end, damaged_bytes = replayed.damaged,
-            set_aside = %paths.damaged(replayed.end).display(),
-            "the log ended in a torn or damaged record (never acknowledged, or damaged since); what follows the last whole record was set aside"
-        );
-    }
+    let replayed = replay(log, &paths)?;
     tracing::info!(
         tenant = %log.tenant, segment = %paths.id(), bytes = replayed.end, spans = replayed.index.spans, "replayed the log"
     );
@@ -119,16 +117,49 @@ fn recover_segment(
     }
     let room = shared.memory.reserve(replayed.index.memory(), "the index of a replayed log");
     match room {
-        Ok(room) if may_go_on && replayed.end < shared.options.max_block_bytes / 2 => {
+        Ok(room)
+            if may_go_on
+                && replayed.end < shared.options.max_block_bytes / 2
+                && paths.wal().metadata()?.len() == replayed.end =>
+        {
+            // Its index is stale once more is written.
+            remove(&paths.index())?;
             let segment = Segment::reopen(paths, replayed.end)?;
             writer.adopt(log.tenant.clone(), segment, replayed.index, room)
         }
-        _ => {
+        room => {
             let index = DiskIndex::create(&paths, &replayed.index, replayed.end);
-            log.seal(SealedSegment::new(log.tenant.clone(), paths, reader, index));
+            let mut held = room.ok();
+            if let Some(held) = &mut held {
+                held.shrink_to(index.memory());
+            }
+            log.seal(SealedSegment { _held: held, ..SealedSegment::new(log.tenant.clone(), paths, reader, index) });
             Ok(())
         }
     }
+}
+
+fn replay(log: &TenantLog, paths: &SegmentPaths) -> io::Result<ReplayedSegment> {
+    let replayed = replay_segment(paths)?;
+    if replayed.damaged > 0 {
+        metrics::REPLAY_DAMAGED_BYTES.inc_by(replayed.damaged);
+        tracing::warn!(
+            tenant = %log.tenant, segment = %paths.id(), whole_bytes = replayed.end, damaged_bytes = replayed.damaged,
+            set_aside = %paths.damaged(replayed.end).display(),
+            "the log has a torn or damaged record (never acknowledged, or damaged since); what follows the last whole record was set aside"
+        );
+    }
+    Ok(replayed)
+}
+
+/// Puts what is whole of a damaged sealed segment in its place.
+pub(crate) fn repair(log: &TenantLog, segment: &SealedSegment) -> io::Result<()> {
+    let replayed = replay(log, &segment.paths)?;
+    let index = DiskIndex::create(&segment.paths, &replayed.index, replayed.end);
+    let repaired =
+        SealedSegment::new(log.tenant.clone(), segment.paths.clone(), segment.reader.clone(), index);
+    log.seal(repaired);
+    Ok(())
 }
 
 /// Removes a file that may be gone already.

@@ -27,6 +27,10 @@ pub(crate) struct SealedSegment {
     pub(crate) paths: SegmentPaths,
     pub(crate) reader: SegmentReader,
     pub(crate) index: DiskIndex,
+    /// Memory held for the index, where it could not be written to disk.
+    pub(crate) _held: Option<Reservation>,
+    /// Whether it was there before this process: then its records are checked before a block is made of it.
+    pub(crate) recovered: bool,
     pub(crate) attempts: Mutex<Attempts>,
 }
 
@@ -99,6 +103,13 @@ impl OpenSegment {
             empty => *empty = Some(reservation),
         }
     }
+
+    /// Hands over what is held, shrunk to `bytes`.
+    pub(crate) fn release(&self, bytes: u64) -> Option<Reservation> {
+        let mut held = lock(&self.held).take()?;
+        held.shrink_to(bytes);
+        Some(held)
+    }
 }
 
 impl SealedSegment {
@@ -108,7 +119,7 @@ impl SealedSegment {
         reader: SegmentReader,
         index: DiskIndex,
     ) -> Self {
-        Self { tenant, paths, reader, index, attempts: Mutex::default() }
+        Self { tenant, paths, reader, index, _held: None, recovered: false, attempts: Mutex::default() }
     }
 
     pub(crate) fn attempts(&self) -> MutexGuard<'_, Attempts> {
@@ -176,10 +187,11 @@ impl TenantLog {
         stages.closing.push(Arc::clone(segment));
     }
 
-    /// `sealed` takes the place of the closing (or, after a restart, of no) segment.
+    /// `sealed` takes the place of the closing or damaged segment of its id (after a restart, of none).
     pub(crate) fn seal(&self, sealed: SealedSegment) {
         let mut stages = lock(&self.stages);
         stages.closing.retain(|closing| closing.paths.id() != sealed.paths.id());
+        stages.sealed.retain(|former| former.paths.id() != sealed.paths.id());
         stages.sealed.push(Arc::new(sealed));
     }
 
@@ -224,5 +236,12 @@ impl TenantLog {
     pub(crate) fn unflushed(&self) -> usize {
         let stages = lock(&self.stages);
         usize::from(stages.open.is_some()) + stages.closing.len() + stages.sealed.len()
+    }
+
+    /// Segments that take no more writes and are not in storage yet.
+    pub(crate) fn closed(&self) -> Vec<Uuid> {
+        let stages = lock(&self.stages);
+        let closing = stages.closing.iter().map(|segment| segment.paths.id());
+        closing.chain(stages.sealed.iter().map(|segment| segment.paths.id())).collect()
     }
 }

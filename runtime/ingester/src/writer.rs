@@ -2,6 +2,8 @@
 //! group: one `fdatasync` for all of them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,14 +23,20 @@ use crate::wal::{Appended, DiskIndex, MemoryIndex, Segment, SegmentPaths, Segmen
 
 /// Bytes that one group takes at most.
 const GROUP_BYTES: usize = 32 << 20;
+/// Files of several tenants that are synced at once.
+const SYNCS_AT_ONCE: usize = 16;
+/// Most bytes of one trace in a segment, whatever its tenant's limit: a block takes no larger one.
+const MAX_TRACE_BYTES: u64 = 512 << 20;
 
 /// One request to be logged.
 #[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) tenant: TenantId,
     pub(crate) batch: SpanBatch,
+    /// Memory for the request itself, as long as it waits.
+    pub(crate) queued: Reservation,
     /// Memory for the batch's index entries.
-    pub(crate) reservation: Reservation,
+    pub(crate) indexed: Reservation,
     pub(crate) reply: oneshot::Sender<Result<PushOutcome>>,
     pub(crate) rejected_spans: u64,
 }
@@ -40,6 +48,8 @@ pub(crate) enum Command {
     Tick,
     /// Have what was written put on disk.
     Sync,
+    /// Close the largest segment, so that its index goes from memory to disk.
+    CloseLargest,
     /// Close every open segment; answered when that is done.
     CloseAll(oneshot::Sender<()>),
 }
@@ -49,6 +59,13 @@ struct Open {
     segment: Segment,
     shared: Arc<OpenSegment>,
     since: Instant,
+}
+
+/// Requests of one tenant that are in its file.
+struct Written {
+    tenant: TenantId,
+    appends: Vec<Append>,
+    appended: Vec<Appended>,
 }
 
 pub(crate) struct Writer {
@@ -70,7 +87,7 @@ impl Writer {
         index: MemoryIndex,
         room: Reservation,
     ) -> io::Result<()> {
-        let open = self.open_segment(&tenant, segment, index)?;
+        let open = open(&self.shared, &tenant, segment, index)?;
         open.shared.hold(room);
         self.open.insert(tenant, open);
         Ok(())
@@ -104,6 +121,7 @@ impl Writer {
                     let _gone = done.send(());
                 }
                 Some(Command::Sync) => self.sync(),
+                Some(Command::CloseLargest) => self.close_largest(),
                 Some(Command::Tick) => {
                     self.close_old();
                     self.expire_traces();
@@ -122,58 +140,98 @@ impl Writer {
                 None => by_tenant.push((append.tenant.clone(), vec![append])),
             }
         }
-        for (tenant, appends) in by_tenant {
-            self.append_for(&tenant, appends);
+        let started = Instant::now();
+        let mut written = Vec::with_capacity(by_tenant.len());
+        for (tenant, mut appends) in by_tenant {
+            match self.write(&tenant, &mut appends) {
+                Ok(appended) => written.push(Written { tenant, appends, appended }),
+                Err(error) => self.refuse(&tenant, appends, &error),
+            }
         }
-    }
-
-    fn append_for(&mut self, tenant: &TenantId, mut appends: Vec<Append>) {
-        let written = self.write(tenant, &mut appends);
-        match written {
-            Ok(appended) => self.index(tenant, appends, &appended),
-            Err(error) => {
-                metrics::WRITE_FAILURES.inc();
-                tracing::error!(%tenant, %error, requests = appends.len(), "could not write to the log; the requests are refused");
-                for append in appends {
-                    // The client may have gone.
-                    drop(append.reply.send(Err(error.clone())));
-                }
+        let committed = self.commit(&written);
+        metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
+        for (Written { tenant, appends, appended }, committed) in written.into_iter().zip(committed) {
+            match committed {
+                Ok(()) => self.index(&tenant, appends, &appended),
+                Err(error) => self.refuse(&tenant, appends, &error),
             }
         }
     }
 
-    fn write(&mut self, tenant: &TenantId, appends: &mut [Append]) -> Result<Vec<Appended>> {
-        if !self.open.contains_key(tenant) {
-            let open = self.create(tenant).map_err(|error| self.write_error(&error))?;
-            self.open.insert(tenant.clone(), open);
+    /// What is durable stays readable and is flushed; the next write tries a new file.
+    fn refuse(&mut self, tenant: &TenantId, appends: Vec<Append>, error: &io::Error) {
+        let error = self.write_error(error);
+        metrics::WRITE_FAILURES.inc();
+        tracing::error!(%tenant, %error, requests = appends.len(), "could not write to the log; the requests are refused");
+        self.close(tenant);
+        for append in appends {
+            // The client may have gone.
+            drop(append.reply.send(Err(error.clone())));
         }
+    }
+
+    /// Appends to the tenant's segment; not durable yet.
+    fn write(&mut self, tenant: &TenantId, appends: &mut [Append]) -> io::Result<Vec<Appended>> {
         let options = &self.shared.options;
         let (most_traces, most_bytes) =
             ((options.max_live_traces)(tenant), (options.max_trace_bytes)(tenant));
-        let Some(open) = self.open.get_mut(tenant) else {
-            return Err(Error::new(ErrorKind::Internal, "the segment just opened is gone"));
-        };
-        let live =
-            self.live.entry(tenant.clone()).or_insert_with(|| LiveTraces::new(options.trace_idle_period));
+        let most_bytes = if most_bytes == 0 { MAX_TRACE_BYTES } else { most_bytes.min(MAX_TRACE_BYTES) };
+        let idle_period = options.trace_idle_period;
+        let live = self.live.entry(tenant.clone()).or_insert_with(|| LiveTraces::new(idle_period));
         refuse_new_traces(tenant, live, appends, most_traces);
-        if most_bytes > 0 {
-            refuse_large_traces(tenant, &open.shared.index(), appends, most_bytes);
+        let incoming: u64 = appends.iter().map(|append| append.batch.payload.len() as u64).sum();
+        if self.open.get(tenant).is_some_and(|open| !open.segment.has_room(incoming)) {
+            self.close(tenant);
         }
+        let open = match self.open.entry(tenant.clone()) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => place.insert(create(&self.shared, tenant)?),
+        };
+        refuse_large_traces(tenant, &open.shared.index(), appends, most_bytes);
         let batches: Vec<&SpanBatch> = appends.iter().map(|append| &append.batch).collect();
-        let started = Instant::now();
-        let sync = options.durability == Durability::Sync;
-        let written =
-            open.segment.append(&batches).and_then(|appended| open.segment.commit(sync).map(|()| appended));
-        metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
-        match written {
-            Ok(appended) => Ok(appended),
-            Err(error) => {
-                // What is durable stays readable and is flushed; the next write tries a new file.
-                let error = self.write_error(&error);
-                self.close(tenant);
-                Err(error)
+        open.segment.append(&batches)
+    }
+
+    /// Makes what was written durable, all tenants' files at once.
+    fn commit(&mut self, written: &[Written]) -> Vec<io::Result<()>> {
+        let sync = self.shared.options.durability == Durability::Sync;
+        let synced: Vec<io::Result<()>> = match written {
+            _ if !sync => written.iter().map(|_| Ok(())).collect(),
+            [one] => vec![self.file(&one.tenant).and_then(|file| file.sync_data())],
+            many => std::thread::scope(|threads| {
+                let share = many.len().div_ceil(SYNCS_AT_ONCE).max(1);
+                let shares: Vec<_> = many
+                    .chunks(share)
+                    .map(|share| {
+                        let files: Vec<_> = share.iter().map(|one| self.file(&one.tenant)).collect();
+                        let length = files.len();
+                        let sync = move || -> Vec<io::Result<()>> {
+                            files.into_iter().map(|file| file?.sync_data()).collect()
+                        };
+                        (length, threads.spawn(sync))
+                    })
+                    .collect();
+                // A panic in `sync_data` is not to be expected; then nothing is known to be durable.
+                let lost = |length| (0..length).map(|_| Err(gone())).collect();
+                shares
+                    .into_iter()
+                    .flat_map(|(length, share)| share.join().unwrap_or_else(|_| lost(length)))
+                    .collect()
+            }),
+        };
+        let outcomes = written.iter().zip(synced).map(|(one, synced)| {
+            let open = self.open.get_mut(&one.tenant).ok_or_else(gone)?;
+            match synced {
+                Ok(()) => open.segment.committed(sync),
+                Err(error) => return open.segment.forget_undurable().and(Err(error)),
             }
-        }
+            Ok(())
+        });
+        outcomes.collect()
+    }
+
+    fn file(&self, tenant: &TenantId) -> io::Result<&File> {
+        self.open.get(tenant).map(|open| open.segment.file()).ok_or_else(gone)
     }
 
     /// Puts on disk what was acknowledged without. What cannot be put there stays readable and is flushed, but a
@@ -228,7 +286,8 @@ impl Writer {
             }
         }
         for append in appends {
-            open.shared.hold(append.reservation);
+            open.shared.hold(append.indexed);
+            drop(append.queued);
             let outcome = PushOutcome { rejected_spans: append.rejected_spans };
             // The client may have gone.
             drop(append.reply.send(Ok(outcome)));
@@ -238,24 +297,17 @@ impl Writer {
         }
     }
 
-    fn create(&self, tenant: &TenantId) -> io::Result<Open> {
-        let directory = self.shared.options.wal_path.join(tenant.as_str());
-        std::fs::create_dir_all(&directory)?;
-        let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
-        self.open_segment(tenant, segment, MemoryIndex::default())
-    }
-
-    fn open_segment(&self, tenant: &TenantId, segment: Segment, index: MemoryIndex) -> io::Result<Open> {
-        let reader = SegmentReader::new(segment.reader()?);
-        let shared = Arc::new(OpenSegment::new(segment.paths().clone(), reader, index));
-        let log = self.shared.log(tenant);
-        log.open(Arc::clone(&shared));
-        Ok(Open { log, segment, shared, since: Instant::now() })
-    }
-
     fn close_old(&mut self) {
         let longest = self.shared.options.max_block_duration;
         self.close_where(|open| open.since.elapsed() >= longest);
+    }
+
+    fn close_largest(&mut self) {
+        let largest = self.open.iter().max_by_key(|(_, open)| open.segment.len());
+        if let Some(tenant) = largest.map(|(tenant, _)| tenant.clone()) {
+            tracing::warn!(%tenant, "memory is short: a block is cut before its time");
+            self.close(&tenant);
+        }
     }
 
     fn close_where(&mut self, which: impl Fn(&Open) -> bool) {
@@ -269,19 +321,50 @@ impl Writer {
     /// Ends the tenant's open segment. Its index is written beside it by another thread, so that
     /// writes go on meanwhile.
     fn close(&mut self, tenant: &TenantId) {
-        let Some(open) = self.open.remove(tenant) else { return };
+        let Some(mut open) = self.open.remove(tenant) else { return };
         open.log.close(&open.shared);
         let shared = Arc::clone(&self.shared);
         let tenant = tenant.clone();
-        self.shared.runtime.spawn_blocking(move || {
+        let id = open.segment.paths().id();
+        let sealing = self.shared.runtime.spawn_blocking(move || {
+            if let Err(error) = open.segment.sync() {
+                tracing::error!(%tenant, segment = %id, %error, "could not put the log on disk; a block is made of it now");
+            }
             let length = open.segment.len();
             let index = DiskIndex::create(open.segment.paths(), &open.shared.index(), length);
-            let sealed =
-                SealedSegment::new(tenant, open.segment.paths().clone(), open.shared.reader.clone(), index);
+            let sealed = SealedSegment {
+                _held: open.shared.release(index.memory()),
+                ..SealedSegment::new(tenant, open.segment.paths().clone(), open.shared.reader.clone(), index)
+            };
             open.log.seal(sealed);
             shared.flush_due.notify_one();
         });
+        let shared = Arc::clone(&self.shared);
+        self.shared.runtime.spawn(async move {
+            if let Err(error) = sealing.await {
+                shared.fail(format!("segment {id} could not be sealed: {error}"));
+            }
+        });
     }
+}
+
+fn create(shared: &Shared, tenant: &TenantId) -> io::Result<Open> {
+    let directory = shared.options.wal_path.join(tenant.as_str());
+    std::fs::create_dir_all(&directory)?;
+    let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
+    open(shared, tenant, segment, MemoryIndex::default())
+}
+
+fn open(shared: &Shared, tenant: &TenantId, segment: Segment, index: MemoryIndex) -> io::Result<Open> {
+    let reader = SegmentReader::new(segment.reader()?);
+    let part = Arc::new(OpenSegment::new(segment.paths().clone(), reader, index));
+    let log = shared.log(tenant);
+    log.open(Arc::clone(&part));
+    Ok(Open { log, segment, shared: part, since: Instant::now() })
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the segment just written is gone")
 }
 
 /// Takes the spans of traces that would be more live ones than `limit` out of the requests.

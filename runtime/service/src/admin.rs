@@ -203,6 +203,10 @@ async fn shutdown(State(admin): State<Arc<Admin>>) -> Response {
         }
         ingester.stop_writes();
         if let Err(error) = ingester.flush(FLUSH_WAIT).await {
+            ingester.resume_writes();
+            if let Some(membership) = admin.membership.get() {
+                membership.set_state(crate::membership::State::Active).await;
+            }
             return (error.http_status(), format!("{error}\n")).into_response();
         }
     }

@@ -1,18 +1,17 @@
 //! Who else is there: gossip between all processes of a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
 use chitchat::transport::UdpTransport;
 use chitchat::{
-    ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat,
+    Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat,
 };
 use serde::Serialize;
 use tempoform_config::{Memberlist, Target};
 use tempoform_core::{Error, ErrorKind, Result};
-use tokio_stream::StreamExt as _;
 
 /// A process as others see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +38,10 @@ pub(crate) enum State {
     Active,
     /// Takes no more writes.
     Leaving,
+    /// Went away with nothing left to be read from it.
+    Left,
+    /// Does not answer gossip, but did not leave: what it holds cannot be read for now.
+    Unhealthy,
 }
 
 impl State {
@@ -47,15 +50,17 @@ impl State {
             Self::Joining => "joining",
             Self::Active => "active",
             Self::Leaving => "leaving",
+            Self::Left => "left",
+            Self::Unhealthy => "unhealthy",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Joining, Self::Active, Self::Leaving].into_iter().find(|state| state.as_str() == text)
+        [Self::Joining, Self::Active, Self::Leaving, Self::Left].into_iter().find(|state| state.as_str() == text)
     }
 }
 
-/// The members at one moment, this process among them, by name.
+/// The members at one moment, this process and those that went away lately among them, by name.
 pub(crate) type Members = Arc<BTreeMap<String, Member>>;
 
 /// Membership in the cluster. A process without `join_members` and without others is alone.
@@ -63,6 +68,8 @@ pub(crate) struct Membership {
     members: Arc<RwLock<Members>>,
     gossip: tokio::sync::Mutex<Option<ChitchatHandle>>,
     own_name: String,
+    /// Time that gossip needs to reach everybody, as a rule.
+    spread: Duration,
 }
 
 impl Membership {
@@ -70,11 +77,15 @@ impl Membership {
     pub(crate) fn alone(own: Member) -> Self {
         let own_name = own.name.clone();
         let members = Arc::new(RwLock::new(Arc::new(BTreeMap::from([(own_name.clone(), own)]))));
-        Self { members, gossip: tokio::sync::Mutex::new(None), own_name }
+        Self { members, gossip: tokio::sync::Mutex::new(None), own_name, spread: Duration::ZERO }
     }
 
-    /// Joins the cluster as `own`.
-    pub(crate) async fn join(own: Member, settings: &Memberlist) -> Result<Self> {
+    /// Joins the cluster as `own`. A member that is silent for `heartbeat_timeout` counts as unhealthy.
+    pub(crate) async fn join(
+        own: Member,
+        settings: &Memberlist,
+        heartbeat_timeout: Duration,
+    ) -> Result<Self> {
         let failed = |error: &dyn std::fmt::Display| {
             Error::new(
                 ErrorKind::Unavailable,
@@ -100,9 +111,10 @@ impl Membership {
             listen_addr,
             seed_nodes: settings.join_members.clone(),
             failure_detector_config: FailureDetectorConfig {
-                phi_threshold: 8.0,
-                initial_interval: interval * 2,
-                max_interval: interval * 10,
+                // Phi is the silence over the usual interval between signs of life.
+                phi_threshold: (heartbeat_timeout.as_secs_f64() / interval.as_secs_f64()).max(MIN_PHI),
+                initial_interval: interval,
+                max_interval: heartbeat_timeout.max(interval * 2),
                 dead_node_grace_period: settings.left_ingesters_timeout.0,
                 ..FailureDetectorConfig::default()
             },
@@ -115,14 +127,41 @@ impl Membership {
         let gossip =
             spawn_chitchat(config, key_values(&own), &UdpTransport).await.map_err(|error| failed(&error))?;
         let members = Arc::new(RwLock::new(Arc::new(BTreeMap::from([(own_name.clone(), own)]))));
-        tokio::spawn(follow(
-            gossip.with_chitchat(|chitchat| chitchat.live_nodes_watch_stream()).await,
-            Arc::clone(&members),
-        ));
-        Ok(Self { members, gossip: tokio::sync::Mutex::new(Some(gossip)), own_name })
+        tokio::spawn(follow(Arc::downgrade(&gossip.chitchat()), Arc::clone(&members), interval));
+        let joined =
+            Self { members, gossip: tokio::sync::Mutex::new(Some(gossip)), own_name, spread: interval * 3 };
+        if settings.abort_if_cluster_join_fails && !settings.join_members.is_empty() {
+            joined.wait_for_another().await?;
+        }
+        Ok(joined)
     }
 
-    /// The live members now.
+    /// Waits until another member is seen.
+    async fn wait_for_another(&self) -> Result<()> {
+        let started = Instant::now();
+        while self.members().len() < 2 {
+            if started.elapsed() > JOIN_TIMEOUT {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "none of memberlist.join_members answered (memberlist.abort_if_cluster_join_fails is set); check the addresses, UDP must pass",
+                ));
+            }
+            tokio::time::sleep(self.spread).await;
+        }
+        Ok(())
+    }
+
+    /// Whether there is no cluster: this process is all of it.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.spread.is_zero()
+    }
+
+    /// This process's name.
+    pub(crate) fn own_name(&self) -> &str {
+        &self.own_name
+    }
+
+    /// The members now.
     pub(crate) fn members(&self) -> Members {
         Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -140,8 +179,12 @@ impl Membership {
         *members = Arc::new(changed);
     }
 
-    /// Leaves the cluster.
-    pub(crate) async fn leave(&self) {
+    /// Leaves the cluster. With `everything_handed_over` nobody will wait for what this process held.
+    pub(crate) async fn leave(&self, everything_handed_over: bool) {
+        if everything_handed_over {
+            self.set_state(State::Left).await;
+            tokio::time::sleep(self.spread).await;
+        }
         if let Some(gossip) = self.gossip.lock().await.take()
             && let Err(error) = gossip.shutdown().await
         {
@@ -149,6 +192,11 @@ impl Membership {
         }
     }
 }
+
+/// Longest wait for another member at the start.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Below this a lost packet or two would make a member unhealthy.
+const MIN_PHI: f64 = 5.0;
 
 const TARGET: &str = "target";
 const STATE: &str = "state";
@@ -181,24 +229,46 @@ fn member(id: &ChitchatId, state: &NodeState) -> Option<Member> {
     })
 }
 
-/// Keeps `members` what gossip says. A name that stands twice (a restart that others have not noticed)
-/// is the one of the later generation.
+/// Keeps `members` what gossip says, until it ends.
 async fn follow(
-    mut live: impl tokio_stream::Stream<Item = BTreeMap<ChitchatId, NodeState>> + Unpin,
+    gossip: Weak<tokio::sync::Mutex<Chitchat>>,
     members: Arc<RwLock<Members>>,
+    interval: Duration,
 ) {
-    while let Some(nodes) = live.next().await {
-        let mut by_name: BTreeMap<String, (u64, Member)> = BTreeMap::new();
-        for (id, state) in &nodes {
-            let Some(member) = member(id, state) else { continue };
-            let known = by_name.get(&member.name).map(|(generation, _)| *generation);
-            if known.is_none_or(|known| known < id.generation_id) {
-                by_name.insert(member.name.clone(), (id.generation_id, member));
-            }
+    let Some(started) = gossip.upgrade() else { return };
+    let mut changes = started.lock().await.live_nodes_watcher();
+    drop(started);
+    loop {
+        // Which members are unhealthy changes without a change among the live ones.
+        match tokio::time::timeout(interval, changes.changed()).await {
+            Ok(Err(_ended)) => return,
+            Ok(Ok(())) | Err(_) => {}
         }
-        let now = by_name.into_iter().map(|(name, (_, member))| (name, member)).collect();
-        *members.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        let Some(gossip) = gossip.upgrade() else { return };
+        let now = by_name(&*gossip.lock().await);
+        let mut members = members.write().unwrap_or_else(PoisonError::into_inner);
+        if **members != now {
+            *members = Arc::new(now);
+        }
     }
+}
+
+/// The members that gossip knows. A name that stands twice (a restart) is the one of the later generation.
+fn by_name(gossip: &Chitchat) -> BTreeMap<String, Member> {
+    let live: HashSet<&ChitchatId> = gossip.live_nodes().collect();
+    let mut by_name: BTreeMap<String, (u64, Member)> = BTreeMap::new();
+    for (id, state) in gossip.node_states() {
+        let Some(mut member) = member(id, state) else { continue };
+        let is_own = id == gossip.self_chitchat_id();
+        if !is_own && !live.contains(id) && member.state != State::Left {
+            member.state = State::Unhealthy;
+        }
+        let known = by_name.get(&member.name).map(|(generation, _)| *generation);
+        if known.is_none_or(|known| known < id.generation_id) {
+            by_name.insert(member.name.clone(), (id.generation_id, member));
+        }
+    }
+    by_name.into_iter().map(|(name, (_, member))| (name, member)).collect()
 }
 
 fn listen_ip(settings: &Memberlist) -> Result<IpAddr> {

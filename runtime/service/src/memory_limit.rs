@@ -1,6 +1,7 @@
 //! The memory ceiling of this process.
 
 use std::fs;
+use std::path::Path;
 
 use tempoform_config::Memory;
 use tempoform_core::MemoryBudget;
@@ -15,9 +16,12 @@ pub(crate) fn budget(settings: &Memory) -> MemoryBudget {
     MemoryBudget::new((available as f64 * settings.automemlimit_ratio) as u64)
 }
 
-/// `memory.max` of control groups v2; no limit reads `max`.
+/// The lowest `memory.max` of this process's control group (v2) and those around it; no limit reads `max`.
 fn cgroup_limit() -> Option<u64> {
-    fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let groups = Path::new(own).ancestors().map(|group| Path::new("/sys/fs/cgroup").join(group));
+    groups.filter_map(|group| fs::read_to_string(group.join("memory.max")).ok()?.trim().parse().ok()).min()
 }
 
 fn machine_memory() -> Option<u64> {

@@ -42,44 +42,55 @@ impl Peers {
         })
     }
 
-    /// The own ingester, or all active ones of the cluster.
+    /// The active ingesters of the cluster; the own one, if there is one, without a detour over the network.
     pub(crate) fn placements(&self, own: Option<&Arc<Ingester>>) -> Placements {
-        if let Some(ingester) = own {
-            let sink = Arc::clone(ingester) as Arc<dyn SpanSink>;
-            let own = tempoform_distributor::Member::new("ingester", "", sink);
-            let placement = Arc::new(Placement::new(vec![own], 1));
-            return Arc::new(move || Arc::clone(&placement));
-        }
+        let own = own.map(|ingester| Arc::clone(ingester) as Arc<dyn SpanSink>);
         let (admin, channels) = (Arc::clone(&self.admin), Arc::clone(&self.channels));
         let (factor, zone_awareness) = (self.replication_factor, self.zone_awareness);
+        let own_name = self.own_name();
         let cache = Watched::new(move |members: &Members| {
             channels.retain(|address| members.values().any(|member| member.grpc == address));
             let active = of_target(members, Target::Ingester).filter(|member| member.state == State::Active);
             let ingesters = active.filter_map(|member| {
-                let sink = RemoteIngester::new(channels.get(&member.grpc)?);
+                let sink = match &own {
+                    Some(own) if member.name == own_name => Arc::clone(own),
+                    _ => Arc::new(RemoteIngester::new(channels.get(&member.grpc)?)),
+                };
                 // Members of one zone are all alike.
                 let zone = if zone_awareness { member.zone.as_str() } else { "" };
-                Some(tempoform_distributor::Member::new(member.name.clone(), zone, Arc::new(sink)))
+                Some(tempoform_distributor::Member::new(member.name.clone(), zone, sink))
             });
             Arc::new(Placement::new(ingesters.collect(), factor))
         });
         Arc::new(move || cache.get(&members(&admin)))
     }
 
-    /// Who answers for recent spans.
+    /// Who answers for recent spans. Ingesters that cannot are named, since they may hold what is asked for.
     pub(crate) fn recent(&self, own: Option<Arc<Ingester>>) -> Sources {
         let max_message = self.max_message;
-        self.sources(own.map(|own| own as Arc<dyn TraceSource>), Target::Ingester, move |channel| {
-            Arc::new(RemoteRecent::new(channel, max_message))
-        })
+        let missing = |state| match state {
+            State::Joining => Some("replays its log"),
+            State::Unhealthy => Some("does not answer"),
+            State::Active | State::Leaving | State::Left => None,
+        };
+        self.sources(
+            own.map(|own| own as Arc<dyn TraceSource>),
+            Target::Ingester,
+            move |channel| Arc::new(RemoteRecent::new(channel, max_message)),
+            missing,
+        )
     }
 
     /// Who answers for blocks.
     pub(crate) fn blocks(&self, own: Option<Arc<Retriever>>) -> Sources {
         let max_message = self.max_message;
-        self.sources(own.map(|own| own as Arc<dyn TraceSource>), Target::Retriever, move |channel| {
-            Arc::new(RemoteBlocks::new(channel, max_message))
-        })
+        self.sources(
+            own.map(|own| own as Arc<dyn TraceSource>),
+            Target::Retriever,
+            move |channel| Arc::new(RemoteBlocks::new(channel, max_message)),
+            // Another one reads the same blocks.
+            |_| None,
+        )
     }
 
     fn sources(
@@ -87,20 +98,27 @@ impl Peers {
         own: Option<Arc<dyn TraceSource>>,
         target: Target,
         remote: impl Fn(tonic::transport::Channel) -> Arc<dyn TraceSource> + Send + Sync + 'static,
+        missing: impl Fn(State) -> Option<&'static str> + Send + Sync + 'static,
     ) -> Sources {
-        if let Some(own) = own {
-            let name = target.to_string();
-            return Arc::new(move || vec![NamedSource::new(name.clone(), Arc::clone(&own))]);
-        }
         let (admin, channels) = (Arc::clone(&self.admin), Arc::clone(&self.channels));
+        let own_name = self.own_name();
         Arc::new(move || {
-            of_target(&members(&admin), target)
-                .filter(|member| member.state != State::Joining)
-                .filter_map(|member| {
-                    Some(NamedSource::new(member.name.clone(), remote(channels.get(&member.grpc)?)))
-                })
-                .collect()
+            let source = |member: &Member| {
+                let name = member.name.clone();
+                match (&own, member.state) {
+                    (Some(own), _) if name == own_name => Some(NamedSource::new(name, Arc::clone(own))),
+                    (_, State::Active | State::Leaving) => {
+                        Some(NamedSource::new(name, remote(channels.get(&member.grpc)?)))
+                    }
+                    (_, state) => Some(NamedSource::missing(name, missing(state)?)),
+                }
+            };
+            of_target(&members(&admin), target).filter_map(source).collect()
         })
+    }
+
+    fn own_name(&self) -> String {
+        self.admin.membership.get().map_or_else(String::new, |membership| membership.own_name().to_owned())
     }
 
     /// The queriers that a frontend may call.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tempoform_block::{BlockStore, StoreOptions};
@@ -31,10 +31,17 @@ use crate::servers::{self, Servers, until_cancelled};
 use crate::tls::{self, ServerFiles};
 use crate::{component_options, memory_limit};
 
+/// How long requests under way may take to end once the process stops.
+const REQUESTS_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Runs until a signal or an operator ends the process.
 pub(crate) async fn run(config: Config) -> Result<()> {
     let mut end = End::listen()?;
-    let running = Process::start(config).await?;
+    let running = tokio::select! {
+        started = Process::start(config) => started?,
+        // During a long replay too.
+        () = end.signal() => return Ok(()),
+    };
     tokio::select! {
         () = end.signal() => {}
         () = running.admin.shutdown.notified() => tracing::info!("an operator ordered the end"),
@@ -77,6 +84,8 @@ struct Process {
     /// Ends everything else.
     end: CancellationToken,
     servers: Servers,
+    /// Those that take spans in, which end first.
+    receivers: Servers,
 }
 
 /// What the parts of a process use together.
@@ -95,6 +104,7 @@ impl Process {
         let process = Self {
             admin: Admin::new(config.clone()),
             servers: Servers::new(&config.server),
+            receivers: Servers::new(&config.server),
             config,
             intake: CancellationToken::new(),
             end: CancellationToken::new(),
@@ -102,11 +112,11 @@ impl Process {
         let (http_address, grpc_address) = (http.local_address()?, grpc.local_address()?);
         // Readiness and metrics answer during a long replay.
         process.servers.http(http, process.admin.router(), process.end.clone());
-        let parts = process.parts().await?;
         process.join(http_address, grpc_address).await?;
+        let parts = process.parts().await?;
         process.serve_grpc(grpc, &parts);
         if let Some(receivers) = receivers {
-            receivers.start(process.distributor(&parts), &process.servers, process.intake.clone());
+            receivers.start(process.distributor(&parts), &process.receivers, process.intake.clone());
         }
         process.admin.set_api(process.api(&parts)?);
         process.admin.set_phase(Phase::Serving);
@@ -200,7 +210,12 @@ impl Process {
             zone: self.config.ingester.lifecycler.availability_zone.clone(),
         };
         let alone = self.config.target == Target::All && settings.join_members.is_empty();
-        let membership = if alone { Membership::alone(own) } else { Membership::join(own, settings).await? };
+        let heartbeat_timeout = self.config.ingester.lifecycler.ring.heartbeat_timeout.0;
+        let membership = if alone {
+            Membership::alone(own)
+        } else {
+            Membership::join(own, settings, heartbeat_timeout).await?
+        };
         // Set once, here.
         drop(self.admin.membership.set(membership));
         Ok(())
@@ -293,32 +308,33 @@ impl Process {
         Ok(Frontend::new(queriers, tls, options)?.router())
     }
 
-    /// Intake ends, what is in memory or in the log goes to storage, then servers end. `/ready` and
-    /// `/metrics` answer almost to the last.
+    /// Intake ends, what is in the log goes to storage, then servers end. `/ready` and `/metrics` answer almost to
+    /// the last.
     async fn stop(self) {
-        let deadline = self.config.server.graceful_shutdown_timeout.0;
+        let deadline = Instant::now() + self.config.server.graceful_shutdown_timeout.0;
         self.admin.set_phase(Phase::Stopping);
         if let Some(membership) = self.admin.membership.get() {
             membership.set_state(State::Leaving).await;
         }
         tokio::time::sleep(self.config.shutdown_delay.0).await;
         self.intake.cancel();
+        self.receivers.drained(deadline.min(Instant::now() + REQUESTS_TIMEOUT)).await;
+        let mut handed_over = true;
         if let Some(ingester) = self.admin.ingester.get() {
             ingester.stop_writes();
-            if self.config.ingester.flush_all_on_shutdown
-                && let Err(error) = ingester.flush(deadline).await
+            handed_over = self.config.ingester.flush_all_on_shutdown;
+            if handed_over
+                && let Err(error) = ingester.flush(deadline.saturating_duration_since(Instant::now())).await
             {
+                handed_over = false;
                 tracing::warn!(%error, "not everything was flushed; the log keeps it for the next start");
             }
         }
-        self.end.cancel();
-        self.servers.tasks().close();
-        if tokio::time::timeout(Duration::from_secs(5), self.servers.tasks().wait()).await.is_err() {
-            tracing::warn!("some connections were still open and are cut");
-        }
         if let Some(membership) = self.admin.membership.get() {
-            membership.leave().await;
+            membership.leave(handed_over).await;
         }
+        self.end.cancel();
+        self.servers.drained(Instant::now() + REQUESTS_TIMEOUT).await;
         tracing::info!("stopped");
     }
 }

@@ -1,6 +1,6 @@
 //! The servers of a process, with and without TLS.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tempoform_config::Server as Settings;
@@ -31,6 +31,14 @@ impl Servers {
     /// Tasks that end with the servers.
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// Waits until all have ended, or until `deadline`.
+    pub(crate) async fn drained(&self, deadline: Instant) {
+        self.tasks.close();
+        if tokio::time::timeout_at(deadline.into(), self.tasks.wait()).await.is_err() {
+            tracing::warn!("some connections were still open and are cut");
+        }
     }
 
     pub(crate) fn http(&self, listener: Listener, router: Router, until: CancellationToken) {

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use tempoform_config::{Config, Target};
 
 use crate::args::Args;
-use crate::{logging, process};
+use crate::logging::Telemetry;
+use crate::process;
 
 /// `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
@@ -33,15 +34,22 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, only: Option<Ta
     if args.verify {
         return ExitCode::SUCCESS;
     }
-    logging::start(&config.server);
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("could not start the async runtime: {error}")),
     };
-    match runtime.block_on(process::run(config)) {
+    let warnings = config.warnings();
+    let ended = runtime.block_on(async {
+        // The exporter of this process's own traces needs the runtime.
+        let _telemetry = Telemetry::start(&config.server)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        process::run(config).await
+    });
+    // A replay that was interrupted reads on otherwise.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the process ends");

@@ -8,16 +8,20 @@ use tempoform_wire::otlp::{ExportTraceServiceRequest, ResourceSpans, ScopeSpans,
 use super::*;
 use crate::placement::Member;
 
-/// Stands where an ingester would: remembers spans, or fails.
+/// Stands where an ingester would: remembers spans, fails, or hangs.
 #[derive(Default)]
 struct Recorder {
     fails_with: Option<ErrorKind>,
+    hangs: bool,
     spans: Mutex<Vec<Vec<u8>>>,
 }
 
 #[async_trait::async_trait]
 impl SpanSink for Recorder {
     async fn push(&self, _: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
         if let Some(kind) = self.fails_with {
             return Err(Error::new(kind, "refused on purpose"));
         }
@@ -81,7 +85,12 @@ fn copies(sinks: &[Arc<Recorder>]) -> BTreeMap<Vec<u8>, usize> {
 }
 
 async fn receive(sinks: &[Arc<Recorder>], replication_factor: usize) -> Result<PushOutcome> {
-    distributor(sinks, replication_factor).receive("grpc", &TenantId::single(), request(40, 2)).await
+    export(&distributor(sinks, replication_factor), request(40, 2)).await
+}
+
+async fn export(distributor: &Distributor, request: Bytes) -> Result<PushOutcome> {
+    let place = distributor.admit(request.len() as u64)?;
+    distributor.receive("grpc", &TenantId::single(), request, place).await
 }
 
 #[tokio::test]
@@ -148,7 +157,37 @@ async fn over_the_memory_ceiling_a_request_is_refused_with_a_hint() {
         1,
     ));
     let small = Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), MemoryBudget::new(100));
-    let error = small.receive("http", &TenantId::single(), request(40, 2)).await.expect_err("too much");
+    let error = export(&small, request(40, 2)).await.expect_err("too much");
     assert_eq!((error.kind(), error.retry_hint()), (ErrorKind::Exhausted, Some(Duration::from_secs(5))));
     assert!(copies(&sinks).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_ingester_holds_up_nobody() {
+    let hangs = || Arc::new(Recorder { hangs: true, ..Recorder::default() });
+    let works = Arc::<Recorder>::default;
+    let sinks = [works(), hangs(), works()];
+    let started = tokio::time::Instant::now();
+    receive(&sinks, 3).await.expect("a quorum without it");
+    assert!(started.elapsed() < Duration::from_millis(10), "it is not waited for: {:?}", started.elapsed());
+
+    let sinks = [works(), hangs(), works()];
+    let started = tokio::time::Instant::now();
+    receive(&sinks, 1).await.expect("others stand in");
+    assert_eq!(copies(&sinks).len(), 80);
+    assert!(started.elapsed() <= Duration::from_millis(501), "a tenth of the time: {:?}", started.elapsed());
+
+    let error = receive(&[works(), hangs(), hangs()], 3).await.expect_err("no quorum");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_refusal_for_want_of_room_says_when_to_try_again() {
+    let full = sinks([Some(ErrorKind::Exhausted); 3]);
+    let error = receive(&full, 1).await.expect_err("disks are full");
+    assert_eq!((error.kind(), error.retry_hint()), (ErrorKind::Exhausted, Some(Duration::from_secs(5))));
+    let crowded = distributor(&sinks([None; 3]), 1);
+    let _others = crowded.admit(1 << 20).expect("fits exactly");
+    let error = crowded.admit(1).expect_err("no room");
+    assert_eq!((error.kind(), error.retry_hint()), (ErrorKind::Exhausted, Some(Duration::from_secs(5))));
 }

@@ -10,11 +10,12 @@ use std::collections::{HashMap, HashSet};
 use prost::Message as _;
 use tempoform_block::results::{shown_spans, trace_result};
 use tempoform_block::{SearchLimits, SpanFacts, TraceSummary, combine_traces};
-use tempoform_core::{Error, ErrorKind, MemoryBudget, Result};
+use tempoform_core::{Error, ErrorKind, MemoryBudget, Reservation, Result};
 use tempoform_traceql::{Batch, Match, Query};
 use tempoform_wire::internal::{Failure, SearchRequest, SearchResponse};
 use tempoform_wire::otlp::{Span, TracesData};
 use tempoform_wire::tempopb::TraceSearchMetadata;
+use tokio_util::sync::CancellationToken;
 
 use self::batch::{LiveTrace, batch};
 use self::summary::Summary;
@@ -29,12 +30,16 @@ const SLICE_BYTES: usize = 4 << 20;
 /// Memory a slice takes, decoded and as columns, for each encoded byte.
 const DECODED_FACTOR: usize = 8;
 
+/// What a query over live traces may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) memory: MemoryBudget,
+    /// Set once nobody waits for the answer any more.
+    pub(crate) stop: CancellationToken,
+}
+
 /// Traces of the log that match, newest first.
-pub(crate) fn search(
-    snapshot: &Snapshot,
-    request: &SearchRequest,
-    memory: &MemoryBudget,
-) -> Result<SearchResponse> {
+pub(crate) fn search(snapshot: &Snapshot, request: &SearchRequest, work: &Work) -> Result<SearchResponse> {
     let query = Query::parse(&request.query)
         .map_err(|error| Error::new(ErrorKind::Invalid, format!("invalid TraceQL query: {error}")))?;
     let mut response = SearchResponse { fresh_blocks: fresh(snapshot), ..SearchResponse::default() };
@@ -46,7 +51,7 @@ pub(crate) fn search(
         ..SearchLimits::default()
     };
     let mut failures = Vec::new();
-    each_slice(snapshot, (request.start, request.end), memory, &mut failures, |traces| {
+    each_slice(snapshot, (request.start, request.end), work, &mut failures, |traces| {
         response.inspected_traces += traces.len() as u32;
         let columns = batch(&traces, &fields);
         response.inspected_spans += u64::from(columns.layout.spans());
@@ -60,6 +65,13 @@ pub(crate) fn search(
     })?;
     response.failures = failures;
     Ok(response)
+}
+
+impl Work {
+    /// Memory to decode and evaluate `encoded` bytes.
+    fn reserve(&self, encoded: usize) -> Result<Reservation> {
+        self.memory.reserve((encoded * DECODED_FACTOR) as u64, "a search over recent traces")
+    }
 }
 
 fn keep_newest(traces: &mut Vec<TraceSearchMetadata>, limit: usize) {
@@ -110,16 +122,28 @@ fn spans(data: &TracesData) -> impl Iterator<Item = &Span> {
 fn each_slice(
     snapshot: &Snapshot,
     range: (u32, u32),
-    memory: &MemoryBudget,
+    work: &Work,
     failures: &mut Vec<Failure>,
     mut visit: impl FnMut(Vec<LiveTrace>) -> Result<()>,
 ) -> Result<()> {
-    let _held = memory.reserve((SLICE_BYTES * DECODED_FACTOR) as u64, "a search over recent traces")?;
+    // More for a trace that is larger than a slice.
+    let mut held = vec![work.reserve(SLICE_BYTES)?];
     let mut slice = Vec::new();
     let mut bytes = 0;
     let mut failed: HashSet<usize> = HashSet::new();
-    for merged in MergedTraces::new(&snapshot.views) {
-        let read = merged.and_then(|merged| read(snapshot, &merged));
+    for merged in MergedTraces::new(&snapshot.views, &work.memory)? {
+        if work.stop.is_cancelled() {
+            return Err(Error::new(ErrorKind::Unavailable, "the query was given up"));
+        }
+        let read = match merged {
+            Ok(merged) => {
+                if merged.bytes() > SLICE_BYTES {
+                    held.push(work.reserve(merged.bytes())?);
+                }
+                read(snapshot, &merged)
+            }
+            Err(error) => Err(error),
+        };
         let (trace, size) = match read {
             Ok(read) => read,
             Err((view, error)) => {
@@ -136,6 +160,7 @@ fn each_slice(
         bytes += size;
         if bytes >= SLICE_BYTES {
             visit(std::mem::take(&mut slice))?;
+            held.truncate(1);
             bytes = 0;
         }
     }

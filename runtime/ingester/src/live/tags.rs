@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tempoform_block::TagScope;
-use tempoform_core::{Error, ErrorKind, MemoryBudget, Result};
+use tempoform_core::{Error, ErrorKind, Result};
 use tempoform_traceql::{Query, Static, lenient_filter, parse_attribute, value_of};
 use tempoform_wire::internal::{TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse};
 use tempoform_wire::otlp::{KeyValue, ResourceSpans, ScopeSpans, Span};
 use tempoform_wire::tempopb::{SearchTagsV2Scope, TagValue};
 
+use super::Work;
 use super::batch::{LiveTrace, batch};
 use super::each_slice;
 use crate::ingester::fresh;
@@ -20,13 +21,13 @@ type Names = BTreeMap<TagScope, BTreeSet<String>>;
 pub(crate) fn tag_names(
     snapshot: &Snapshot,
     request: &TagNamesRequest,
-    memory: &MemoryBudget,
+    work: &Work,
 ) -> Result<TagNamesResponse> {
     let scopes = scopes(&request.scope)?;
     let filter = lenient_filter(&request.query);
     let mut response = TagNamesResponse { fresh_blocks: fresh(snapshot), ..TagNamesResponse::default() };
     let mut names = Names::new();
-    each_slice(snapshot, (request.start, request.end), memory, &mut response.failures, |traces| {
+    each_slice(snapshot, (request.start, request.end), work, &mut response.failures, |traces| {
         let wanted = matching(filter.as_ref(), &traces)?;
         collect_names(&traces, |span| wanted.as_ref().is_none_or(|spans| spans.contains(&span)), &mut names);
         Ok(())
@@ -98,7 +99,7 @@ fn names_around(resource: &ResourceSpans, scope: &ScopeSpans, span: &Span, names
 pub(crate) fn tag_values(
     snapshot: &Snapshot,
     request: &TagValuesRequest,
-    memory: &MemoryBudget,
+    work: &Work,
 ) -> Result<TagValuesResponse> {
     let tag = parse_attribute(&request.tag)
         .map_err(|error| Error::new(ErrorKind::Invalid, format!("tag {:?}: {error}", request.tag)))?;
@@ -106,7 +107,7 @@ pub(crate) fn tag_values(
     let fields = tag.fields();
     let mut response = TagValuesResponse { fresh_blocks: fresh(snapshot), ..TagValuesResponse::default() };
     let mut values = BTreeSet::new();
-    each_slice(snapshot, (request.start, request.end), memory, &mut response.failures, |traces| {
+    each_slice(snapshot, (request.start, request.end), work, &mut response.failures, |traces| {
         let columns = batch(&traces, &fields);
         let wanted = matching(filter.as_ref(), &traces)?;
         let spans = (0..columns.layout.spans())

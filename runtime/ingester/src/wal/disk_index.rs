@@ -46,6 +46,14 @@ impl DiskIndex {
         }
     }
 
+    /// Bytes of memory it takes.
+    pub(crate) fn memory(&self) -> u64 {
+        match self {
+            Self::File(_) => 0,
+            Self::Memory { scopes, runs } => (size_of_val(&scopes[..]) + size_of_val(&runs[..])) as u64,
+        }
+    }
+
     pub(crate) fn run_count(&self) -> usize {
         match self {
             Self::File(file) => file.runs as usize,

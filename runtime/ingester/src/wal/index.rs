@@ -124,7 +124,12 @@ impl MemoryIndex {
     /// The runs by trace id; within a trace in the order they came.
     pub(crate) fn sorted_runs(&self) -> Vec<Run> {
         let mut runs = self.runs.clone();
-        runs.sort_unstable_by_key(|run| (run.trace_id, run.place.start));
+        sort_runs(&mut runs);
         runs
     }
+}
+
+/// By trace id; within a trace in the order they came.
+pub(crate) fn sort_runs(runs: &mut [Run]) {
+    runs.sort_unstable_by_key(|run| (run.trace_id, run.place.start));
 }

@@ -15,7 +15,7 @@ mod replay;
 mod segment;
 
 pub(crate) use disk_index::{DiskIndex, IndexFile};
-pub(crate) use index::{MemoryIndex, Place, Run, ScopePlace};
+pub(crate) use index::{MemoryIndex, Place, Run, ScopePlace, sort_runs};
 pub(crate) use read::{SegmentReader, TraceRuns};
-pub(crate) use replay::replay_segment;
+pub(crate) use replay::{ReplayedSegment, replay_segment, verify_segment};
 pub(crate) use segment::{Appended, Segment, SegmentPaths, sync_directory};

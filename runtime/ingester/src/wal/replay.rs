@@ -22,28 +22,58 @@ pub(crate) struct ReplayedSegment {
 /// Indexes the records of a segment up to the first that is torn or damaged; what follows is moved
 /// into a file of its own beside the segment, for a person to look at.
 pub(crate) fn replay_segment(paths: &SegmentPaths) -> io::Result<ReplayedSegment> {
-    let file = File::open(paths.wal())?;
-    let length = file.metadata()?.len();
-    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut records = Records::open(paths)?;
     let mut index = MemoryIndex::default();
-    let mut end = 0;
-    if read_magic(&mut reader)? {
-        end = MAGIC.len() as u64;
-        while let Some(payload) = read_record(&mut reader, length - end)? {
-            let payload_at = end + RECORD_HEADER as u64;
-            let record_end = payload_at + payload.len() as u64;
-            // Only what passed the scan was logged; a record that fails it now is damage that the
-            // checksum missed.
-            let Ok(batch) = scan_export_request(payload) else { break };
-            index.add(&batch, payload_at as u32);
-            end = record_end;
-        }
+    let mut end = records.end;
+    while let Some((payload_at, payload)) = records.next()? {
+        // Only what passed the scan was logged; a record that fails it now is damage that the
+        // checksum missed.
+        let Ok(batch) = scan_export_request(payload) else { break };
+        index.add(&batch, payload_at);
+        end = records.end;
     }
-    let damaged = length - end;
+    let damaged = records.length - end;
     if damaged > 0 {
         set_aside(paths, end)?;
     }
     Ok(ReplayedSegment { index, end, damaged })
+}
+
+/// Whether every record of a segment is as it was written.
+pub(crate) fn verify_segment(paths: &SegmentPaths) -> io::Result<bool> {
+    let mut records = Records::open(paths)?;
+    while records.next()?.is_some() {}
+    Ok(records.end == records.length)
+}
+
+/// The whole records of a segment, one after the other.
+struct Records {
+    reader: BufReader<File>,
+    /// Bytes of the file.
+    length: u64,
+    /// End of the last whole record, or of the magic; 0 without a magic.
+    end: u64,
+}
+
+impl Records {
+    fn open(paths: &SegmentPaths) -> io::Result<Self> {
+        let file = File::open(paths.wal())?;
+        let length = file.metadata()?.len();
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let end = if read_magic(&mut reader)? { MAGIC.len() as u64 } else { 0 };
+        Ok(Self { reader, length, end })
+    }
+
+    /// The next record and where its payload begins; `None` at the end or at the first damage.
+    fn next(&mut self) -> io::Result<Option<(u32, Bytes)>> {
+        if self.end == 0 {
+            return Ok(None);
+        }
+        let Some(payload) = read_record(&mut self.reader, self.length - self.end)? else { return Ok(None) };
+        let Ok(payload_at) = u32::try_from(self.end + RECORD_HEADER as u64) else { return Ok(None) };
+        self.end += (RECORD_HEADER + payload.len()) as u64;
+        Ok(Some((payload_at, payload)))
+    }
 }
 
 fn read_magic(reader: &mut impl Read) -> io::Result<bool> {
@@ -78,12 +108,24 @@ fn read_fully(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     }
 }
 
+/// Moves what follows `end` into a file of its own. Where the disk has no room for that it is left behind in place, and
+/// a later replay tries again.
 fn set_aside(paths: &SegmentPaths, end: u64) -> io::Result<()> {
     let mut log = OpenOptions::new().read(true).write(true).open(paths.wal())?;
     log.seek(SeekFrom::Start(end))?;
-    let mut tail = File::create(paths.damaged(end))?;
-    io::copy(&mut log, &mut tail)?;
-    tail.sync_all()?;
+    let copied = File::create(paths.damaged(end)).and_then(|mut tail| {
+        io::copy(&mut log, &mut tail)?;
+        tail.sync_all()
+    });
+    match copied {
+        Ok(()) => {}
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            drop(std::fs::remove_file(paths.damaged(end)));
+            tracing::warn!(segment = %paths.id(), %error, "no room to set the damaged end of the log aside");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    }
     log.set_len(end)?;
     log.sync_all()?;
     sync_directory(paths.directory())

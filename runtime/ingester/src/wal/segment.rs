@@ -9,6 +9,8 @@ use uuid::Uuid;
 pub(super) const MAGIC: &[u8; 8] = b"TFWAL\n01";
 /// Bytes before a record's payload: length and checksum, little-endian u32 each.
 pub(super) const RECORD_HEADER: usize = 8;
+/// Room for the headers of a group's records.
+const MARGIN: u64 = 1 << 20;
 
 /// Where a segment's files are.
 #[derive(Clone, Debug)]
@@ -111,6 +113,11 @@ impl Segment {
         self.durable
     }
 
+    /// Whether records of `bytes` bytes fit: offsets are 32 bits.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.written.saturating_add(bytes) < u64::from(u32::MAX) - MARGIN
+    }
+
     /// Appends a record a batch, not yet durable. On an error nothing of them remains.
     pub(crate) fn append(&mut self, batches: &[&SpanBatch]) -> io::Result<Vec<Appended>> {
         let headers: Vec<[u8; RECORD_HEADER]> =
@@ -136,16 +143,15 @@ impl Segment {
         Ok(appended)
     }
 
-    /// Makes what was appended durable (`sync`), or trusts the system to (otherwise). On an error
-    /// nothing that was not durable before remains.
-    pub(crate) fn commit(&mut self, sync: bool) -> io::Result<()> {
-        if sync && let Err(error) = self.file.sync_data() {
-            self.forget_undurable()?;
-            return Err(error);
-        }
-        self.unsynced |= !sync;
+    /// For a sync, before [`committed`](Self::committed).
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What was appended is durable: the file was synced, or the system is trusted to write it.
+    pub(crate) fn committed(&mut self, synced: bool) {
+        self.unsynced |= !synced;
         self.durable = self.written;
-        Ok(())
     }
 
     /// Has the system put on disk what was trusted to it.
@@ -157,7 +163,7 @@ impl Segment {
     }
 
     /// Cuts the file back to its durable end, so that refused records do not come back at replay.
-    fn forget_undurable(&mut self) -> io::Result<()> {
+    pub(crate) fn forget_undurable(&mut self) -> io::Result<()> {
         self.file.set_len(self.durable)?;
         io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.durable))?;
         self.written = self.durable;
@@ -187,7 +193,14 @@ fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
 
 /// Makes a directory just made durable as well: its tenant's first, and the log's own.
 fn sync_with_parents(directory: &Path) -> io::Result<()> {
-    directory.ancestors().take(3).filter(|path| path.is_dir()).try_for_each(sync_directory)
+    for directory in directory.ancestors().take(3).filter(|path| path.is_dir()) {
+        match sync_directory(directory) {
+            // Whoever made a folder that cannot be read here has to see to it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes creations and removals in a directory durable.
