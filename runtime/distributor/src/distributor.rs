@@ -194,6 +194,8 @@ impl Distributor {
         let bytes = payload.len() as u64;
         let batch = scan_export_request(payload).map_err(|error| {
             self.refuse(error.reason(), transport);
+            // Its spans are not known: one at least.
+            discarded_spans(tenant, error.reason(), 1);
             Error::from(error)
         })?;
         let spans = batch.spans.len() as u64;

@@ -93,6 +93,7 @@ impl Ingester {
     /// # Errors
     /// When the log's folder cannot be read or written.
     pub async fn start(options: Options, store: BlockStore, memory: MemoryBudget) -> Result<Arc<Self>> {
+        metrics::register();
         let shared = Arc::new(Shared {
             options,
             store,

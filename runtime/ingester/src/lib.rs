@@ -9,6 +9,8 @@ mod metrics;
 mod options;
 mod recovery;
 mod tenant_log;
+#[cfg(test)]
+mod tests;
 mod wal;
 mod writer;
 

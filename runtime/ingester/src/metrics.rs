@@ -10,6 +10,17 @@ use prometheus::{
 /// A metric's registration fails only when its name is taken, which a test would show.
 const REGISTERED: &str = "metric names are unique";
 
+/// Shows everything without labels from the start: a counter that appears with its first event has no increase to
+/// alert on.
+pub(crate) fn register() {
+    LazyLock::force(&COMMIT_SECONDS);
+    LazyLock::force(&FLUSH_SECONDS);
+    LazyLock::force(&UNFLUSHED_SEGMENTS);
+    for counter in [&WRITE_FAILURES, &BLOCKS_FLUSHED, &FAILED_FLUSHES, &REPLAY_DAMAGED_BYTES] {
+        LazyLock::force(counter);
+    }
+}
+
 pub(crate) static COMMIT_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
     register_histogram!(
         "tempo_ingester_wal_commit_duration_seconds",

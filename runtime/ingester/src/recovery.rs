@@ -133,7 +133,10 @@ fn recover_segment(
             if let Some(held) = &mut held {
                 held.shrink_to(index.memory());
             }
-            log.seal(SealedSegment { _held: held, ..SealedSegment::new(log.tenant.clone(), paths, reader, index) });
+            log.seal(SealedSegment {
+                _held: held,
+                ..SealedSegment::new(log.tenant.clone(), paths, reader, index)
+            });
             Ok(())
         }
     }

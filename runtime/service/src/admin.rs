@@ -1,6 +1,6 @@
 //! The pages that every process has: readiness, metrics, status, and what operators may order.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,7 +8,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use prometheus::{Encoder as _, TextEncoder};
+use prometheus::{Encoder as _, IntGaugeVec, TextEncoder, register_int_gauge_vec};
 use serde::Deserialize;
 use tempoform_config::{Config, YamlMode};
 use tempoform_ingester::Ingester;
@@ -16,6 +16,16 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 use crate::membership::Membership;
+
+static BUILD_INFO: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    // Tempo's labels: dashboards find instances by this metric.
+    register_int_gauge_vec!(
+        "tempo_build_info",
+        "Which build this is; always 1.",
+        &["version", "revision", "branch", "goversion"]
+    )
+    .expect("the name is registered once, here")
+});
 
 /// Why a component cannot serve yet; `Ok` when it can.
 pub(crate) type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -41,6 +51,7 @@ pub(crate) enum Phase {
 
 impl Admin {
     pub(crate) fn new(config: Config) -> Arc<Self> {
+        BUILD_INFO.with_label_values(&[env!("CARGO_PKG_VERSION"), "", "", ""]).set(1);
         Arc::new(Self {
             config,
             checks: RwLock::default(),

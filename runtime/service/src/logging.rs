@@ -75,9 +75,8 @@ fn is_wanted() -> bool {
 /// Service name, sampler and batches come from the environment too, as the SDK reads it.
 fn provider() -> Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build();
-    let exporter = exporter.map_err(|error| {
-        Error::new(ErrorKind::Invalid, format!("OTEL_EXPORTER_OTLP_ENDPOINT: {error}"))
-    })?;
+    let exporter = exporter
+        .map_err(|error| Error::new(ErrorKind::Invalid, format!("OTEL_EXPORTER_OTLP_ENDPOINT: {error}")))?;
     let resource = Resource::builder().build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }

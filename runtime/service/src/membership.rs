@@ -56,7 +56,9 @@ impl State {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Joining, Self::Active, Self::Leaving, Self::Left].into_iter().find(|state| state.as_str() == text)
+        [Self::Joining, Self::Active, Self::Leaving, Self::Left]
+            .into_iter()
+            .find(|state| state.as_str() == text)
     }
 }
 

@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
     if args.no_sync {
         config.ingester.push_str("  durability: async\n");
     }
-    config.extra = "overrides:\n  defaults:\n    ingestion:\n      rate_limit_bytes: 10GiB\n      burst_size_bytes: 10GiB\n".to_owned();
+    config.extra = "overrides:\n  defaults:\n    ingestion:\n      rate_limit_bytes: 10GiB\n      burst_size_bytes: 10GiB\n      max_traces_per_user: 0\n".to_owned();
     let server = Server::start(config).await?;
 
     let before = server.usage()?;

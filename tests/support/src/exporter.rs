@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempoform_core::push_rpc::RemoteExporter;
 use tonic::Status;
-use tonic::transport::Endpoint;
+use tonic::transport::{ClientTlsConfig, Endpoint};
 
 /// One gRPC connection to a receiver.
 #[derive(Clone, Debug)]
@@ -18,6 +18,18 @@ impl Exporter {
     /// When that is no address.
     pub fn new(address: &str) -> anyhow::Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(30));
+        Ok(Self(RemoteExporter::new(endpoint.connect_lazy())))
+    }
+
+    /// The same over TLS.
+    ///
+    /// # Errors
+    /// When that is no address, or `tls` cannot be used.
+    pub fn with_tls(address: &str, tls: ClientTlsConfig) -> anyhow::Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("https://{address}"))?
+            .tls_config(tls)?
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(30));
         Ok(Self(RemoteExporter::new(endpoint.connect_lazy())))

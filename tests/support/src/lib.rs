@@ -10,8 +10,14 @@ pub use exporter::Exporter;
 pub use load::Load;
 pub use process::{Server, ServerConfig, Usage, executable, free_port};
 
-/// Says on standard error that a test does not run here, and why.
+/// Says that a test does not run here, and why: on standard error, and in the file that `TEMPOFORM_TEST_SKIPPED` names,
+/// from which `cargo xtask test` reports at the end.
 pub fn skipped(why: &str) {
+    use std::io::Write as _;
     // A test that nobody watches is skipped all the same.
-    drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {why}\n")));
+    drop(writeln!(std::io::stderr(), "skipped: {why}"));
+    if let Some(file) = std::env::var_os("TEMPOFORM_TEST_SKIPPED") {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        drop(file.and_then(|mut file| writeln!(file, "{why}")));
+    }
 }

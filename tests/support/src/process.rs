@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -46,6 +46,10 @@ pub struct ServerConfig {
     pub extra: String,
     /// Further keys of the section `ingester`, indented by two.
     pub ingester: String,
+    /// Keys of `tls` of both OTLP receivers, as a YAML flow mapping without braces.
+    pub otlp_tls: Option<String>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
 }
 
 impl ServerConfig {
@@ -62,15 +66,19 @@ impl ServerConfig {
             otlp_http: free_port()?,
             extra: String::new(),
             ingester: String::new(),
+            otlp_tls: None,
+            environment: Vec::new(),
         })
     }
 
     fn yaml(&self) -> String {
-        let Self { folder, http, grpc, otlp_grpc, otlp_http, extra, ingester } = self;
+        let Self { folder, http, grpc, otlp_grpc, otlp_http, extra, ingester, otlp_tls, environment: _ } =
+            self;
         let folder = folder.display();
+        let tls = otlp_tls.as_ref().map(|keys| format!("          tls: {{{keys}}}\n")).unwrap_or_default();
         format!(
             "server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: {http}\n  grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {grpc}\n\
-             distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n          endpoint: 127.0.0.1:{otlp_grpc}\n        http:\n          endpoint: 127.0.0.1:{otlp_http}\n\
+             distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n          endpoint: 127.0.0.1:{otlp_grpc}\n{tls}        http:\n          endpoint: 127.0.0.1:{otlp_http}\n{tls}\
              ingester:\n  flush_check_period: 1s\n{ingester}\
              storage:\n  trace:\n    backend: local\n    blocklist_poll: 1s\n    local:\n      path: {folder}/blocks\n    wal:\n      path: {folder}/wal\n{extra}"
         )
@@ -92,18 +100,8 @@ impl Server {
     /// # Errors
     /// When it ends or is not ready within 30 seconds; the text has the last lines of its log.
     pub async fn start(config: ServerConfig) -> Result<Self> {
-        fs::create_dir_all(&config.folder)?;
-        let file = config.folder.join("config.yaml");
-        fs::write(&file, config.yaml())?;
-        let log = fs::OpenOptions::new().create(true).append(true).open(config.folder.join("tempo.log"))?;
         let started = Instant::now();
-        let child = Command::new(executable("tempo")?)
-            .arg(format!("-config.file={}", file.display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        let mut server = Self { config, child, ready_after: Duration::ZERO };
+        let mut server = Self::spawn(config)?;
         while !server.is_ready().await {
             if let Some(status) = server.child.try_wait()? {
                 bail!("tempo ended: {status}\n{}", server.log_tail());
@@ -117,8 +115,52 @@ impl Server {
         Ok(server)
     }
 
-    async fn is_ready(&self) -> bool {
-        reqwest::get(self.url("/ready")).await.is_ok_and(|answer| answer.status().is_success())
+    /// Starts `tempo` and does not wait.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(config: ServerConfig) -> Result<Self> {
+        fs::create_dir_all(&config.folder)?;
+        let file = config.folder.join("config.yaml");
+        fs::write(&file, config.yaml())?;
+        let log = fs::OpenOptions::new().create(true).append(true).open(config.folder.join("tempo.log"))?;
+        let child = Command::new(executable("tempo")?)
+            .arg(format!("-config.file={}", file.display()))
+            .envs(config.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        Ok(Self { config, child, ready_after: Duration::ZERO })
+    }
+
+    /// Whether it says that it serves.
+    pub async fn is_ready(&self) -> bool {
+        self.answers("/ready", 200).await
+    }
+
+    /// Whether a page has this status.
+    pub async fn answers(&self, path: &str, status: u16) -> bool {
+        reqwest::get(self.url(path)).await.is_ok_and(|answer| answer.status() == status)
+    }
+
+    /// Asks it to end and waits for that.
+    ///
+    /// # Errors
+    /// When it takes longer than `patience`.
+    pub fn terminate(mut self, patience: Duration) -> Result<(ServerConfig, ExitStatus)> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status()?;
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok((self.config.clone(), status));
+            }
+            if started.elapsed() > patience {
+                bail!("tempo runs on {patience:?} after SIGTERM\n{}", self.log_tail());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The last lines of the log.

@@ -64,10 +64,12 @@ fn test(filter: Option<&str>) -> Result<()> {
     let mut environment = tools.test_blocks(&mut report)?;
     environment.extend(tools.python(&mut report));
     environment.extend(tools.minio(&mut report));
+    environment.extend(tools.node(&mut report));
+    environment.extend(report.skips_of_tests(tools.cache())?);
 
     Cargo::new("build").args(["--bins", "--workspace", "--exclude", "xtask"]).run()?;
     let filter: Vec<&str> = filter.into_iter().collect();
-    Cargo::new("test")
+    let units = Cargo::new("test")
         .args([
             "--workspace",
             "--exclude",
@@ -81,15 +83,15 @@ fn test(filter: Option<&str>) -> Result<()> {
         ])
         .args(&filter)
         .environment(&environment)
-        .run()?;
-    Cargo::new("test")
+        .run();
+    let systems = Cargo::new("test")
         .args(["--package", SYSTEM_TESTS])
         .args(&filter)
         .args(["--", "--test-threads=1"])
         .environment(&environment)
-        .run()?;
+        .run();
     report.print();
-    Ok(())
+    units.and(systems)
 }
 
 fn bench(arguments: &[OsString]) -> Result<()> {

@@ -13,6 +13,14 @@ const MINIO: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
 const PYTHON_PACKAGES: [&str; 3] =
     ["opentelemetry-sdk==1.45.2", "opentelemetry-exporter-otlp==1.45.2", "pyarrow==26.0.1"];
 
+/// The latest that run on Node.js 20.
+const NODE_PACKAGES: [&str; 4] = [
+    "@opentelemetry/api@1.9.0",
+    "@opentelemetry/resources@2.12.1",
+    "@opentelemetry/sdk-trace-base@2.12.1",
+    "@opentelemetry/exporter-trace-otlp-http@0.223.1",
+];
+
 /// The cache, and what is in it.
 pub(crate) struct Tools {
     cache: PathBuf,
@@ -27,6 +35,11 @@ impl Tools {
         let cache = base.join("tempoform-tests");
         std::fs::create_dir_all(&cache).with_context(|| format!("could not make {}", cache.display()))?;
         Ok(Self { cache })
+    }
+
+    /// Where things are kept.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
     }
 
     /// The folder with blocks of a real Tempo: from the environment, else beside the checkout.
@@ -71,6 +84,33 @@ impl Tools {
             .args(PYTHON_PACKAGES))?;
         std::fs::write(&marker, "")?;
         Ok(python)
+    }
+
+    /// A folder with the OpenTelemetry SDK for JavaScript.
+    pub(crate) fn node(&mut self, report: &mut Report) -> Environment {
+        match self.install_node() {
+            Ok(folder) => vec![("TEMPOFORM_TEST_NODE", folder.into())],
+            Err(error) => {
+                report.skip("tests with the OpenTelemetry SDK for JavaScript", &format!("{error:#}"));
+                Environment::new()
+            }
+        }
+    }
+
+    fn install_node(&self) -> Result<PathBuf> {
+        let folder = self.cache.join(format!("node-{:016x}", fingerprint(&NODE_PACKAGES)));
+        if folder.join("installed").exists() {
+            return Ok(folder);
+        }
+        progress("installing npm packages for tests: the OpenTelemetry SDK for JavaScript");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("package.json"), "{\"private\": true, \"type\": \"module\"}")?;
+        run(Command::new("npm")
+            .args(["install", "--silent", "--no-audit", "--no-fund"])
+            .args(NODE_PACKAGES)
+            .current_dir(&folder))?;
+        std::fs::write(folder.join("installed"), "")?;
+        Ok(folder)
     }
 
     /// The MinIO server.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tempoform_test_support::{Exporter, Load, Server, ServerConfig};
 use tempoform_wire::otlp::ExportTraceServiceRequest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 struct Http {
@@ -83,6 +84,49 @@ async fn wrong_requests_over_http() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_connection_is_kept_after_a_wrong_request() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(ServerConfig::new(folder.path())?).await?;
+    let load = Load::new(23);
+    let mut connection = tokio::net::TcpStream::connect(("127.0.0.1", server.config().otlp_http)).await?;
+    for (body, status) in [(load.requests(0)[0].slice(..50), 400), (load.requests(0)[0].clone(), 200)] {
+        let head = format!(
+            "POST /v1/traces HTTP/1.1\r\nhost: t\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.write_all(head.as_bytes()).await?;
+        connection.write_all(&body).await?;
+        let mut answer = vec![0; 4096];
+        let length = connection.read(&mut answer).await?;
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        ensure!(answer.starts_with(&format!("HTTP/1.1 {status}")), "on the same connection: {answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn unknown_tenants_are_refused_where_tenants_are_listed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut config = ServerConfig::new(folder.path())?;
+    config.extra = "multitenancy_enabled: true\nmultitenancy_allowed_tenants: [team-a]\n".to_owned();
+    let server = Server::start(config).await?;
+    let exporter = Exporter::new(&server.otlp_grpc())?;
+    let good = Load::new(24).requests(0)[0].clone();
+    exporter.with_tenant("team-a").export(good.clone()).await?;
+    let refused = exporter.with_tenant("team-b").export(good).await.expect_err("an unknown tenant");
+    ensure!(
+        refused.code() == Code::PermissionDenied && refused.message().contains("unknown tenant team-b"),
+        "{refused:?}"
+    );
+    let client = reqwest::Client::new();
+    let search =
+        |tenant| client.get(server.url("/api/search?q=%7B%7D")).header("x-scope-orgid", tenant).send();
+    let (known, unknown) = (search("team-a").await?, search("team-b").await?);
+    ensure!(known.status() == 200 && unknown.status() == 403, "{} {}", known.status(), unknown.status());
+    Ok(())
+}
+
+#[tokio::test]
 async fn wrong_requests_over_grpc() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut config = ServerConfig::new(folder.path())?;
@@ -111,6 +155,16 @@ async fn wrong_requests_over_grpc() -> Result<()> {
     let refused = exporter.export(vec![0; 64 << 20].into()).await.expect_err("too large");
     ensure!(refused.code() == Code::ResourceExhausted, "{refused:?}");
     exporter.export(good).await?;
+    let metrics = reqwest::get(server.url("/metrics")).await?.text().await?;
+    for reason in ["tenant", "malformed", "invalid_trace_id", "too_large"] {
+        let counted =
+            format!("tempo_distributor_refused_requests_total{{reason=\"{reason}\",transport=\"grpc\"}}");
+        ensure!(metrics.contains(&counted), "{reason} is not counted");
+    }
+    let stored = "tempo_distributor_spans_received_total{tenant=\"team-a\"} 128\n";
+    ensure!(metrics.contains(stored), "only the good request's spans were taken");
+    let discarded = "tempo_discarded_spans_total{reason=\"invalid_trace_id\",tenant=\"team-a\"}";
+    ensure!(metrics.contains(discarded), "spans refused for their ids count as discarded");
 
     let url = server.url(&format!("/api/traces/{}", load.trace_id(0)));
     let without = reqwest::get(&url).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,6 +15,7 @@ use crate::durability::spans_of;
 /// trace begun was acknowledged whole.
 pub(crate) struct Sender {
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
     sent: JoinHandle<Result<u64>>,
 }
 
@@ -22,18 +23,26 @@ impl Sender {
     pub(crate) fn start(address: String, load: Load) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let acknowledged = Arc::<AtomicU64>::default();
+        let told = Arc::clone(&acknowledged);
         let sent = tokio::spawn(async move {
             let exporter = Exporter::new(&address)?;
             let mut next = 0;
             while !stopped.load(Ordering::Relaxed) {
                 for request in load.requests(next) {
-                    acknowledged(&exporter, request).await?;
+                    export_until_acknowledged(&exporter, request).await?;
                 }
                 next += load.traces_per_request;
+                told.store(next, Ordering::Release);
             }
             Ok(next)
         });
-        Self { stop, sent }
+        Self { stop, acknowledged, sent }
+    }
+
+    /// How many traces are acknowledged by now.
+    pub(crate) fn acknowledged(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.acknowledged)
     }
 
     /// How many traces were acknowledged.
@@ -43,7 +52,7 @@ impl Sender {
     }
 }
 
-async fn acknowledged(exporter: &Exporter, request: bytes::Bytes) -> Result<()> {
+async fn export_until_acknowledged(exporter: &Exporter, request: bytes::Bytes) -> Result<()> {
     let started = Instant::now();
     loop {
         match exporter.export(request.clone()).await {
@@ -54,6 +63,72 @@ async fn acknowledged(exporter: &Exporter, request: bytes::Bytes) -> Result<()> 
             }
             Err(status) => return Err(status).context("not acknowledged within a minute"),
         }
+    }
+}
+
+/// Asks again and again for acknowledged traces. An answer may say that a part is missing; it must never say that a trace
+/// is whole, or not there, when it is not so.
+pub(crate) struct Reader {
+    stop: Arc<AtomicBool>,
+    read: JoinHandle<Result<Answers>>,
+}
+
+/// What came of the questions.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) whole: u64,
+    pub(crate) partial: u64,
+    pub(crate) failed: u64,
+}
+
+impl Reader {
+    pub(crate) fn start(api: String, load: Load, acknowledged: Arc<AtomicU64>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let read = tokio::spawn(async move {
+            let client = reqwest::Client::new();
+            let mut answers = Answers::default();
+            let mut at = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let known = acknowledged.load(Ordering::Acquire);
+                if known == 0 {
+                    continue;
+                }
+                at = (at + 7919) % known;
+                let url = format!("{api}/api/v2/traces/{}", load.trace_id(at));
+                let answer = match client.get(url).send().await {
+                    Ok(answer) if answer.status().is_success() => answer,
+                    _ => {
+                        answers.failed += 1;
+                        continue;
+                    }
+                };
+                let Ok(answer) = answer.json::<serde_json::Value>().await else {
+                    answers.failed += 1;
+                    continue;
+                };
+                let resources = answer["trace"]["resourceSpans"].as_array().cloned().unwrap_or_default();
+                let scopes = resources
+                    .iter()
+                    .flat_map(|resource| resource["scopeSpans"].as_array().into_iter().flatten());
+                let spans: usize = scopes.map(|scope| scope["spans"].as_array().map_or(0, Vec::len)).sum();
+                if spans as u64 == load.spans_per_trace() {
+                    answers.whole += 1;
+                } else if answer["status"] == "PARTIAL" {
+                    answers.partial += 1;
+                } else {
+                    anyhow::bail!("trace {at} of {known} was said to be whole with {spans} spans: {answer}");
+                }
+            }
+            Ok(answers)
+        });
+        Self { stop, read }
+    }
+
+    pub(crate) async fn finish(self) -> Result<Answers> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.read.await?
     }
 }
 
@@ -104,6 +179,7 @@ async fn replicas_change_exactly_and_kills_lose_nothing() -> Result<()> {
     let api = format!("http://{}", cli.endpoint("queryFrontend", "http")?);
     let load = Load { traces_per_request: 16, ..Load::new(41) };
     let sender = Sender::start(cli.endpoint("distributor", "otlpGrpc")?, load);
+    let reader = Reader::start(api.clone(), load, sender.acknowledged());
 
     cli.edit("replicas: 3", "replicas: 4")?;
     let plan = cli.expect(2, "plan", &["--detailed-exitcode"])?;
@@ -118,6 +194,10 @@ async fn replicas_change_exactly_and_kills_lose_nothing() -> Result<()> {
     ensure!(plan.contains("0 to create, 0 to change, 1 to destroy"), "{plan}");
     cli.expect(0, "apply", &["--auto-approve"])?;
     ensure!(instances(&cli)? == before, "the others were left alone");
+    let planned = reader.finish().await.context("while ingesters came and went as planned")?;
+    ensure!(planned.whole > 100 && planned.failed == 0, "{planned:?}");
+
+    let reader = Reader::start(api.clone(), load, sender.acknowledged());
 
     for instance in before.iter().map(|(name, _)| name) {
         let pid = pid_of(&cli, instance)?;
@@ -129,6 +209,8 @@ async fn replicas_change_exactly_and_kills_lose_nothing() -> Result<()> {
         }
     }
     let traces = sender.finish().await?;
+    let through_kills = reader.finish().await.context("while processes were killed")?;
+    ensure!(through_kills.whole > 0, "{through_kills:?}");
     ensure!(traces > 0, "nothing was sent");
     expect_all(&api, &load, traces).await?;
     cli.expect(0, "health", &[]).context("healthy again")?;

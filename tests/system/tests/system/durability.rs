@@ -26,7 +26,7 @@ pub(crate) async fn spans_of(url: &str, id: TraceId) -> Result<usize> {
     Ok(trace.resource_spans.iter().flat_map(|r| &r.scope_spans).map(|s| s.spans.len()).sum())
 }
 
-async fn send(exporter: &Exporter, load: &Load, traces: std::ops::Range<u64>) -> Result<()> {
+pub(crate) async fn send(exporter: &Exporter, load: &Load, traces: std::ops::Range<u64>) -> Result<()> {
     for first in traces.step_by(load.traces_per_request as usize) {
         for request in load.requests(first) {
             exporter.export(request).await?;
@@ -35,7 +35,7 @@ async fn send(exporter: &Exporter, load: &Load, traces: std::ops::Range<u64>) ->
     Ok(())
 }
 
-async fn expect_all(server: &Server, load: &Load, traces: std::ops::Range<u64>) -> Result<()> {
+pub(crate) async fn expect_all(server: &Server, load: &Load, traces: std::ops::Range<u64>) -> Result<()> {
     for n in traces {
         let id = load.trace_id(n);
         let spans = spans_of(&server.url(""), id).await?;
@@ -48,7 +48,7 @@ async fn expect_all(server: &Server, load: &Load, traces: std::ops::Range<u64>) 
     Ok(())
 }
 
-fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder.join("wal/single-tenant"))? {
         let path = entry?.path();

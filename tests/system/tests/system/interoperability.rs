@@ -59,6 +59,33 @@ async fn what_the_sdk_sent_is_read_back_from_the_ingester_and_from_storage() -> 
 }
 
 #[tokio::test]
+async fn what_the_sdk_for_javascript_sent_as_json_is_read_back() -> Result<()> {
+    let Some(folder) = std::env::var_os("TEMPOFORM_TEST_NODE") else {
+        skipped("TEMPOFORM_TEST_NODE is not set; run `cargo xtask test`");
+        return Ok(());
+    };
+    let data = tempfile::tempdir()?;
+    let server = Server::start(ServerConfig::new(data.path())?).await?;
+    let receiver = format!("http://127.0.0.1:{}/v1/traces", server.config().otlp_http);
+    for compression in ["none", "gzip"] {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/roundtrip.mjs");
+        let output = Command::new("node")
+            .arg(script)
+            .args([&receiver, &server.url("")])
+            .current_dir(&folder)
+            .env("COMPRESSION", compression)
+            .output()?;
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success() && said.contains("2 spans read back as sent"),
+            "{compression}: {said}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn pyarrow_finds_the_schema_and_encodings_of_a_real_tempo_block() -> Result<()> {
     let Some(python) = python() else { return Ok(()) };
     let blocks = std::env::var("TEMPOFORM_TEST_BLOCKS")

@@ -6,4 +6,6 @@ mod cli;
 mod distributed;
 mod durability;
 mod interoperability;
+mod lifecycle;
 mod object_storage;
+mod tls;
