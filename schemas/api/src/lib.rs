@@ -23,7 +23,7 @@ pub use load::{TempoDocument, load};
 pub use spec::{Tempo, TempoSpec};
 pub use status::{ComponentStatus, Health, PROGRESSING, READY, TempoStatus, VALID};
 pub use tempoform_document::{ByteSize, GoDuration, Problem, Problems};
-pub use validate::{MAX_NAME_LENGTH, validate, validate_for};
+pub use validate::{MAX_NAME_LENGTH, validate};
 pub use validated::*;
 
 /// The API group of our resources.
