@@ -34,18 +34,19 @@ pub(crate) fn load(files: &Files, purpose: Purpose) -> Result<Vec<Declared>, Fai
     let mut declared: Vec<Declared> = Vec::new();
     let mut problems: Vec<Problems> = Vec::new();
     for file in expand(&files.files, &mut problems) {
-        match read(&file) {
-            Ok(documents) => declared.extend(documents),
-            Err(found) => problems.push(found),
+        let (documents, mut found) = read(&file);
+        for document in &documents {
+            // What `spec.config` merges in is only checked where it is merged.
+            if let Err(error) = document.try_render(purpose) {
+                found.extend(document.problems(error)?);
+            }
         }
+        found.sort();
+        problems.push(found);
+        declared.extend(documents);
     }
     problems.extend(doubles(&declared));
-    for declared in &declared {
-        // What `spec.config` merges in is only checked where it is merged.
-        if let Err(error) = declared.try_render(purpose) {
-            problems.push(declared.problems(error)?);
-        }
-    }
+    problems.retain(|found| !found.is_empty());
     if !problems.is_empty() {
         return Err(told_together(&problems));
     }
@@ -99,10 +100,15 @@ impl Declared {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<Declared>, Problems> {
-    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-    let documents = tempoform_api::load(file.display().to_string(), &text)?;
-    Ok(documents.into_iter().map(|document| Declared { document, file: file.to_owned() }).collect())
+/// The sound documents of a file, and the problems of the others.
+fn read(file: &Path) -> (Vec<Declared>, Problems) {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => return (Vec::new(), unreadable(file, &error)),
+    };
+    let (documents, problems) = tempoform_api::load_sound(file.display().to_string(), &text);
+    let declared = documents.into_iter().map(|document| Declared { document, file: file.to_owned() });
+    (declared.collect(), problems)
 }
 
 /// Folders become the YAML files in them; a file that is named twice is taken once.
@@ -139,13 +145,14 @@ fn yaml_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Within one file they are refused as it is read.
+/// A Tempo that two files declare. Within one file that is refused as it is read.
 fn doubles(declared: &[Declared]) -> Vec<Problems> {
     let mut seen: BTreeMap<(Option<&str>, &str), &Path> = BTreeMap::new();
     let mut found = Vec::new();
     for Declared { document, file } in declared {
         let tempo = &document.validated;
-        if let Some(first) = seen.insert((tempo.namespace.as_deref(), &tempo.name), file) {
+        let former = seen.insert((tempo.namespace.as_deref(), &tempo.name), file);
+        if let Some(first) = former.filter(|former| *former != file) {
             let message = format!("{:?} is declared in {} too", tempo.name, first.display());
             let problem = Problem::new("metadata.name", message)
                 .help("give one of them another name or namespace, or leave one file out");
