@@ -117,7 +117,9 @@ mod tests {
     fn advice_is_told_as_the_user_types_it() {
         let own = invocation(&["my documents/tempo.yaml"]);
         assert_eq!(
-            own.in_own_words("see `tempoform logs ingester-0`, then `tempoform apply`; `tempoform version` too"),
+            own.in_own_words(
+                "see `tempoform logs ingester-0`, then `tempoform apply`; `tempoform version` too"
+            ),
             "see `cargo run --release -- logs ingester-0 -f 'my documents/tempo.yaml'`, then \
              `cargo run --release -- apply -f 'my documents/tempo.yaml'`; `cargo run --release -- version` too"
         );
@@ -138,6 +140,9 @@ mod tests {
         assert_eq!(by("tempoform", workspace), "tempoform");
         assert_eq!(by("/opt/w/target/release/tempoform", Path::new("/")), "/opt/w/target/release/tempoform");
         let debug = workspace.join("target/debug/tempoform");
-        assert_eq!(program(Path::new("target/debug/tempoform"), Some(&debug), Some(workspace)), "cargo run --");
+        assert_eq!(
+            program(Path::new("target/debug/tempoform"), Some(&debug), Some(workspace)),
+            "cargo run --"
+        );
     }
 }

@@ -165,7 +165,8 @@ impl Maker<'_> {
         let version = env!("CARGO_PKG_VERSION");
         let literals = definition.environment.iter().filter_map(|variable| variable.value.as_deref());
         let build = self.build.map_or("", |build| build.digest.as_str());
-        let parts = [version, build, text].into_iter().chain(definition.extra_args.iter().map(String::as_str));
+        let parts =
+            [version, build, text].into_iter().chain(definition.extra_args.iter().map(String::as_str));
         ProcessSpec {
             instance: instance.clone(),
             executable: self.program.executable.clone(),

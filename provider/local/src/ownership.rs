@@ -55,8 +55,11 @@ impl StateDirectory {
     /// Refuses a folder that belongs to somebody else. One that does not exist, or is empty, can be had.
     pub(crate) fn check_owner(&self, owner: &Owner) -> Result<(), TargetError> {
         let other = |found: &dyn fmt::Display| {
-            TargetError::new(format!("the state directory {} belongs to the Tempo {found}", self.path().display()))
-                .help(format!("name another folder for {owner} in spec.local.stateDirectory"))
+            TargetError::new(format!(
+                "the state directory {} belongs to the Tempo {found}",
+                self.path().display()
+            ))
+            .help(format!("name another folder for {owner} in spec.local.stateDirectory"))
         };
         match (self.marker()?, State::load(self)?) {
             (Some(marker), _) if marker.owner == *owner => Ok(()),

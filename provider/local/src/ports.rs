@@ -211,10 +211,7 @@ mod tests {
     fn an_address_of_another_machine_is_not_tried_at_every_port() {
         // Reserved for documentation: no machine has it.
         let error = choose("192.0.2.1".parse().unwrap(), "seed", &BTreeSet::new()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "no port can be chosen on 192.0.2.1: it is no address of this machine"
-        );
+        assert_eq!(error.to_string(), "no port can be chosen on 192.0.2.1: it is no address of this machine");
     }
 
     #[test]

@@ -109,9 +109,9 @@ fn result(applied: &Applied, report: &Report) -> serde_json::Value {
 /// Where to send spans and how to ask for them, to be copied into a shell.
 fn next_steps(instances: &[Instance], tenant: Option<&str>, invocation: &Invocation) -> String {
     let endpoint = |components: [&str; 2], key: &str| {
-        components.iter().find_map(|component| {
-            instances.iter().filter(|i| i.name == *component).find_map(|i| i.url(key))
-        })
+        components
+            .iter()
+            .find_map(|component| instances.iter().filter(|i| i.name == *component).find_map(|i| i.url(key)))
     };
     let header = tenant.map(|tenant| format!(" -H 'X-Scope-OrgID: {tenant}'")).unwrap_or_default();
     let mut text = String::from("\nSend spans to\n");

@@ -30,11 +30,12 @@ pub(crate) fn run(args: &Render) -> Result<ExitCode, Failure> {
 fn render(declared: &Declared, form: RenderAs) -> Result<Vec<Manifest>, Failure> {
     let document = &declared.document;
     match form {
-        RenderAs::Manifests => render::manifests(&document.validated).map_err(|error| declared.failure(error)),
+        RenderAs::Manifests => {
+            render::manifests(&document.validated).map_err(|error| declared.failure(error))
+        }
         RenderAs::Tempo => Ok(vec![render::tempo_resource(&document.tempo)]),
         RenderAs::Processes => {
-            let definitions =
-                render::local(&document.validated).map_err(|error| declared.failure(error))?;
+            let definitions = render::local(&document.validated).map_err(|error| declared.failure(error))?;
             definitions.iter().map(|definition| process(&document.validated.name, definition)).collect()
         }
     }

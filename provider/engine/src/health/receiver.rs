@@ -54,12 +54,12 @@ impl<'a> Receiver<'a> {
             let reason = "no component takes OTLP in: distributor and tempo have no otlpHttp or otlpGrpc";
             return Err((Outcome::Fail, reason.to_owned()));
         }
-        all.into_iter().find(|receiver| !receiver.tls.is_some_and(|tls| tls.asks_for_certificates)).ok_or_else(
-            || {
+        all.into_iter()
+            .find(|receiver| !receiver.tls.is_some_and(|tls| tls.asks_for_certificates))
+            .ok_or_else(|| {
                 let reason = "no canary is sent: every receiver asks for a client certificate";
                 (Outcome::Warn, reason.to_owned())
-            },
-        )
+            })
     }
 
     /// What it is called at, for people.

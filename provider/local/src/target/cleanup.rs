@@ -44,9 +44,9 @@ pub(super) fn lies_in(directory: &StateDirectory, folder: &Path) -> bool {
     match (fs::canonicalize(directory.path()), fs::canonicalize(folder)) {
         (Ok(state), Ok(folder)) => folder != state && folder.starts_with(&state),
         // What is not there can only be judged by its name.
-        _ => folder.strip_prefix(directory.path()).is_ok_and(|below| {
-            below.components().all(|component| matches!(component, Component::Normal(_)))
-        }),
+        _ => folder
+            .strip_prefix(directory.path())
+            .is_ok_and(|below| below.components().all(|component| matches!(component, Component::Normal(_)))),
     }
 }
 

@@ -197,7 +197,10 @@ async fn a_taken_port_is_told_with_its_owner() {
     let owner = format!("127.0.0.1:{port}, the http of ingester-0, is taken by pid {}", std::process::id());
     assert!(plan.notes.iter().any(|note| note.starts_with(&owner)), "{:?}", plan.notes);
     let error = applied(&bench, &pinned).await.unwrap_err().to_string();
-    assert!(error.contains(&format!("ingester-0 cannot listen on 127.0.0.1:{port}: it is taken by pid")), "{error}");
+    assert!(
+        error.contains(&format!("ingester-0 cannot listen on 127.0.0.1:{port}: it is taken by pid")),
+        "{error}"
+    );
     drop(held);
     applied(&bench, &pinned).await.unwrap();
 }
@@ -224,9 +227,8 @@ async fn former_crashes_do_not_fail_an_apply_that_comes_up() {
     applied(&bench, &definitions(1)).await.unwrap();
     for crashes in 1..=CRASH_LOOP {
         kill(bench.status("ingester-0").await.running().unwrap());
-        let again = |status: &supervisor::InstanceStatus| {
-            status.restarts == crashes && status.running().is_some()
-        };
+        let again =
+            |status: &supervisor::InstanceStatus| status.restarts == crashes && status.running().is_some();
         bench.until("ingester-0", again).await;
     }
     // Something to finish that needs no restart.
