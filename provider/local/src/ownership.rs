@@ -61,14 +61,17 @@ impl StateDirectory {
             ))
             .help(format!("name another folder for {owner} in spec.local.stateDirectory"))
         };
-        match (self.marker()?, State::load(self)?) {
-            (Some(marker), _) if marker.owner == *owner => Ok(()),
-            (Some(marker), _) => Err(other(&marker.owner)),
+        match self.marker()? {
+            Some(marker) if marker.owner == *owner => return Ok(()),
+            Some(marker) => return Err(other(&marker.owner)),
+            None => {}
+        }
+        match State::load(self)? {
             // Of a release that did not mark its folders.
-            (None, Some(state)) if state.name == owner.name => Ok(()),
-            (None, Some(state)) => Err(other(&state.name)),
-            (None, None) if self.is_free()? => Ok(()),
-            (None, None) => Err(TargetError::new(format!(
+            Some(state) if state.name == owner.name => Ok(()),
+            Some(state) => Err(other(&state.name)),
+            None if self.is_free()? => Ok(()),
+            None => Err(TargetError::new(format!(
                 "{} has files in it that are not tempoform's, so it is not taken as state directory",
                 self.path().display()
             ))
