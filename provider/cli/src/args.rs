@@ -9,8 +9,6 @@ use tempoform_engine::plan::DangerKind;
 ///
 /// A document (kind: Tempo) says what is wanted. `plan` shows what would change, `apply` makes it
 /// so and waits until it serves, `status` and `health` tell how it is.
-///
-/// Begin with: tempoform apply -f examples/quickstart
 #[derive(Debug, Parser)]
 #[command(name = "tempoform", version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Args {
@@ -48,6 +46,23 @@ pub(crate) enum Command {
     /// Keep the components of a state directory running. Started by apply.
     #[command(hide = true)]
     Supervise(Supervise),
+}
+
+impl Command {
+    /// The documents that it works on.
+    pub(crate) fn files(&self) -> Option<&Files> {
+        match self {
+            Self::Validate(Validate { files })
+            | Self::Render(Render { files, .. })
+            | Self::Plan(Plan { files, .. })
+            | Self::Apply(Apply { files, .. })
+            | Self::Status(Status { files, .. })
+            | Self::Health(Health { files, .. })
+            | Self::Logs(Logs { files, .. })
+            | Self::Destroy(Destroy { files, .. }) => Some(files),
+            Self::Crd | Self::Completions(_) | Self::Version | Self::Runtime | Self::Supervise(_) => None,
+        }
+    }
 }
 
 /// The documents.
@@ -136,7 +151,7 @@ pub(crate) struct Apply {
     /// How long each component may take until it serves: 90s, 5m.
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     pub(crate) timeout: Duration,
-    /// How to show the result, on standard output; the plan is then not shown.
+    /// How to show the result, on standard output. As JSON it has that for itself: the plan goes to standard error.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
 }
@@ -187,7 +202,8 @@ pub(crate) struct Destroy {
     /// Do not ask.
     #[arg(long)]
     pub(crate) auto_approve: bool,
-    /// Delete write-ahead logs, and blocks on the local disk, too. A bucket is never touched.
+    /// Delete write-ahead logs and blocks in the state directory too. A bucket, or a folder elsewhere, is never
+    /// touched.
     #[arg(long)]
     pub(crate) delete_data: bool,
 }

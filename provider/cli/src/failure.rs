@@ -5,6 +5,7 @@ use tempoform_engine::apply::ApplyError;
 use tempoform_engine::render::RenderError;
 use tempoform_engine::target::TargetError;
 
+use crate::invocation::Invocation;
 use crate::output;
 
 /// Why a command failed, as it is told to the user.
@@ -35,15 +36,16 @@ impl Failure {
         self
     }
 
-    /// Prints it to standard error.
-    pub(crate) fn print(&self) {
+    /// Prints it to standard error, with advice in the user's own words.
+    pub(crate) fn print(&self, invocation: &Invocation) {
+        let note = |line: String| output::note(&invocation.in_own_words(&line));
         let Self { message, causes, help } = self;
-        output::note(&format!("error: {message}"));
+        note(format!("error: {message}"));
         for cause in causes {
-            output::note(&format!("  caused by: {cause}"));
+            note(format!("  caused by: {cause}"));
         }
         if let Some(help) = help {
-            output::note(&format!("help: {help}"));
+            note(format!("help: {help}"));
         }
     }
 }

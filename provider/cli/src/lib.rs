@@ -8,6 +8,7 @@ mod commands;
 mod documents;
 mod executable;
 mod failure;
+mod invocation;
 mod output;
 mod progress;
 mod runtime;
@@ -15,10 +16,11 @@ mod runtime;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::{Args, Command};
 use failure::Failure;
+use invocation::Invocation;
 
 /// Runs the command that the arguments (the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -27,7 +29,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if arguments.get(1).is_some_and(|word| word == "runtime") {
         return runtime::run(arguments);
     }
-    let args = match Args::try_parse_from(&arguments) {
+    let invocation = Invocation::new(arguments.first());
+    let begin = format!("Begin with: {}", invocation.command("apply -f examples/quickstart"));
+    let parsed = Args::command()
+        .after_help(begin)
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Args::from_arg_matches(&matches));
+    let args = match parsed {
         Ok(args) => args,
         Err(message) => {
             let code = if message.use_stderr() { 1 } else { 0 };
@@ -36,16 +44,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match dispatch(args) {
+    let invocation = invocation.on(&args.command);
+    match dispatch(args, &invocation) {
         Ok(code) => code,
         Err(failure) => {
-            failure.print();
+            failure.print(&invocation);
             ExitCode::from(1)
         }
     }
 }
 
-fn dispatch(args: Args) -> Result<ExitCode, Failure> {
+fn dispatch(args: Args, invocation: &Invocation) -> Result<ExitCode, Failure> {
     if let Command::Supervise(supervise) = &args.command {
         // Before any thread is started: it leaves the session.
         return commands::supervise::run(supervise);
@@ -55,5 +64,5 @@ fn dispatch(args: Args) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new("cannot start the asynchronous runtime").because(&error))?;
-    runtime.block_on(commands::run(args))
+    runtime.block_on(commands::run(args, invocation))
 }

@@ -28,7 +28,6 @@ fn present(action: Action) -> &'static str {
     match action {
         Action::Create => "starting",
         Action::Update => "changing",
-        Action::Replace => "replacing",
         Action::Restart => "restarting",
         Action::Delete => "flushing and stopping",
         Action::NoChange => "as declared",

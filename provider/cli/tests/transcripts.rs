@@ -75,9 +75,10 @@ impl Folder {
         }
     }
 
-    /// Chosen ports depend on the folder's path, and that is a new one each time.
+    /// Chosen ports depend on the folder's path, and that is a new one each time; so is the program.
     fn redact(&self, text: &str) -> String {
         let text = text.replace(&self.path().display().to_string(), "DIR");
+        let text = without_build(&text.replace(env!("CARGO_BIN_EXE_tempoform"), "tempoform"));
         let mut pieces = text.split("127.0.0.1:");
         let mut redacted = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
@@ -89,6 +90,18 @@ impl Folder {
         }
         redacted
     }
+}
+
+/// The digest of the program differs with every build.
+fn without_build(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| match line.split_once("+ executable ") {
+        Some((indent, rest)) => {
+            let equals = rest.find('=').unwrap_or_default();
+            format!("{indent}+ executable {}= \"BUILD\"\n", &rest[..equals])
+        }
+        None => line.to_owned(),
+    });
+    lines.collect()
 }
 
 fn good() -> Folder {
@@ -116,7 +129,83 @@ fn a_missing_file_is_named() {
     let folder = good();
     let Transcript { code, err, .. } = folder.run_plain(&["plan", "-f", "no/such/file.yaml"]);
     assert_eq!(code, 1);
-    assert!(err.starts_with("error: cannot read no/such/file.yaml\n  caused by: "), "{err}");
+    assert!(
+        err.starts_with(
+            "error: 1 problem; nothing was changed\nno/such/file.yaml: cannot be read: No such file"
+        ),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_hide_the_problems_of_others() {
+    let bad = GOOD.replace("backend: local", "backend: locl");
+    let folder = Folder::with(&[("tempo.yaml", &bad)]);
+    let Transcript { err, .. } = folder.run(&["validate", "-f", "no/such/file.yaml"]);
+    assert!(err.starts_with("error: 2 problems"), "{err}");
+    assert!(err.contains("no/such/file.yaml: cannot be read") && err.contains("tempo.yaml:9:7: "), "{err}");
+}
+
+#[test]
+fn problems_of_the_own_configuration_are_told_with_their_places_and_with_all_others() {
+    let config = "  config:\n    ingester:\n      max_block_bytes: many\n";
+    let first = format!("{GOOD}{config}");
+    let second = format!("{GOOD}{config}").replace("name: traces", "name: others");
+    let third = GOOD.replace("name: traces", "name: third").replace("backend: local", "backend: locl");
+    // One file for two of them: what is wrong with one document hides nothing of the other.
+    let second = format!("{second}---\n{third}");
+    let folder = Folder::with(&[("a.yaml", &first), ("b.yaml", &second)]);
+    let Transcript { code, err, .. } = folder.run(&["validate"]);
+    assert_eq!(code, 1);
+    assert!(err.starts_with("error: 3 problems"), "{err}");
+    for place in ["a.yaml:18:7: spec.config.ingester.max_block_bytes", "b.yaml:18:7: ", "b.yaml:28:7: "] {
+        assert!(err.contains(place), "{err}");
+    }
+}
+
+#[test]
+fn one_tempo_in_two_files_is_refused_and_one_file_named_twice_is_not() {
+    let folder = Folder::with(&[("a.yaml", GOOD), ("b.yaml", GOOD)]);
+    let Transcript { code, err, .. } = folder.run(&["validate"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("b.yaml:4:3: metadata.name: \"traces\" is declared in DIR/a.yaml too"), "{err}");
+    let folder = good();
+    assert_eq!(folder.run(&["validate", "-f", folder.file().to_str().unwrap()]).code, 0);
+}
+
+#[test]
+fn tempos_of_one_name_in_two_namespaces_have_their_own_state() {
+    let named = GOOD.replace("name: traces", "name: traces\n  namespace: team-a");
+    let state = |text: &str| {
+        let folder = Folder::with(&[("tempo.yaml", text)]);
+        let status: Value = serde_json::from_str(&folder.run(&["status", "-o", "json"]).out).unwrap();
+        status["stateDirectory"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state(GOOD), "DIR/.tempoform/traces");
+    assert_eq!(state(&named), "DIR/.tempoform/team-a.traces");
+}
+
+#[test]
+fn a_folder_with_the_users_files_is_never_a_state_directory() {
+    for place in [".", "../", "work"] {
+        let text = format!("{GOOD}  local:\n    stateDirectory: {place}\n");
+        let folder = Folder::with(&[("README", "mine")]);
+        let project = folder.path().join("project");
+        fs::create_dir_all(project.join("work/config")).unwrap();
+        fs::write(project.join("tempo.yaml"), text).unwrap();
+        fs::write(project.join("work/config/thesis.tex"), "years").unwrap();
+        let document = project.join("tempo.yaml");
+        for command in ["apply", "destroy"] {
+            let arguments = [command, "--auto-approve", "-f", document.to_str().unwrap()];
+            let Transcript { code, err, .. } = folder.run_plain(&arguments);
+            assert_eq!(code, 1, "{err}");
+            assert!(err.contains("has files in it that are not tempoform's"), "{err}");
+        }
+        let arguments = ["destroy", "--auto-approve", "--delete-data", "-f", document.to_str().unwrap()];
+        assert_eq!(folder.run_plain(&arguments).code, 1);
+        assert!(document.exists() && project.join("work/config/thesis.tex").exists());
+        assert!(folder.path().join("README").exists() && !project.join("logs").exists());
+    }
 }
 
 #[test]
@@ -160,6 +249,13 @@ fn apply_without_a_terminal_needs_a_word() {
 }
 
 #[test]
+fn apply_for_programs_shows_people_the_plan_before_it_asks() {
+    let Transcript { code, out, err } = good().run(&["apply", "-o", "json"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("Plan: 2 to create, 0 to change, 0 to destroy."), "{err}");
+}
+
+#[test]
 fn what_is_not_applied_is_not_healthy() {
     let folder = good();
     let Transcript { code, out, .. } = folder.run(&["status", "-o", "json"]);
@@ -176,7 +272,7 @@ fn what_is_not_applied_is_not_healthy() {
     let Transcript { code, err, .. } = folder.run(&["logs"]);
     assert_eq!(
         (code, err.as_str()),
-        (1, "error: nothing is applied, so there are no logs\nhelp: run `tempoform apply`\n")
+        (1, "error: nothing is applied, so there are no logs\nhelp: run `tempoform apply -f DIR`\n")
     );
 }
 

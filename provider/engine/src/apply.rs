@@ -73,7 +73,7 @@ impl Default for ApplyOptions {
 pub struct Applied {
     /// Objects created.
     pub created: usize,
-    /// Objects changed, replaced or restarted.
+    /// Objects changed or restarted.
     pub changed: usize,
     /// Objects removed.
     pub destroyed: usize,
@@ -163,7 +163,7 @@ impl Applied {
     fn count(&mut self, action: Action) {
         match action {
             Action::Create => self.created += 1,
-            Action::Update | Action::Replace | Action::Restart => self.changed += 1,
+            Action::Update | Action::Restart => self.changed += 1,
             Action::Delete => self.destroyed += 1,
             Action::NoChange => {}
         }

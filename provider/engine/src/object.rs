@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -115,6 +116,16 @@ pub struct Observed {
     pub notes: Vec<String>,
 }
 
+/// The TLS of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointTls {
+    /// The file with its certificate, in PEM form.
+    pub certificate: PathBuf,
+    /// Whether clients must show a certificate too.
+    pub asks_for_certificates: bool,
+}
+
 /// One running instance of a component and where it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,8 +138,19 @@ pub struct Instance {
     pub pid: Option<u32>,
     /// `host:port` by `http`, `grpc`, `otlpGrpc`, `otlpHttp`.
     pub endpoints: BTreeMap<String, String>,
+    /// Those of the endpoints that speak TLS, by the same names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tls: BTreeMap<String, EndpointTls>,
     /// Times it was started again after it ended by itself.
     pub restarts: u32,
     /// Why it does not run, or how it ended last.
     pub note: Option<String>,
+}
+
+impl Instance {
+    /// The URL of an endpoint: `https://host:port` where it speaks TLS, otherwise `http://host:port`.
+    pub fn url(&self, endpoint: &str) -> Option<String> {
+        let scheme = if self.tls.contains_key(endpoint) { "https" } else { "http" };
+        self.endpoints.get(endpoint).map(|address| format!("{scheme}://{address}"))
+    }
 }

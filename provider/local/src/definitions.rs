@@ -1,20 +1,24 @@
 //! From process definitions to the objects of a plan, and to what the supervisor runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 use tempoform_engine::object::{Object, ObjectId};
-use tempoform_engine::plan::{is_secret_key, mask};
+use tempoform_engine::plan::{mask, seal};
 use tempoform_engine::render::{Component, EnvironmentName, ProcessDefinition, ResolvedPorts};
 use tempoform_engine::target::TargetError;
 
+use crate::build::Build;
 use crate::directory::{StateDirectory, make_folder};
 use crate::files::digest;
 use crate::state::ProcessRecord;
 use crate::supervisor::ProcessSpec;
 use crate::target::Program;
+
+/// Digits of the digest in a seal.
+const SEAL_DIGITS: usize = 16;
 
 /// An object that is declared, with everything that is needed to make it so.
 #[derive(Clone, Debug)]
@@ -31,6 +35,8 @@ pub(crate) struct Declared {
 pub(crate) struct DeclaredProcess {
     pub(crate) definition: ProcessDefinition,
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Where it keeps data, absolute.
+    pub(crate) folders: BTreeSet<PathBuf>,
     pub(crate) record: ProcessRecord,
 }
 
@@ -38,6 +44,7 @@ pub(crate) struct DeclaredProcess {
 pub(crate) struct Maker<'a> {
     pub(crate) directory: &'a StateDirectory,
     pub(crate) program: &'a Program,
+    pub(crate) build: Option<&'a Build>,
     pub(crate) ports: &'a ResolvedPorts,
 }
 
@@ -91,10 +98,11 @@ impl Maker<'_> {
             .map(|(endpoint, address)| (endpoint.to_string(), address.to_string().into()))
             .collect();
         let shown: Map<String, Value> =
-            environment.iter().map(|variable| (variable.name.clone(), shown(variable).into())).collect();
+            environment.iter().map(|variable| (variable.name.clone(), self.recorded(variable))).collect();
         let value = json!({
             "target": target,
             "version": env!("CARGO_PKG_VERSION"),
+            "executable": self.build.map(|build| &build.digest),
             "arguments": extra_args,
             "endpoints": endpoints,
             "environment": shown,
@@ -106,22 +114,45 @@ impl Maker<'_> {
             component: component.to_string(),
             wave,
             stateful: component.has_wal(),
-            value: mask(&value),
+            value: mask(&value, &|secret| self.digest_of(secret)),
         };
         let file = self.directory.config_file(instance);
-        let wal = config.pointer("/storage/trace/wal/path").and_then(Value::as_str).map(PathBuf::from);
+        let wal = path_in(&config, "/storage/trace/wal/path").filter(|_| component.has_wal());
         let record = ProcessRecord {
             spec: self.spec(definition, &text),
-            environment: environment.iter().map(without_secret).collect(),
-            wal: wal.filter(|_| component.has_wal()),
+            environment: environment.iter().filter(|variable| variable.value.is_none()).cloned().collect(),
+            wal,
             data: self.directory.data_folder().join(instance),
         };
         let process = DeclaredProcess {
             definition: definition.clone(),
             addresses: own.into_values().collect(),
+            folders: self.folders(definition, &config),
             record,
         };
         Ok(Declared { object, file, text, process: Some(process) })
+    }
+
+    /// Every folder that a process keeps data in. Relative paths of its configuration start where it runs.
+    fn folders(&self, definition: &ProcessDefinition, config: &Value) -> BTreeSet<PathBuf> {
+        let wal = path_in(config, "/storage/trace/wal/path").filter(|_| definition.component.has_wal());
+        let own = definition.directories.iter().map(PathBuf::from);
+        let all = own.chain(wal).chain(local_blocks(config));
+        all.map(|folder| self.directory.path().join(folder)).collect()
+    }
+
+    /// What is recorded of a variable: where its value comes from, or a seal of the value itself.
+    fn recorded(&self, variable: &EnvironmentName) -> Value {
+        match &variable.value {
+            Some(value) => seal(&self.digest_of(value)),
+            None => format!("${{{}}}", variable.source).into(),
+        }
+    }
+
+    /// Tells secrets of one Tempo apart. Short and bound to the folder, so that little can be learnt from it.
+    fn digest_of(&self, secret: &str) -> String {
+        let folder = self.directory.path().to_string_lossy();
+        digest([folder.as_ref(), secret]).chars().take(SEAL_DIGITS).collect()
     }
 
     fn spec(&self, definition: &ProcessDefinition, text: &str) -> ProcessSpec {
@@ -133,7 +164,9 @@ impl Maker<'_> {
         arguments.extend(definition.extra_args.iter().cloned());
         let version = env!("CARGO_PKG_VERSION");
         let literals = definition.environment.iter().filter_map(|variable| variable.value.as_deref());
-        let parts = [version, text].into_iter().chain(definition.extra_args.iter().map(String::as_str));
+        let build = self.build.map_or("", |build| build.digest.as_str());
+        let parts =
+            [version, build, text].into_iter().chain(definition.extra_args.iter().map(String::as_str));
         ProcessSpec {
             instance: instance.clone(),
             executable: self.program.executable.clone(),
@@ -196,14 +229,14 @@ fn parse(what: &str, text: &str) -> Result<Value, TargetError> {
     })
 }
 
-fn shown(variable: &EnvironmentName) -> String {
-    variable.value.clone().unwrap_or_else(|| format!("${{{}}}", variable.source))
+fn path_in(config: &Value, pointer: &str) -> Option<PathBuf> {
+    config.pointer(pointer).and_then(Value::as_str).map(PathBuf::from)
 }
 
-/// State files hold no secrets: a literal of a telling name is to come from the environment again.
-fn without_secret(variable: &EnvironmentName) -> EnvironmentName {
-    let value = variable.value.clone().filter(|_| !is_secret_key(&variable.name));
-    EnvironmentName { value, ..variable.clone() }
+/// The folder of blocks in a configuration, if they are on the local disk.
+pub(crate) fn local_blocks(config: &Value) -> Option<PathBuf> {
+    let backend = config.pointer("/storage/trace/backend").and_then(Value::as_str);
+    path_in(config, "/storage/trace/local/path").filter(|_| backend == Some("local"))
 }
 
 /// By component, the length of the longest chain of those that must be there before it.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tempoform_engine::target::TargetError;
 
+use crate::ownership::Owner;
+
 /// The folder in which one local Tempo keeps everything: see the crate's table of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDirectory(PathBuf);
@@ -18,14 +20,19 @@ impl StateDirectory {
         std::path::absolute(path).map(Self)
     }
 
-    /// The folder of the Tempo `name` that a document at `document` declares, when the document
-    /// does not name one itself: `.tempoform/NAME` beside the document.
+    /// The folder of the Tempo that a document at `document` declares, when the document does not name
+    /// one itself: `.tempoform/NAME`, or `.tempoform/NAMESPACE.NAME`, beside the document.
     ///
     /// # Errors
     /// When the current directory cannot be read.
-    pub fn beside(document: &Path, name: &str) -> io::Result<Self> {
+    pub fn beside(document: &Path, owner: &Owner) -> io::Result<Self> {
         let folder = if document.is_dir() { document } else { document.parent().unwrap_or(Path::new("")) };
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        // Neither part can have a dot in it, so no two are the same.
+        let name = match &owner.namespace {
+            Some(namespace) => format!("{namespace}.{}", owner.name),
+            None => owner.name.clone(),
+        };
         Self::new(&folder.join(".tempoform").join(name))
     }
 
@@ -66,6 +73,11 @@ impl StateDirectory {
     /// The configuration file of an instance.
     pub fn config_file(&self, instance: &str) -> PathBuf {
         self.config_folder().join(format!("{instance}.yaml"))
+    }
+
+    /// The values of an instance's environment that the document itself gives.
+    pub(crate) fn environment_file(&self, instance: &str) -> PathBuf {
+        self.config_folder().join(format!("{instance}.env.json"))
     }
 
     pub(crate) fn overrides_file(&self) -> PathBuf {

@@ -1,7 +1,9 @@
 //! Which port each endpoint gets.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use tempoform_engine::render::{PortRequest, ProcessDefinition, ResolvedPorts};
@@ -59,23 +61,84 @@ pub(crate) fn resolve(
 fn choose(host: IpAddr, seed: &str, taken: &BTreeSet<u16>) -> Result<SocketAddr, TargetError> {
     let hash = digest([seed]);
     let start = u32::from_str_radix(&hash[..8], 16).unwrap_or_default();
-    (0..u32::from(COUNT))
+    let candidates = (0..u32::from(COUNT))
         .filter_map(|step| u16::try_from((start % u32::from(COUNT) + step) % u32::from(COUNT)).ok())
         .map(|offset| SocketAddr::new(host, FIRST + offset))
-        .find(|address| !taken.contains(&address.port()) && is_free(*address))
-        .ok_or_else(|| {
-            TargetError::new(format!("no free port on {host} from {FIRST} to {}", FIRST + COUNT - 1))
-                .help("pin ports in the document, or stop what listens there")
-        })
+        .filter(|address| !taken.contains(&address.port()));
+    for address in candidates {
+        match try_listen(address) {
+            Ok(()) => return Ok(address),
+            Err(Obstacle::Taken(_)) => {}
+            // No other port would do better.
+            Err(obstacle) => return Err(obstacle.error(&format!("no port can be chosen on {host}"))),
+        }
+    }
+    Err(TargetError::new(format!("no free port on {host} from {FIRST} to {}", FIRST + COUNT - 1))
+        .help("pin ports in the document, or stop what listens there"))
 }
 
-/// Whether an address can be listened on, by TCP and by UDP.
-pub(crate) fn is_free(address: SocketAddr) -> bool {
-    TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+/// Why an address cannot be listened on. Displays as the end of a sentence about it.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// Somebody listens there.
+    Taken(SocketAddr),
+    /// This user may not.
+    Forbidden,
+    /// No interface of this machine has the address.
+    Elsewhere,
+    /// Anything else.
+    Other(io::Error),
+}
+
+/// Tries whether an address can be listened on, by TCP and by UDP.
+pub(crate) fn try_listen(address: SocketAddr) -> Result<(), Obstacle> {
+    let tried = TcpListener::bind(address).map(drop).and_then(|()| UdpSocket::bind(address).map(drop));
+    tried.map_err(|error| Obstacle::of(address, error))
+}
+
+fn is_free(address: SocketAddr) -> bool {
+    try_listen(address).is_ok()
+}
+
+impl Obstacle {
+    fn of(address: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::Taken(address),
+            io::ErrorKind::PermissionDenied => Self::Forbidden,
+            io::ErrorKind::AddrNotAvailable => Self::Elsewhere,
+            _ => Self::Other(error),
+        }
+    }
+
+    /// The error of what cannot be done because of it.
+    pub(crate) fn error(self, what: &str) -> TargetError {
+        TargetError::new(format!("{what}: it {self}")).help(match self {
+            Self::Taken(_) => "stop that process, or name another port in the document",
+            Self::Forbidden => {
+                "ports below 1024 need a privilege: name a port above that in the document, or give this \
+                 program the capability CAP_NET_BIND_SERVICE"
+            }
+            Self::Elsewhere => {
+                "name an address of this machine in spec.local.listenAddress (`ip address` lists them)"
+            }
+            Self::Other(_) => "name another address in spec.local.listenAddress, or another port",
+        })
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken(address) => write!(f, "is taken by {}", owner(*address)),
+            Self::Forbidden => f.write_str("may not be listened on by this user"),
+            Self::Elsewhere => f.write_str("is no address of this machine"),
+            Self::Other(error) => write!(f, "cannot be listened on ({error})"),
+        }
+    }
 }
 
 /// Says who listens on an address, as far as it can be found: `pid 4711 (otelcol --config x)`.
-pub(crate) fn owner(address: SocketAddr) -> String {
+fn owner(address: SocketAddr) -> String {
     match owner_id(address.port()) {
         Some(pid) => {
             let command = command_of(pid).map(|command| format!(" ({command})")).unwrap_or_default();
@@ -86,7 +149,7 @@ pub(crate) fn owner(address: SocketAddr) -> String {
 }
 
 /// The process that listens on a port.
-pub(crate) fn owner_id(port: u16) -> Option<u32> {
+fn owner_id(port: u16) -> Option<u32> {
     let sockets: BTreeSet<String> = ["tcp", "tcp6", "udp", "udp6"]
         .iter()
         .filter_map(|table| Some((*table, fs::read_to_string(format!("/proc/net/{table}")).ok()?)))
@@ -130,6 +193,25 @@ mod tests {
         assert!(owner(address).starts_with(&format!("pid {} (", std::process::id())), "{}", owner(address));
         drop(listener);
         assert!(is_free(address));
+    }
+
+    #[test]
+    fn each_obstacle_has_its_own_remedy() {
+        let address = "127.0.0.1:80".parse().unwrap();
+        let told = |kind: io::ErrorKind| {
+            let error = Obstacle::of(address, kind.into()).error("tempo-0 cannot listen on 127.0.0.1:80");
+            format!("{error} | {}", error.advice().unwrap())
+        };
+        assert!(told(io::ErrorKind::PermissionDenied).contains("ports below 1024 need a privilege"));
+        assert!(told(io::ErrorKind::AddrNotAvailable).contains("is no address of this machine"));
+        assert!(told(io::ErrorKind::AddrInUse).contains("is taken by"));
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_not_tried_at_every_port() {
+        // Reserved for documentation: no machine has it.
+        let error = choose("192.0.2.1".parse().unwrap(), "seed", &BTreeSet::new()).unwrap_err();
+        assert_eq!(error.to_string(), "no port can be chosen on 192.0.2.1: it is no address of this machine");
     }
 
     #[test]

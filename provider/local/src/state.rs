@@ -8,6 +8,7 @@ use tempoform_engine::object::{Guarded, Object, ObjectId};
 use tempoform_engine::render::{EnvironmentName, ResolvedPorts};
 use thiserror::Error;
 
+use crate::build::Build;
 use crate::directory::StateDirectory;
 use crate::files::write_atomically;
 use crate::supervisor::ProcessSpec;
@@ -26,6 +27,9 @@ pub struct State {
     pub guarded: Option<Guarded>,
     /// The address of every endpoint, kept over applies.
     pub ports: ResolvedPorts,
+    /// The program that the last declared processes run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) build: Option<Build>,
     /// Every object that was begun, by name.
     pub objects: BTreeMap<String, Record>,
 }
@@ -50,7 +54,7 @@ pub struct Record {
 pub struct ProcessRecord {
     /// How it is run.
     pub spec: ProcessSpec,
-    /// Where the values of its environment come from.
+    /// The variables whose values come from our own environment.
     pub environment: Vec<EnvironmentName>,
     /// Folder of its write-ahead log, if it has one.
     pub wal: Option<PathBuf>,

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::directory::StateDirectory;
+use crate::ownership::Owner;
 use crate::process::ProcessIdentity;
 use crate::supervisor::{self, Client, InstanceStatus, Launcher};
 
@@ -34,7 +35,7 @@ impl Bench {
         // Deeper than a socket's path may be long.
         let deep = folder.path().join("deep".repeat(30)).join("state");
         let directory = StateDirectory::new(&deep).unwrap();
-        directory.create().unwrap();
+        directory.claim(&Bench::owner()).unwrap();
         let this = std::env::current_exe().unwrap().display().to_string();
         let body = "test_support::supervisor_process";
         let arguments = [
@@ -47,6 +48,10 @@ impl Bench {
         ];
         let launcher = Launcher { executable: PathBuf::from("/usr/bin/env"), arguments: arguments.to_vec() };
         Self { _folder: folder, directory, launcher }
+    }
+
+    pub(crate) fn owner() -> Owner {
+        Owner { namespace: None, name: "traces".to_owned() }
     }
 
     pub(crate) async fn client(&self) -> Client {

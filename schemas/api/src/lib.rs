@@ -19,11 +19,11 @@ mod validated;
 pub use component::{Component, UnknownComponent};
 pub use crd::{crd, crd_yaml};
 pub use defaults::{GRPC_PORT, HTTP_PORT, IMAGE_REPOSITORY, OTLP_GRPC_PORT, OTLP_HTTP_PORT};
-pub use load::{TempoDocument, load};
+pub use load::{TempoDocument, load, load_sound};
 pub use spec::{Tempo, TempoSpec};
 pub use status::{ComponentStatus, Health, PROGRESSING, READY, TempoStatus, VALID};
 pub use tempoform_document::{ByteSize, GoDuration, Problem, Problems};
-pub use validate::{MAX_NAME_LENGTH, validate, validate_for};
+pub use validate::{MAX_NAME_LENGTH, validate};
 pub use validated::*;
 
 /// The API group of our resources.

@@ -58,8 +58,18 @@ impl TempoDocument {
 /// Every problem of the whole text with line and column: YAML, other kinds, unknown fields, wrong types, and
 /// everything that [`validate`] refuses; also two documents for one Tempo, and none at all.
 pub fn load(source_name: impl Into<String>, text: &str) -> Result<Vec<TempoDocument>, Problems> {
+    let (loaded, problems) = load_sound(source_name, text);
+    problems.into_result(loaded)
+}
+
+/// As [`load`], but also gives the documents that nothing is wrong with when others have problems, so that what is
+/// checked after loading can be told together with these.
+pub fn load_sound(source_name: impl Into<String>, text: &str) -> (Vec<TempoDocument>, Problems) {
     let mut problems = Problems::new(source_name);
-    let documents = Document::parse_all(problems.source_name.clone(), text)?;
+    let documents = match Document::parse_all(problems.source_name.clone(), text) {
+        Ok(documents) => documents,
+        Err(problems) => return (Vec::new(), problems),
+    };
     if documents.is_empty() {
         problems.push(Problem::new("", "there is no document in it").help(expected()));
     }
@@ -71,7 +81,8 @@ pub fn load(source_name: impl Into<String>, text: &str) -> Result<Vec<TempoDocum
         }
     }
     refuse_doubles(&loaded, &mut problems);
-    problems.into_result(loaded)
+    problems.sort();
+    (loaded, problems)
 }
 
 fn expected() -> String {

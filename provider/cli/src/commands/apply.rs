@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{health as health_command, local};
 use crate::args::{Apply, Format};
-use crate::documents;
+use crate::documents::{self, Purpose};
 use crate::failure::Failure;
+use crate::invocation::Invocation;
 use crate::output;
 use crate::progress::Lines;
 
-pub(crate) async fn run(args: &Apply) -> Result<ExitCode, Failure> {
-    let declared = documents::load_one(&args.files)?;
+pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCode, Failure> {
+    let declared = documents::load_one(&args.files, Purpose::Processes)?;
     let tempo = &declared.document.validated;
     // Held from before the plan, so that what is shown is what is done.
     let lock = local::open(&declared)?.lock()?;
@@ -53,11 +54,7 @@ pub(crate) async fn run(args: &Apply) -> Result<ExitCode, Failure> {
         Format::Text => {
             output::data(&health_command::to_text(&report))?;
             if report.healthy {
-                output::data(&next_steps(
-                    &instances,
-                    options.tenant.as_deref(),
-                    &declared.file.display().to_string(),
-                ))?;
+                output::data(&next_steps(&instances, options.tenant.as_deref(), invocation))?;
             }
         }
     }
@@ -65,13 +62,16 @@ pub(crate) async fn run(args: &Apply) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure::new("everything is applied, and it is not healthy")
-        .help(format!("look at `tempoform logs -f {}`, then apply again", declared.file.display())))
+        .help("look at `tempoform logs`, then apply again"))
 }
 
 fn show(plan: &Plan, args: &Apply) -> Result<(), Failure> {
     let detail = if args.full { Detail::Full } else { Detail::Summary };
     match args.output {
-        Format::Json => Ok(()),
+        Format::Json => {
+            output::note(&plan.to_human(detail, false));
+            Ok(())
+        }
         Format::Text => output::data(&(plan.to_human(detail, output::colour()) + "\n")),
     }
 }
@@ -107,26 +107,26 @@ fn result(applied: &Applied, report: &Report) -> serde_json::Value {
 }
 
 /// Where to send spans and how to ask for them, to be copied into a shell.
-fn next_steps(instances: &[Instance], tenant: Option<&str>, file: &str) -> String {
+fn next_steps(instances: &[Instance], tenant: Option<&str>, invocation: &Invocation) -> String {
     let endpoint = |components: [&str; 2], key: &str| {
-        components.iter().find_map(|component| {
-            instances.iter().filter(|i| i.name == *component).find_map(|i| i.endpoints.get(key)).cloned()
-        })
+        components
+            .iter()
+            .find_map(|component| instances.iter().filter(|i| i.name == *component).find_map(|i| i.url(key)))
     };
     let header = tenant.map(|tenant| format!(" -H 'X-Scope-OrgID: {tenant}'")).unwrap_or_default();
     let mut text = String::from("\nSend spans to\n");
     for (key, label) in [("otlpGrpc", "OTLP over gRPC"), ("otlpHttp", "OTLP over HTTP")] {
-        if let Some(address) = endpoint(["distributor", "tempo"], key) {
-            text.push_str(&format!("  {label}  http://{address}\n"));
+        if let Some(url) = endpoint(["distributor", "tempo"], key) {
+            text.push_str(&format!("  {label}  {url}\n"));
         }
     }
-    if let Some(address) = endpoint(["queryFrontend", "tempo"], "http") {
+    if let Some(url) = endpoint(["queryFrontend", "tempo"], "http") {
         text.push_str(&format!(
-            "Ask for traces (the data source URL for Grafana, type Tempo, is http://{address})\n  \
-             curl{header} -G http://{address}/api/search --data-urlencode 'q={{}}'\n  \
-             curl{header} http://{address}/api/v2/traces/TRACE_ID\n"
+            "Ask for traces (the data source URL for Grafana, type Tempo, is {url})\n  \
+             curl{header} -G {url}/api/search --data-urlencode 'q={{}}'\n  \
+             curl{header} {url}/api/v2/traces/TRACE_ID\n"
         ));
     }
-    text.push_str(&format!("Look at it\n  tempoform status -f {file}\n"));
+    text.push_str(&format!("Look at it\n  {}\n", invocation.command("status")));
     text
 }

@@ -6,12 +6,12 @@ use tempoform_engine::target::{DataPolicy, Target as _};
 
 use super::local;
 use crate::args::Destroy;
-use crate::documents;
+use crate::documents::{self, Purpose};
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) async fn run(args: &Destroy) -> Result<ExitCode, Failure> {
-    let declared = documents::load_one(&args.files)?;
+    let declared = documents::load_one(&args.files, Purpose::Name)?;
     let tempo = &declared.document.validated;
     let first = local::open(&declared)?;
     let delete = args.delete_data || tempo.deletion_policy == DeletionPolicy::Delete;
@@ -25,9 +25,12 @@ pub(crate) async fn run(args: &Destroy) -> Result<ExitCode, Failure> {
     output::data(&plan.to_human(Detail::Summary, output::colour()))?;
     let place = target.directory().path().display();
     output::note(&match delete {
-        true => format!("Write-ahead logs and local blocks in {place} are DELETED. A bucket is not touched."),
+        true => format!("Write-ahead logs and blocks in {place} are DELETED. A bucket is not touched."),
         false => format!("Data in {place} stay; --delete-data deletes them."),
     });
+    for folder in target.data_outside()? {
+        output::note(&format!("Data in {} stay: the folder is not in {place}.", folder.display()));
+    }
     if !args.auto_approve && !output::confirm("Destroy it?")? {
         output::note("Nothing was changed.");
         return Ok(ExitCode::from(1));

@@ -5,12 +5,12 @@ use tempoform_engine::target::Target as _;
 
 use super::{DIFFERENT, local};
 use crate::args::{Format, Health};
-use crate::documents;
+use crate::documents::{self, Purpose};
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) async fn run(args: &Health) -> Result<ExitCode, Failure> {
-    let declared = documents::load_one(&args.files)?;
+    let declared = documents::load_one(&args.files, Purpose::Name)?;
     let target = local::open(&declared)?;
     let instances = target.endpoints().await?;
     let report = check(&instances, &local::health_options(&declared.document.validated)).await;

@@ -8,7 +8,7 @@ use tempoform_engine::health::HealthOptions;
 use tempoform_engine::object::Desired;
 use tempoform_engine::render;
 use tempoform_local::supervisor::Launcher;
-use tempoform_local::{LocalOptions, LocalTarget, Program, StateDirectory};
+use tempoform_local::{LocalOptions, LocalTarget, Owner, Program, StateDirectory};
 
 use crate::documents::Declared;
 use crate::executable;
@@ -20,7 +20,8 @@ const CANARY_TENANT: &str = "tempoform-canary";
 /// The target as it was left, without anything declared.
 pub(crate) fn open(declared: &Declared) -> Result<LocalTarget, Failure> {
     let tempo = &declared.document.validated;
-    let directory = directory(tempo, &declared.file)?;
+    let owner = Owner { namespace: tempo.namespace.clone(), name: tempo.name.clone() };
+    let directory = directory(tempo, &declared.file, &owner)?;
     let executable = executable::current()?;
     let supervise = ["supervise", "--state-dir"].map(str::to_owned).into_iter();
     let launcher = Launcher {
@@ -28,7 +29,7 @@ pub(crate) fn open(declared: &Declared) -> Result<LocalTarget, Failure> {
         arguments: supervise.chain([directory.path().display().to_string()]).collect(),
     };
     let program = Program { executable, arguments: vec!["runtime".to_owned()] };
-    let options = LocalOptions { name: tempo.name.clone(), directory, program, launcher };
+    let options = LocalOptions { owner, directory, program, launcher };
     Ok(LocalTarget::open(options)?)
 }
 
@@ -36,21 +37,21 @@ pub(crate) fn open(declared: &Declared) -> Result<LocalTarget, Failure> {
 pub(crate) fn declare(declared: &Declared) -> Result<(LocalTarget, Desired), Failure> {
     declared.document.check_target(Place::Local)?;
     let tempo = &declared.document.validated;
-    let definitions = render::local(tempo)?;
+    let definitions = render::local(tempo).map_err(|error| declared.failure(error))?;
     let mut target = open(declared)?;
     let facts = guarded(tempo, target.directory().path());
     let desired = target.declare(&definitions, facts)?;
     Ok((target, desired))
 }
 
-fn directory(tempo: &ValidatedTempo, file: &Path) -> Result<StateDirectory, Failure> {
+fn directory(tempo: &ValidatedTempo, file: &Path, owner: &Owner) -> Result<StateDirectory, Failure> {
     let failed = |error: std::io::Error| Failure::new("cannot tell the current directory").because(&error);
     match &tempo.local.state_directory {
         Some(written) => {
             let folder = file.parent().map_or_else(PathBuf::new, Path::to_owned);
             StateDirectory::new(&folder.join(written)).map_err(failed)
         }
-        None => StateDirectory::beside(file, &tempo.name).map_err(failed),
+        None => StateDirectory::beside(file, owner).map_err(failed),
     }
 }
 

@@ -4,12 +4,12 @@ use tempoform_engine::target::{LogQuery, Target as _};
 
 use super::local;
 use crate::args::Logs;
-use crate::documents;
+use crate::documents::{self, Purpose};
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) async fn run(args: &Logs) -> Result<ExitCode, Failure> {
-    let declared = documents::load_one(&args.files)?;
+    let declared = documents::load_one(&args.files, Purpose::Name)?;
     let target = local::open(&declared)?;
     let query = LogQuery { selector: args.selector.clone(), follow: args.follow, tail: args.tail };
     let mut lines = target.logs(query).await?;

@@ -15,17 +15,18 @@ use clap::CommandFactory as _;
 
 use crate::args::{Args, Command, Completions};
 use crate::failure::Failure;
+use crate::invocation::Invocation;
 use crate::output;
 
 /// What a script sees when there are changes, or when something is not healthy.
 const DIFFERENT: u8 = 2;
 
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args, invocation: &Invocation) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Validate(args) => validate::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Plan(args) => plan::run(&args).await,
-        Command::Apply(args) => apply::run(&args).await,
+        Command::Apply(args) => apply::run(&args, invocation).await,
         Command::Status(args) => status::run(&args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Logs(args) => logs::run(&args).await,

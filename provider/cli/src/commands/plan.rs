@@ -5,12 +5,12 @@ use tempoform_engine::target::Target as _;
 
 use super::{DIFFERENT, local};
 use crate::args::{Format, Plan};
-use crate::documents;
+use crate::documents::{self, Purpose};
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) async fn run(args: &Plan) -> Result<ExitCode, Failure> {
-    let declared = documents::load_one(&args.files)?;
+    let declared = documents::load_one(&args.files, Purpose::Processes)?;
     let (target, desired) = local::declare(&declared)?;
     let plan = plan(target.name(), &desired, &target.observe().await?);
     match args.output {

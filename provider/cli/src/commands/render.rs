@@ -6,13 +6,18 @@ use serde_json::Value;
 use tempoform_engine::render::{self, Manifest, to_yaml_stream};
 
 use crate::args::{Encoding, Render, RenderAs};
-use crate::documents::{self, Declared};
+use crate::documents::{self, Declared, Purpose};
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) fn run(args: &Render) -> Result<ExitCode, Failure> {
+    let purpose = match args.form {
+        RenderAs::Manifests => Purpose::Manifests,
+        RenderAs::Tempo => Purpose::Name,
+        RenderAs::Processes => Purpose::Processes,
+    };
     let mut rendered = Vec::new();
-    for declared in documents::load(&args.files)? {
+    for declared in documents::load(&args.files, purpose)? {
         rendered.extend(render(&declared, args.form)?);
     }
     match &args.output_dir {
@@ -25,10 +30,12 @@ pub(crate) fn run(args: &Render) -> Result<ExitCode, Failure> {
 fn render(declared: &Declared, form: RenderAs) -> Result<Vec<Manifest>, Failure> {
     let document = &declared.document;
     match form {
-        RenderAs::Manifests => Ok(render::manifests(&document.validated)?),
+        RenderAs::Manifests => {
+            render::manifests(&document.validated).map_err(|error| declared.failure(error))
+        }
         RenderAs::Tempo => Ok(vec![render::tempo_resource(&document.tempo)]),
         RenderAs::Processes => {
-            let definitions = render::local(&document.validated)?;
+            let definitions = render::local(&document.validated).map_err(|error| declared.failure(error))?;
             definitions.iter().map(|definition| process(&document.validated.name, definition)).collect()
         }
     }

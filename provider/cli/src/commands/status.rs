@@ -12,7 +12,7 @@ use tempoform_engine::target::Target as _;
 use super::health::to_text;
 use super::{DIFFERENT, local};
 use crate::args::{Format, Status};
-use crate::documents;
+use crate::documents::{self, Purpose};
 use crate::failure::Failure;
 use crate::output;
 
@@ -54,7 +54,7 @@ struct StorageStatus {
 }
 
 pub(crate) async fn run(args: &Status) -> Result<ExitCode, Failure> {
-    let declared = documents::load_one(&args.files)?;
+    let declared = documents::load_one(&args.files, Purpose::Name)?;
     let tempo = &declared.document.validated;
     let target = local::open(&declared)?;
     let instances = target.endpoints().await?;
@@ -84,7 +84,7 @@ pub(crate) async fn run(args: &Status) -> Result<ExitCode, Failure> {
 }
 
 fn component(instance: Instance, report: &Report) -> ComponentStatus {
-    let Instance { name, instance, pid, endpoints, restarts, note } = instance;
+    let Instance { name, instance, pid, endpoints, tls: _, restarts, note } = instance;
     let check = format!("ready/{instance}");
     let ready = report.checks.iter().any(|c| c.name == check && c.outcome == Outcome::Pass);
     ComponentStatus { name, instance, pid, ready, endpoints, restarts, note }

@@ -4,17 +4,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use prost::Message as _;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use tempoform_wire::otlp::{
     AnyValue, ExportTraceServiceRequest, ExportTraceServiceResponse, InstrumentationScope, KeyValue,
     Resource, ResourceSpans, ScopeSpans, Span, SpanKind, any_value,
 };
-use tonic::metadata::MetadataValue;
 
 use super::probe::describe;
-use super::{Check, HealthOptions, Outcome, READERS, WRITERS, chain, endpoint};
+use super::receiver::Receiver;
+use super::{Check, HealthOptions, Outcome, READERS, chain, endpoint};
 use crate::object::Instance;
 
 /// The service that canary traces are of.
@@ -22,14 +21,17 @@ const SERVICE: &str = "tempoform-canary";
 /// The attribute that is unique to each canary.
 const MARK: &str = "tempoform.canary";
 const TENANT_HEADER: &str = "x-scope-orgid";
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const POLL: Duration = Duration::from_millis(100);
 
 /// Writes a canary and reads it back by id and by search.
 pub(super) async fn check(client: &Client, instances: &[Instance], options: &HealthOptions) -> Vec<Check> {
     let canary = Canary::new(options.tenant.clone());
     let began = Instant::now();
-    let written = canary.write(client, instances, options.request_timeout).await;
+    let receiver = match Receiver::choose(instances) {
+        Ok(receiver) => receiver,
+        Err((outcome, reason)) => return vec![Check::new("canary/write", began, outcome, reason)],
+    };
+    let written = canary.write(&receiver, options.request_timeout).await;
     let failed = written.is_err();
     let mut checks = vec![verdict("canary/write", began, written, Outcome::Fail)];
     if failed {
@@ -110,59 +112,13 @@ impl Canary {
         }
     }
 
-    async fn write(
-        &self,
-        client: &Client,
-        instances: &[Instance],
-        timeout: Duration,
-    ) -> Result<String, String> {
-        if let Some(address) = endpoint(instances, &WRITERS, "otlpHttp") {
-            return self.write_http(client, address).await;
-        }
-        match endpoint(instances, &WRITERS, "otlpGrpc") {
-            Some(address) => self.write_grpc(address, timeout).await,
-            None => {
-                Err("no component takes OTLP in: distributor and tempo have no otlpHttp or otlpGrpc"
-                    .to_owned())
-            }
-        }
-    }
-
-    async fn write_http(&self, client: &Client, address: &str) -> Result<String, String> {
-        let url = format!("http://{address}/v1/traces");
-        let request = client.post(&url).header("content-type", "application/x-protobuf");
-        let request = self.with_tenant(request).body(self.request().encode_to_vec());
-        let answer = request.send().await.map_err(|error| format!("{url}: {}", chain(&error)))?;
-        if !answer.status().is_success() {
-            return Err(format!("{url} {}", describe(answer).await));
-        }
-        let body = answer.bytes().await.map_err(|error| format!("{url}: {}", chain(&error)))?;
-        let response = ExportTraceServiceResponse::decode(body)
-            .map_err(|error| format!("{url} did not answer in OTLP: {error}"))?;
-        accepted(&response, &format!("trace {} sent to {url}", self.id()))
-    }
-
-    async fn write_grpc(&self, address: &str, timeout: Duration) -> Result<String, String> {
-        let place = format!("grpc://{address}");
-        let fail = |reason: String| format!("{place}: {reason}");
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| fail(chain(&error)))?
-            .timeout(timeout)
-            .connect()
+    async fn write(&self, receiver: &Receiver<'_>, timeout: Duration) -> Result<String, String> {
+        let place = receiver.place();
+        let response: ExportTraceServiceResponse = receiver
+            .call(&self.request(), timeout, |request| self.with_tenant(request))
             .await
-            .map_err(|error| fail(chain(&error)))?;
-        let mut request = tonic::Request::new(self.request());
-        if let Some(tenant) = &self.tenant {
-            let value = MetadataValue::try_from(tenant.as_str()).map_err(|error| fail(error.to_string()))?;
-            request.metadata_mut().insert(TENANT_HEADER, value);
-        }
-        let mut grpc = tonic::client::Grpc::new(channel);
-        grpc.ready().await.map_err(|error| fail(chain(&error)))?;
-        let codec =
-            tonic_prost::ProstCodec::<ExportTraceServiceRequest, ExportTraceServiceResponse>::default();
-        let path = http::uri::PathAndQuery::from_static(EXPORT);
-        let response = grpc.unary(request, path, codec).await.map_err(|status| fail(status.to_string()))?;
-        accepted(response.get_ref(), &format!("trace {} sent to {place}", self.id()))
+            .map_err(|reason| format!("{place}: {reason}"))?;
+        accepted(&response, &format!("trace {} sent to {place}", self.id()))
     }
 
     async fn by_id(&self, client: &Client, reader: &str, deadline: Instant) -> Result<String, String> {

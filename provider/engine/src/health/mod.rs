@@ -4,6 +4,7 @@
 mod account;
 mod canary;
 mod probe;
+mod receiver;
 mod ring;
 
 use std::time::{Duration, Instant};

@@ -5,10 +5,12 @@ use base64::Engine as _;
 use prost::Message as _;
 use serde_json::json;
 use tempoform_wire::otlp::ExportTraceServiceRequest;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::object::EndpointTls;
 
 /// A backend in miniature: takes one OTLP request in, and gives its spans back.
 #[derive(Default)]
@@ -38,13 +40,34 @@ impl Backend {
             instance: "tempo-0".to_owned(),
             pid: None,
             endpoints,
+            tls: BTreeMap::new(),
             restarts: 0,
             note: Some("restarted twice".to_owned()),
         };
         (backend, vec![instance])
     }
 
-    async fn connection(&self, mut stream: TcpStream) {
+    /// The same with a second listener, for spans, that shows a certificate.
+    async fn serve_with_tls(self) -> (Arc<Self>, Vec<Instance>, Certified) {
+        let (backend, mut instances) = self.serve().await;
+        let certified = Certified::new();
+        let acceptor = certified.acceptor();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let shared = Arc::clone(&backend);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let stream = acceptor.accept(stream).await.unwrap();
+                shared.connection(stream).await;
+            }
+        });
+        instances[0].endpoints.insert("otlpHttp".to_owned(), address);
+        let tls = EndpointTls { certificate: certified.file.path().to_owned(), asks_for_certificates: false };
+        instances[0].tls.insert("otlpHttp".to_owned(), tls);
+        (backend, instances, certified)
+    }
+
+    async fn connection(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut bytes = Vec::new();
         let (head, body) = loop {
             let mut chunk = [0; 4096];
@@ -106,6 +129,33 @@ impl Backend {
     }
 }
 
+/// A certificate for a public name, as most are, and its file.
+struct Certified {
+    file: tempfile::NamedTempFile,
+    key: rcgen::CertifiedKey<rcgen::KeyPair>,
+}
+
+impl Certified {
+    fn new() -> Self {
+        let key = rcgen::generate_simple_self_signed(["traces.example.com".to_owned()]).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), key.cert.pem()).unwrap();
+        Self { file, key }
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        let key = rustls::pki_types::PrivateKeyDer::try_from(self.key.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.key.cert.der().clone()], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
 fn header(head: &str, name: &str) -> Option<String> {
     head.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
 }
@@ -134,6 +184,36 @@ async fn a_serving_backend_is_healthy() {
         ]
     );
     assert_eq!(backend.stored.lock().unwrap()[0].0.as_deref(), Some("canary"));
+}
+
+#[tokio::test]
+async fn a_receiver_with_a_certificate_is_called_by_https() {
+    let backend = Backend { ready: true, searches: true, ..Backend::default() };
+    let (_, instances, _certified) = backend.serve_with_tls().await;
+    let report = check(&instances, &quick()).await;
+    assert!(report.healthy, "{report:?}");
+    assert!(report.checks[1].reason.contains("sent to https://127.0.0.1:"), "{}", report.checks[1].reason);
+}
+
+#[tokio::test]
+async fn a_receiver_with_another_certificate_than_its_own_fails() {
+    let backend = Backend { ready: true, searches: true, ..Backend::default() };
+    let (_, instances, certified) = backend.serve_with_tls().await;
+    let other = Certified::new();
+    std::fs::copy(other.file.path(), certified.file.path()).unwrap();
+    let report = check(&instances, &quick()).await;
+    assert_eq!(outcomes(&report)[1], ("canary/write", Outcome::Fail));
+    assert!(report.checks[1].reason.contains("another certificate than"), "{}", report.checks[1].reason);
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_certificates_gets_no_canary() {
+    let backend = Backend { ready: true, ..Backend::default() };
+    let (_, mut instances, _certified) = backend.serve_with_tls().await;
+    instances[0].tls.get_mut("otlpHttp").unwrap().asks_for_certificates = true;
+    let report = check(&instances, &quick()).await;
+    assert!(report.healthy);
+    assert_eq!(outcomes(&report)[1..], [("canary/write", Outcome::Warn)]);
 }
 
 #[tokio::test]

@@ -15,19 +15,12 @@ pub enum DangerKind {
     StorageMove,
     /// Multi-tenancy is switched on or off.
     TenancyChange,
-    /// A volume or object with data is removed.
-    DataRemoval,
 }
 
 impl DangerKind {
     /// Every kind, in the order of their names on the command line.
-    pub const ALL: [Self; 5] = [
-        Self::DataRemoval,
-        Self::FewerIngesters,
-        Self::SeveralIngesters,
-        Self::StorageMove,
-        Self::TenancyChange,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::FewerIngesters, Self::SeveralIngesters, Self::StorageMove, Self::TenancyChange];
 
     /// The word for `--allow`.
     pub fn word(self) -> &'static str {
@@ -36,7 +29,6 @@ impl DangerKind {
             Self::SeveralIngesters => "several-ingesters",
             Self::StorageMove => "storage-move",
             Self::TenancyChange => "tenancy-change",
-            Self::DataRemoval => "data-removal",
         }
     }
 }
@@ -108,11 +100,6 @@ pub(super) fn find(desired: &Desired, observed: &Observed, changes: &[Change]) -
                 removed.join(", ")
             ),
         );
-    }
-    for change in changes {
-        if change.action == Action::Delete && change.object.kind == "PersistentVolumeClaim" {
-            add(DangerKind::DataRemoval, format!("{} is deleted with the data in it", change.object));
-        }
     }
     dangers
 }

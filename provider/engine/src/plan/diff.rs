@@ -2,7 +2,7 @@ use serde_json::{Map, Value};
 
 use super::FieldPath;
 use super::meaning::{is_nothing, same};
-use super::secret::{MASK, is_inline, is_secret};
+use super::secret::{MASK, is_hidden};
 
 /// One field that differs. Secrets are already masked.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub struct FieldDiff {
     pub before: Option<Value>,
     /// Its declared value; absent if it is not declared.
     pub after: Option<Value>,
-    /// What else is to be said, such as `forces replacement`.
+    /// What else is to be said: that a value changes which is not shown.
     pub note: Option<String>,
 }
 
@@ -98,12 +98,12 @@ fn names(list: &[Value]) -> Option<Vec<&str>> {
 
 fn leaf(path: &FieldPath, before: Option<&Value>, after: Option<&Value>) -> FieldDiff {
     let visible = |value: &Value| match value {
-        value if is_secret(path) && is_inline(value) => Value::from(MASK),
+        value if is_hidden(path, value) => Value::from(MASK),
         value => value.clone(),
     };
     let present = |value: Option<&Value>| value.filter(|value| !is_nothing(value)).map(visible);
     let (before, after) = (present(before), present(after));
     let changed_secret = before.is_some() && before == after;
-    let note = changed_secret.then(|| "the secret's value changes".to_owned());
+    let note = changed_secret.then(|| "its value changes, and is not shown".to_owned());
     FieldDiff { path: path.clone(), before, after, note }
 }

@@ -32,11 +32,8 @@ impl Plan {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { create, update, replace, restart, delete, no_change: _ } = self;
+        let Self { create, update, restart, delete, no_change: _ } = self;
         write!(f, "Plan: {create} to create, {update} to change, {delete} to destroy")?;
-        if *replace > 0 {
-            write!(f, ", {replace} to replace")?;
-        }
         if *restart > 0 {
             write!(f, ", {restart} to restart")?;
         }
@@ -146,7 +143,6 @@ fn symbol(action: Action) -> &'static str {
     match action {
         Action::Create => "+",
         Action::Update | Action::Restart => "~",
-        Action::Replace => "-/+",
         Action::Delete => "-",
         Action::NoChange => " ",
     }
@@ -156,7 +152,6 @@ fn future(action: Action) -> &'static str {
     match action {
         Action::Create => "will be created",
         Action::Update => "will be changed",
-        Action::Replace => "will be replaced",
         Action::Restart => "will be restarted",
         Action::Delete => "will be destroyed",
         Action::NoChange => "stays",
@@ -171,7 +166,7 @@ impl Ink {
         match action {
             Action::Create => self.paint("32", text),
             Action::Update | Action::Restart => self.paint("33", text),
-            Action::Replace | Action::Delete => self.red(text),
+            Action::Delete => self.red(text),
             Action::NoChange => text.to_owned(),
         }
     }

@@ -3,7 +3,6 @@
 mod danger;
 mod diff;
 mod human;
-mod immutable;
 mod json;
 mod meaning;
 mod path;
@@ -17,7 +16,7 @@ pub use danger::{Danger, DangerKind};
 pub use diff::{FieldDiff, diff};
 pub use human::Detail;
 pub use path::FieldPath;
-pub use secret::{MASK, is_secret_key, mask};
+pub use secret::{MASK, is_secret_key, mask, seal};
 
 /// What is done to one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +25,6 @@ pub enum Action {
     Create,
     /// Fields change in place.
     Update,
-    /// A field changes that cannot change in place: removed, then created.
-    Replace,
     /// It is as declared, and does not run.
     Restart,
     /// It is no longer declared.
@@ -76,7 +73,6 @@ pub struct Plan {
 pub struct Summary {
     pub create: usize,
     pub update: usize,
-    pub replace: usize,
     pub restart: usize,
     pub delete: usize,
     pub no_change: usize,
@@ -95,7 +91,6 @@ impl Plan {
             *match change.action {
                 Action::Create => &mut summary.create,
                 Action::Update => &mut summary.update,
-                Action::Replace => &mut summary.replace,
                 Action::Restart => &mut summary.restart,
                 Action::Delete => &mut summary.delete,
                 Action::NoChange => &mut summary.no_change,
@@ -169,10 +164,8 @@ fn removal(object: &Object) -> Change {
 }
 
 fn comparison(object: &Object, found: &ObservedObject) -> Change {
-    let mut fields = diff(&found.object.value, &object.value);
-    let replaces = immutable::mark(&object.id.kind, &mut fields);
+    let fields = diff(&found.object.value, &object.value);
     let (action, reason) = match &found.condition {
-        _ if replaces => (Action::Replace, "a field changes that cannot change in place"),
         Condition::Unfinished(reason) => (Action::Update, reason.as_str()),
         _ if !fields.is_empty() => (Action::Update, "differs from the document"),
         Condition::Down(reason) => (Action::Restart, reason.as_str()),

@@ -159,36 +159,16 @@ fn danger_words_round_trip() {
 }
 
 #[test]
-fn kubernetes_fields_that_cannot_change_force_a_replacement() {
-    let set = |labels: Value, image: &str| Object {
-        id: ObjectId::new("StatefulSet", "tempo-ingester").in_namespace("tracing"),
-        component: "ingester".to_owned(),
-        wave: 0,
-        stateful: true,
-        value: json!({"spec": {
-            "selector": {"matchLabels": labels},
-            "template": {"spec": {"containers": [{"name": "tempo", "image": image}]}},
-        }}),
-    };
-    let mut declared = desired(0);
+fn a_changed_secret_is_seen_and_not_shown() {
+    let mut declared = desired(1);
+    declared.objects[0].value["environment"] = json!({"RUST_LOG": seal("0a1b"), "KEY": "${KEY}"});
     let mut found = live(&declared);
-    declared.objects.push(set(json!({"app.kubernetes.io/name": "tempo"}), "tempoform:2"));
-    found.objects.push(ObservedObject {
-        object: set(json!({"app.kubernetes.io/name": "old"}), "tempoform:1"),
-        condition: Condition::Live,
-    });
-    let plan = plan("kubernetes", &declared, &found);
-    assert_eq!(actions(&plan), [("tempo-ingester".to_owned(), Action::Replace)]);
-    let paths: Vec<String> = plan.changes[0].fields.iter().map(|field| field.path.to_string()).collect();
-    assert_eq!(
-        paths,
-        [
-            "spec.selector.matchLabels[\"app.kubernetes.io/name\"]",
-            "spec.template.spec.containers[name=tempo].image"
-        ]
-    );
-    assert_eq!(plan.changes[0].fields[0].note.as_deref(), Some("forces replacement"));
-    assert_eq!(plan.changes[0].fields[1].note, None);
+    found.objects[0].object.value["environment"]["RUST_LOG"] = seal("2c3d");
+    let plan = plan("local", &declared, &found);
+    let field = &plan.changes[0].fields[0];
+    assert_eq!((&field.before, &field.after), (&Some(json!(MASK)), &Some(json!(MASK))));
+    assert_eq!(field.note.as_deref(), Some("its value changes, and is not shown"));
+    assert!(!plan.to_json().to_string().contains("0a1b"));
 }
 
 #[test]

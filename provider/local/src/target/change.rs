@@ -7,16 +7,20 @@ use tempoform_engine::target::TargetError;
 use super::LocalTarget;
 use crate::definitions::{Declared, DeclaredProcess, environment_values};
 use crate::files::{digest, write_atomically};
+use crate::literals;
 use crate::ports;
 use crate::state::{Phase, Record};
-use crate::supervisor::{Client, InstanceStatus};
+use crate::supervisor::{Client, Goal, InstanceStatus};
 
 impl LocalTarget {
     /// Writes an object's file and runs its process. A process that runs already with the same
     /// configuration goes on, unless `anew`.
     pub(super) async fn put(&self, declared: &Declared, anew: bool) -> Result<(), TargetError> {
         let Declared { object, file, text, process } = declared;
-        self.directory().create()?;
+        self.claim()?;
+        // It may have been asked to leave already, and cannot be asked to stay: it takes no more spans.
+        let leaving =
+            self.lock_state().record(&object.id).is_some_and(|former| former.phase == Phase::Deleting);
         let prepared = match process {
             Some(process) => Some(self.prepare(process).await?),
             None => None,
@@ -36,7 +40,7 @@ impl LocalTarget {
                 .help("make room and let the folder be writable, then apply again")
         })?;
         match (process, prepared) {
-            (Some(process), Some(prepared)) => self.run(process, prepared, anew).await,
+            (Some(process), Some(prepared)) => self.run(process, prepared, anew || leaving).await,
             _ => Ok(()),
         }
     }
@@ -51,7 +55,13 @@ impl LocalTarget {
         if !running {
             check_ports(process)?;
         }
+        {
+            // One at a time: the note is read and written again.
+            let _state = self.lock_state();
+            self.directory().remember(&process.folders)?;
+        }
         process.make_folders(self.directory())?;
+        literals::store(self.directory(), instance, &process.definition.environment)?;
         Ok(Prepared { environment, supervisor, status })
     }
 
@@ -65,6 +75,7 @@ impl LocalTarget {
         let spec = &process.record.spec;
         let same = status.is_some_and(|status| {
             status.running().is_some()
+                && status.goal == Goal::Run
                 && status.spec.digest == spec.digest
                 && status.spec.environment_digest == spec.environment_digest
         });
@@ -82,12 +93,9 @@ struct Prepared {
 }
 
 fn check_ports(process: &DeclaredProcess) -> Result<(), TargetError> {
-    match process.addresses.iter().find(|address| !ports::is_free(**address)) {
-        None => Ok(()),
-        Some(address) => {
-            let (instance, owner) = (&process.definition.instance, ports::owner(*address));
-            Err(TargetError::new(format!("{instance} needs {address}, which is taken by {owner}"))
-                .help("stop that process, or name another port in the document"))
-        }
-    }
+    let instance = &process.definition.instance;
+    process.addresses.iter().try_for_each(|address| {
+        ports::try_listen(*address)
+            .map_err(|obstacle| obstacle.error(&format!("{instance} cannot listen on {address}")))
+    })
 }

@@ -1,4 +1,5 @@
 mod change;
+mod cleanup;
 mod observation;
 mod removal;
 
@@ -15,10 +16,12 @@ use tempoform_engine::render::{Endpoint, ProcessDefinition};
 use tempoform_engine::target::{DataPolicy, Listener, LogLine, LogQuery, Readiness, Target, TargetError};
 use tokio::sync::mpsc;
 
+use crate::build::Build;
 use crate::definitions::{Declared, Maker, reachable};
 use crate::directory::StateDirectory;
 use crate::lock::{ApplyLock, LockError};
 use crate::logs;
+use crate::ownership::Owner;
 use crate::ports;
 use crate::state::{Phase, State, StateError};
 use crate::supervisor::{self, Client, Launcher, SupervisorError};
@@ -43,8 +46,8 @@ pub struct Program {
 /// What a local target is made of.
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
-    /// Name of the document.
-    pub name: String,
+    /// The document, to which the directory belongs.
+    pub owner: Owner,
     /// Where everything is kept.
     pub directory: StateDirectory,
     /// How components are run.
@@ -66,9 +69,10 @@ impl LocalTarget {
     /// The target as it was left by the last command.
     ///
     /// # Errors
-    /// When the recorded state cannot be read.
+    /// When the folder belongs to another document or is not ours to use, or the recorded state cannot be read.
     pub fn open(options: LocalOptions) -> Result<Self, TargetError> {
-        let state = State::load(&options.directory)?.unwrap_or_else(|| State::new(&options.name));
+        options.directory.check_owner(&options.owner)?;
+        let state = State::load(&options.directory)?.unwrap_or_else(|| State::new(&options.owner.name));
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(REQUEST_TIMEOUT)
@@ -97,8 +101,11 @@ impl LocalTarget {
         let ports = ports::resolve(definitions, &state.ports, &seed, |instance| {
             running.iter().any(|name| name == instance)
         })?;
-        let maker = Maker { directory, program: &self.options.program, ports: &ports };
+        let program = &self.options.program;
+        let build = Build::of(&program.executable, state.build.as_ref())?;
+        let maker = Maker { directory, program, build: build.as_ref(), ports: &ports };
         let declared = maker.declare(definitions)?;
+        state.build = build;
         // Those of instances that go stay known until they are gone.
         for (instance, endpoints) in ports.0 {
             state.ports.0.insert(instance, endpoints);
@@ -107,7 +114,7 @@ impl LocalTarget {
         let objects = declared.iter().map(|declared| declared.object.clone()).collect();
         self.declared = declared.into_iter().map(|declared| (declared.object.id.clone(), declared)).collect();
         self.guarded = Some(guarded.clone());
-        Ok(Desired { name: self.options.name.clone(), guarded, objects })
+        Ok(Desired { name: self.options.owner.name.clone(), guarded, objects })
     }
 
     /// Keeps other commands from changing this Tempo until the lock is dropped.
@@ -115,7 +122,7 @@ impl LocalTarget {
     /// # Errors
     /// When another command holds the lock (it is named), or the state directory cannot be made.
     pub fn lock(&self) -> Result<ApplyLock, TargetError> {
-        self.options.directory.create()?;
+        self.claim()?;
         ApplyLock::take(&self.options.directory.apply_lock()).map_err(|error| match &error {
             LockError::Held { .. } => TargetError::new(error.to_string()),
             LockError::Io { .. } => TargetError::new("the state directory cannot be locked").caused_by(error),
@@ -127,8 +134,12 @@ impl LocalTarget {
         &self.options.directory
     }
 
+    fn claim(&self) -> Result<(), TargetError> {
+        self.options.directory.claim(&self.options.owner)
+    }
+
     async fn supervisor(&self) -> Result<Client, TargetError> {
-        self.options.directory.create()?;
+        self.claim()?;
         Ok(supervisor::connect_or_launch(&self.options.directory, &self.options.launcher).await?)
     }
 
@@ -180,7 +191,8 @@ impl Target for LocalTarget {
         let Some(status) = statuses.into_iter().find(|status| status.spec.instance == object.name) else {
             return Ok(Readiness::Failed(format!("the supervisor does not know {}", object.name)));
         };
-        if let Some(exit) = &status.last_exit {
+        // One that runs is judged by what it answers: former ends may have had former causes.
+        if let (None, Some(exit)) = (status.running(), &status.last_exit) {
             let hopeless = exit.code == Some(BAD_CONFIGURATION) || status.restarts >= CRASH_LOOP;
             if hopeless {
                 let tail = exit.log_tail.join("\n  ");
@@ -189,9 +201,7 @@ impl Target for LocalTarget {
                     object.name, exit.reason
                 )));
             }
-            if status.running().is_none() {
-                return Ok(Readiness::Waiting(format!("{}; it is started again", exit.summary())));
-            }
+            return Ok(Readiness::Waiting(format!("{}; it is started again", exit.summary())));
         }
         match self.http_address(&object.name) {
             Some(address) => Ok(health::ready(&self.client, &address).await),

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use tempoform_engine::object::{Condition, Instance, ObjectId, Observed, ObservedObject};
+use serde_json::Value;
+use tempoform_engine::object::{Condition, EndpointTls, Instance, ObjectId, Observed, ObservedObject};
 use tempoform_engine::render::{Endpoint, PortRequest};
 use tempoform_engine::target::TargetError;
 
@@ -116,7 +117,7 @@ impl LocalTarget {
         }
     }
 
-    /// Pinned ports that somebody else listens on.
+    /// Pinned ports that cannot be listened on.
     fn occupied_ports(&self, statuses: &BTreeMap<String, InstanceStatus>) -> Vec<String> {
         let down =
             self.declared.values().filter_map(|declared| declared.process.as_ref()).filter(|process| {
@@ -128,11 +129,9 @@ impl LocalTarget {
                 PortRequest::Choose => None,
                 PortRequest::Pinned(port) => {
                     let address = std::net::SocketAddr::new(definition.host, *port);
-                    (!ports::is_free(address)).then(|| {
-                        let (instance, owner) = (&definition.instance, ports::owner(address));
-                        format!(
-                            "{address}, the {endpoint} of {instance}, is taken by {owner}: apply will fail"
-                        )
+                    ports::try_listen(address).err().map(|obstacle| {
+                        let instance = &definition.instance;
+                        format!("{address}, the {endpoint} of {instance}, {obstacle}: apply will fail")
                     })
                 }
             })
@@ -167,6 +166,7 @@ impl LocalTarget {
                     .filter(|(endpoint, _)| **endpoint != Endpoint::Gossip)
                     .map(|(endpoint, address)| (endpoint.to_string(), reachable(*address).to_string()))
                     .collect(),
+                tls: receivers_with_tls(&record.object.value, self.directory().path()),
                 restarts: status.map_or(0, |status| status.restarts),
                 note: status.and_then(|status| status.last_exit.as_ref()).map(|exit| exit.summary()),
                 instance,
@@ -201,4 +201,20 @@ impl LocalTarget {
         }
         Ok(files)
     }
+}
+
+/// The receivers whose configuration has a certificate. Relative paths start where the process runs.
+fn receivers_with_tls(value: &Value, folder: &Path) -> BTreeMap<String, EndpointTls> {
+    let receivers = [(Endpoint::OtlpGrpc, "grpc"), (Endpoint::OtlpHttp, "http")];
+    let tls = receivers.iter().filter_map(|(endpoint, protocol)| {
+        let pointer = format!("/config/distributor/receivers/otlp/protocols/{protocol}/tls");
+        let tls = value.pointer(&pointer)?;
+        let text = |key: &str| tls.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let tls = EndpointTls {
+            certificate: folder.join(text("cert_file")?),
+            asks_for_certificates: text("client_ca_file").is_some(),
+        };
+        Some((endpoint.to_string(), tls))
+    });
+    tls.collect()
 }

@@ -1,5 +1,6 @@
 //! Taking objects away without losing what they hold.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,9 +9,10 @@ use tempoform_engine::object::ObjectId;
 use tempoform_engine::target::{DataPolicy, Listener, Readiness, Target as _, TargetError};
 
 use super::LocalTarget;
-use crate::definitions::environment_values;
-use crate::directory::StateDirectory;
+use super::cleanup::{clean, lies_in, remove_data};
+use crate::definitions::{environment_values, local_blocks};
 use crate::files::remove_if_there;
+use crate::literals;
 use crate::state::{Phase, ProcessRecord, Record};
 use crate::supervisor::{self, Client};
 
@@ -35,7 +37,7 @@ impl LocalTarget {
             if left > 0 {
                 return Err(kept(&id.name, process, left));
             }
-            remove_folder(&process.data)?;
+            remove_data(self.directory(), &process.data)?;
         }
         self.forget(id)
     }
@@ -64,7 +66,8 @@ impl LocalTarget {
         id: &ObjectId,
         process: &ProcessRecord,
     ) -> Result<(), TargetError> {
-        let environment = environment_values(&process.environment)?;
+        let mut environment = environment_values(&process.environment)?;
+        environment.extend(literals::load(self.directory(), &id.name)?);
         supervisor.start(process.spec.clone(), environment).await?;
         let deadline = Instant::now() + REPLAY_TIMEOUT;
         while Instant::now() < deadline {
@@ -110,10 +113,11 @@ impl LocalTarget {
     }
 
     fn forget(&self, id: &ObjectId) -> Result<(), TargetError> {
-        let file = self.file_of(id);
-        remove_if_there(&file).map_err(|error| {
-            TargetError::new(format!("cannot remove {}", file.display())).caused_by(error)
-        })?;
+        for file in [self.file_of(id), self.directory().environment_file(&id.name)] {
+            remove_if_there(&file).map_err(|error| {
+                TargetError::new(format!("cannot remove {}", file.display())).caused_by(error)
+            })?;
+        }
         self.record(|state| {
             state.objects.remove(&id.to_string());
             state.ports.0.remove(&id.name);
@@ -127,6 +131,7 @@ impl LocalTarget {
     ) -> Result<Vec<String>, TargetError> {
         let mut records: Vec<Record> = self.lock_state().objects.values().cloned().collect();
         records.sort_by_key(|record| std::cmp::Reverse((record.object.wave, record.object.id.clone())));
+        let folders = self.data_folders()?;
         let mut left = Vec::new();
         // Where nothing runs, none is started: it would start everything first.
         let supervisor = match supervisor::connect(self.directory()).await? {
@@ -150,8 +155,29 @@ impl LocalTarget {
         if let Some(supervisor) = &supervisor {
             supervisor.shutdown().await?;
         }
-        left.extend(clean(self.directory(), data)?);
+        left.extend(clean(self.directory(), &folders, data)?);
         Ok(left)
+    }
+
+    /// Folders with data that lie elsewhere than in the state directory, and so are never deleted.
+    ///
+    /// # Errors
+    /// When it cannot be read which folders there are.
+    pub fn data_outside(&self) -> Result<Vec<PathBuf>, TargetError> {
+        let folders = self.data_folders()?.into_iter();
+        Ok(folders.filter(|folder| folder.exists() && !lies_in(self.directory(), folder)).collect())
+    }
+
+    /// Every folder that data were ever kept in: what was noted, and what the records tell.
+    fn data_folders(&self) -> Result<BTreeSet<PathBuf>, TargetError> {
+        let mut folders = self.directory().remembered()?;
+        for record in self.lock_state().objects.values() {
+            let Some(process) = &record.process else { continue };
+            let config = record.object.value.get("config");
+            let blocks = config.and_then(local_blocks).map(|path| self.directory().path().join(path));
+            folders.extend([process.data.clone()].into_iter().chain(process.wal.clone()).chain(blocks));
+        }
+        Ok(folders)
     }
 
     async fn take_down(
@@ -186,7 +212,7 @@ fn unflushed(process: &ProcessRecord) -> u64 {
     process.wal.as_deref().map_or(0, |wal| bytes_below(wal, &counts))
 }
 
-fn bytes_below(folder: &Path, counts: &dyn Fn(&Path) -> bool) -> u64 {
+pub(super) fn bytes_below(folder: &Path, counts: &dyn Fn(&Path) -> bool) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.file_type() {
@@ -205,36 +231,4 @@ fn kept(instance: &str, process: &ProcessRecord, bytes: u64) -> TargetError {
         "{instance} is not removed: {bytes} bytes of acknowledged spans are still in its write-ahead log {folder}"
     ))
     .help(format!("see `tempoform logs {instance}`; the next apply starts it again and lets it flush"))
-}
-
-fn remove_folder(folder: &Path) -> Result<(), TargetError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(TargetError::new(format!("cannot remove {}", folder.display())).caused_by(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Removes what this target keeps for itself, and the data if wanted; says what stays.
-fn clean(directory: &StateDirectory, data: DataPolicy) -> Result<Vec<String>, TargetError> {
-    remove_folder(&directory.config_folder())?;
-    remove_folder(&directory.logs_folder())?;
-    let files =
-        [directory.state_file(), directory.processes_file(), directory.socket(), directory.supervisor_lock()];
-    for file in files {
-        remove_if_there(&file).map_err(|error| {
-            TargetError::new(format!("cannot remove {}", file.display())).caused_by(error)
-        })?;
-    }
-    if data == DataPolicy::Delete {
-        // Only what lies in the state directory is ours; the lock, which is held, goes with it.
-        remove_folder(directory.path())?;
-        return Ok(Vec::new());
-    }
-    let _ = fs::remove_dir(directory.data_folder());
-    let folders = fs::read_dir(directory.path()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let folders: Vec<PathBuf> =
-        folders.filter(|path| path.is_dir() && bytes_below(path, &|_| true) > 0).collect();
-    Ok(folders.iter().map(|folder| format!("data in {}", folder.display())).collect())
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex as StdMutex;
 
 use serde_json::json;
@@ -12,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::test_support::{Bench, kill};
+
+mod removal;
 
 const STANDIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/target/standin.py");
 
@@ -50,14 +53,22 @@ fn guarded() -> Guarded {
     Guarded { replication_factor: 1, ingesters: 2, storage: "local:/blocks".to_owned(), multitenancy: false }
 }
 
-fn open(bench: &Bench) -> LocalTarget {
-    LocalTarget::open(LocalOptions {
-        name: "traces".to_owned(),
+fn options(bench: &Bench) -> LocalOptions {
+    LocalOptions {
+        owner: Bench::owner(),
         directory: bench.directory.clone(),
         program: Program { executable: "python3".into(), arguments: vec![STANDIN.to_owned()] },
         launcher: bench.launcher.clone(),
-    })
-    .unwrap()
+    }
+}
+
+fn open(bench: &Bench) -> LocalTarget {
+    LocalTarget::open(options(bench)).unwrap()
+}
+
+async fn finish(target: &LocalTarget, plan: &Plan, desired: &Desired) {
+    let options = ApplyOptions { timeout: Duration::from_secs(20), ..ApplyOptions::default() };
+    apply(target, plan, desired, options, &Heard::default(), &CancellationToken::new()).await.unwrap();
 }
 
 #[derive(Default)]
@@ -176,30 +187,6 @@ async fn a_changed_file_is_put_right() {
 }
 
 #[tokio::test]
-async fn a_removal_that_cannot_flush_keeps_the_ingester_and_the_next_apply_finishes() {
-    let bench = Bench::new();
-    let mut stubborn = definitions(2);
-    stubborn[1].config["stubborn"] = json!("yes");
-    applied(&bench, &stubborn).await.unwrap();
-    write_span(&bench, "ingester-1").await;
-    let segment = bench.directory.data_folder().join("ingester-1/wal/segment");
-
-    let error = applied(&bench, &definitions(1)).await.unwrap_err().to_string();
-    assert!(error.contains("ingester-1 is not removed: 5 bytes of acknowledged spans"), "{error}");
-    assert!(segment.exists());
-    let observed = open(&bench).observe().await.unwrap();
-    let kept = observed.objects.iter().find(|found| found.object.id.name == "ingester-1").unwrap();
-    assert!(matches!(&kept.condition, Condition::Unfinished(_)), "{:?}", kept.condition);
-
-    // Storage is back: the component flushes when it is asked again.
-    let config = bench.directory.config_file("ingester-1");
-    fs::write(&config, fs::read_to_string(&config).unwrap().replace("stubborn", "willing")).unwrap();
-    kill(bench.status("ingester-1").await.running().unwrap());
-    assert_eq!(applied(&bench, &definitions(1)).await.unwrap().1, ["delete ingester-1"]);
-    assert!(!segment.exists());
-}
-
-#[tokio::test]
 async fn a_taken_port_is_told_with_its_owner() {
     let bench = Bench::new();
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -210,7 +197,10 @@ async fn a_taken_port_is_told_with_its_owner() {
     let owner = format!("127.0.0.1:{port}, the http of ingester-0, is taken by pid {}", std::process::id());
     assert!(plan.notes.iter().any(|note| note.starts_with(&owner)), "{:?}", plan.notes);
     let error = applied(&bench, &pinned).await.unwrap_err().to_string();
-    assert!(error.contains(&format!("ingester-0 needs 127.0.0.1:{port}, which is taken by pid")), "{error}");
+    assert!(
+        error.contains(&format!("ingester-0 cannot listen on 127.0.0.1:{port}: it is taken by pid")),
+        "{error}"
+    );
     drop(held);
     applied(&bench, &pinned).await.unwrap();
 }
@@ -229,6 +219,119 @@ async fn a_crash_loop_ends_the_wait_early_and_is_not_recorded_as_good() {
     assert!(!plan.is_empty());
     applied(&bench, &definitions(1)).await.unwrap();
     assert!(planned(&bench, &definitions(1)).await.2.is_empty());
+}
+
+#[tokio::test]
+async fn former_crashes_do_not_fail_an_apply_that_comes_up() {
+    let bench = Bench::new();
+    applied(&bench, &definitions(1)).await.unwrap();
+    for crashes in 1..=CRASH_LOOP {
+        kill(bench.status("ingester-0").await.running().unwrap());
+        let again =
+            |status: &supervisor::InstanceStatus| status.restarts == crashes && status.running().is_some();
+        bench.until("ingester-0", again).await;
+    }
+    // Something to finish that needs no restart.
+    let file = bench.directory.config_file("ingester-0");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(applied(&bench, &definitions(1)).await.unwrap().1, ["update ingester-0"]);
+    assert!(planned(&bench, &definitions(1)).await.2.is_empty());
+}
+
+#[tokio::test]
+async fn a_literal_of_the_document_is_kept_in_one_place_only() {
+    let bench = Bench::new();
+    let variable = |value: &str| EnvironmentName {
+        name: "RUST_LOG".to_owned(),
+        value: Some(value.to_owned()),
+        source: "RUST_LOG".to_owned(),
+        purpose: "extraEnv of ingester".to_owned(),
+    };
+    let mut given = definitions(1);
+    given[0].environment = vec![variable("hunter2")];
+    let (_, _, plan) = planned(&bench, &given).await;
+    assert!(!plan.to_json().to_string().contains("hunter2"));
+    applied(&bench, &given).await.unwrap();
+    for file in [bench.directory.state_file(), bench.directory.processes_file()] {
+        assert!(!fs::read_to_string(&file).unwrap().contains("hunter2"), "{}", file.display());
+    }
+    let kept = bench.directory.environment_file("ingester-0");
+    assert!(fs::read_to_string(&kept).unwrap().contains("hunter2"));
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(planned(&bench, &given).await.2.is_empty());
+
+    given[0].environment = vec![variable("hunter3")];
+    let (_, _, plan) = planned(&bench, &given).await;
+    let field = &plan.changes.iter().find(|change| change.object.name == "ingester-0").unwrap().fields[0];
+    assert_eq!(field.path.to_string(), "environment.RUST_LOG");
+    assert_eq!(field.note.as_deref(), Some("its value changes, and is not shown"));
+    applied(&bench, &given).await.unwrap();
+    assert!(planned(&bench, &given).await.2.is_empty());
+}
+
+#[tokio::test]
+async fn a_changed_secret_of_the_configuration_is_planned() {
+    let bench = Bench::new();
+    let with = |secret: &str| {
+        let mut all = definitions(1);
+        all[0].config["storage"]["trace"]["s3"] = json!({"secret_key": secret});
+        all
+    };
+    applied(&bench, &with("hunter2")).await.unwrap();
+    assert!(planned(&bench, &with("hunter2")).await.2.is_empty());
+    let (_, _, plan) = planned(&bench, &with("hunter3")).await;
+    let text = plan.to_json().to_string();
+    assert!(text.contains("config.storage.trace.s3.secret_key") && !text.contains("hunter"), "{text}");
+    assert_eq!(applied(&bench, &with("hunter3")).await.unwrap().1, ["update ingester-0"]);
+}
+
+#[tokio::test]
+async fn another_build_of_the_program_is_rolled_out() {
+    let bench = Bench::new();
+    let program = bench.directory.path().parent().unwrap().join("program");
+    let build = |text: &str| {
+        fs::write(&program, format!("#!/bin/sh\n# {text}\nexec python3 {STANDIN} \"$@\"\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let opened = || {
+        let program = Program { executable: program.clone(), arguments: Vec::new() };
+        let mut target = LocalTarget::open(LocalOptions { program, ..options(&bench) }).unwrap();
+        let desired = target.declare(&definitions(1), guarded()).unwrap();
+        (target, desired)
+    };
+    build("one");
+    let (target, desired) = opened();
+    let first = plan("local", &desired, &target.observe().await.unwrap());
+    finish(&target, &first, &desired).await;
+    let (target, desired) = opened();
+    assert!(plan("local", &desired, &target.observe().await.unwrap()).is_empty());
+    let before = pids(&bench).await;
+
+    build("two");
+    let (target, desired) = opened();
+    let second = plan("local", &desired, &target.observe().await.unwrap());
+    let fields: Vec<String> =
+        second.changes.iter().flat_map(|change| &change.fields).map(|field| field.path.to_string()).collect();
+    assert_eq!(fields, ["executable", "executable"]);
+    finish(&target, &second, &desired).await;
+    let after = pids(&bench).await;
+    assert!(before.iter().all(|(instance, pid)| after[instance] != *pid), "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn receivers_with_a_certificate_are_told() {
+    let bench = Bench::new();
+    let mut secured = definitions(1);
+    secured[1].endpoints.insert(Endpoint::OtlpHttp, PortRequest::Choose);
+    secured[1].config["distributor"] = json!({"receivers": {"otlp": {"protocols": {
+        "grpc": {}, "http": {"tls": {"cert_file": "tls.crt", "key_file": "tls.key"}},
+    }}}});
+    applied(&bench, &secured).await.unwrap();
+    let instances = open(&bench).endpoints().await.unwrap();
+    let distributor = instances.iter().find(|instance| instance.name == "distributor").unwrap();
+    assert!(distributor.url("otlpHttp").unwrap().starts_with("https://127.0.0.1:"));
+    assert!(distributor.url("http").unwrap().starts_with("http://127.0.0.1:"));
+    assert_eq!(distributor.tls["otlpHttp"].certificate, bench.directory.path().join("tls.crt"));
 }
 
 #[tokio::test]
@@ -296,39 +399,6 @@ async fn a_missing_variable_is_named_and_its_value_is_kept_nowhere() {
     assert!(planned(&bench, &needy).await.2.is_empty());
     let path = std::env::var("PATH").unwrap();
     assert!(!fs::read_to_string(bench.directory.state_file()).unwrap().contains(&path));
-}
-
-#[tokio::test]
-async fn destroy_keeps_data_unless_told_otherwise() {
-    let bench = Bench::new();
-    applied(&bench, &definitions(1)).await.unwrap();
-    let blocks = bench.directory.path().join("blocks");
-    fs::create_dir(&blocks).unwrap();
-    fs::write(blocks.join("block"), "data").unwrap();
-    let running: Vec<_> =
-        supervisor::recorded(&bench.directory).into_iter().filter_map(|s| s.process).collect();
-    let target = open(&bench);
-    let left = target.destroy(DataPolicy::Keep, &|_: &str| {}).await.unwrap();
-    assert_eq!(left, [format!("data in {}", blocks.display())]);
-    assert!(running.iter().all(|process| !process.is_alive()));
-    assert!(!bench.directory.exists() && blocks.join("block").exists());
-
-    applied(&bench, &definitions(1)).await.unwrap();
-    assert!(open(&bench).destroy(DataPolicy::Delete, &|_: &str| {}).await.unwrap().is_empty());
-    assert!(!bench.directory.path().exists());
-}
-
-#[tokio::test]
-async fn destroy_keeps_what_cannot_be_flushed_and_says_so() {
-    let bench = Bench::new();
-    let mut stubborn = definitions(1);
-    stubborn[0].config["stubborn"] = json!("yes");
-    applied(&bench, &stubborn).await.unwrap();
-    write_span(&bench, "ingester-0").await;
-    let left = open(&bench).destroy(DataPolicy::Keep, &|_: &str| {}).await.unwrap();
-    let wal = bench.directory.data_folder().join("ingester-0/wal");
-    assert_eq!(left[0], format!("5 bytes of ingester-0's write-ahead log, in {}", wal.display()));
-    assert!(wal.join("segment").exists());
 }
 
 #[tokio::test]

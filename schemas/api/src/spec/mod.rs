@@ -67,7 +67,7 @@ pub enum DeletionPolicy {
     /// Blocks, volumes and write-ahead logs stay where they are.
     #[default]
     Retain,
-    /// Volumes and write-ahead logs go with the Tempo, and with the local backend its blocks. A bucket is never deleted.
+    /// Volumes and write-ahead logs go with the Tempo, and with the local backend its blocks. A bucket, or a folder outside the local state directory, is never deleted.
     Delete,
 }
 

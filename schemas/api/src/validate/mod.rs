@@ -26,7 +26,9 @@ use tempoform_document::Problems;
 
 use crate::defaults;
 use crate::spec::{ServiceAccountSpec, Tempo};
-use crate::validated::{Local, ServiceAccount, Target, ValidatedTempo};
+#[cfg(test)]
+use crate::validated::Target;
+use crate::validated::{Local, ServiceAccount, ValidatedTempo};
 use report::Report;
 
 /// The longest `metadata.name`, so that the names of all objects, with component and zone, are DNS labels.
@@ -34,8 +36,7 @@ pub const MAX_NAME_LENGTH: usize = 30;
 
 /// Checks a Tempo and fills in every default.
 ///
-/// This is what can be said whatever the target; [`validate_for`] and [`ValidatedTempo::check_target`] add what
-/// only holds for one.
+/// This is what can be said whatever the target; [`ValidatedTempo::check_target`] adds what only holds for one.
 ///
 /// # Errors
 /// Every problem, with its path from the document's root; positions are not known here (see [`load`](crate::load)).
@@ -45,11 +46,9 @@ pub fn validate(tempo: &Tempo) -> Result<ValidatedTempo, Problems> {
     report.into_result(validated)
 }
 
-/// Checks a Tempo that is to run on `target`, and fills in every default.
-///
-/// # Errors
-/// Every problem, as [`validate`], and those of [`ValidatedTempo::check_target`].
-pub fn validate_for(tempo: &Tempo, target: Target) -> Result<ValidatedTempo, Problems> {
+/// [`validate`], and then [`ValidatedTempo::check_target`].
+#[cfg(test)]
+pub(crate) fn validate_for(tempo: &Tempo, target: Target) -> Result<ValidatedTempo, Problems> {
     let validated = validate(tempo)?;
     validated.check_target(target)?;
     Ok(validated)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::schema;
 use crate::spec::Tempo;
-use crate::validate_for;
+use crate::validate::validate_for;
 use crate::validated::Target;
 
 fn document(spec: Value) -> Value {
