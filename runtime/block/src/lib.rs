@@ -28,7 +28,9 @@ pub use meta::{BlockMeta, BlockVersion};
 pub use paths::{BlockObject, BlockPath};
 pub use reader::{BlockReader, SpanFacts, TagNames, TagScope, TraceSummary, may_contain};
 pub use results::{SearchError, SearchFound, SearchLimits};
-pub use store::{BlockList, BlockObjects, BlockStore, BlockUpload, CompactedBlock, StoreOptions};
+pub use store::{
+    BlockList, BlockObjects, BlockOutput, BlockStore, BlockUpload, CompactedBlock, ListedBlock, StoreOptions,
+};
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{
     BlockWriter, EncodedResource, EncodedScope, NestedSetNode, NestedSetNumbers, PageCompression, WriteError,

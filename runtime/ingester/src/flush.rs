@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockPath, BlockVersion, BlockWriter, DedicatedColumn, EncodedResource,
+    BlockMeta, BlockObjects, BlockOutput, BlockPath, BlockVersion, BlockWriter, DedicatedColumn, EncodedResource,
     EncodedScope, WriterOptions, WrittenBlock,
 };
 use tempoform_core::protobuf::{Fields, Value};
 use tempoform_core::{Account, Error, ErrorKind, Result, SELF_TRACE};
-use tokio::sync::mpsc;
 
 use crate::ingester::{Shared, blocking};
 use crate::merge::by_trace;
@@ -23,9 +22,6 @@ use crate::recovery::{remove, repair};
 use crate::tenant_log::SealedSegment;
 use crate::wal::{Place, Run, SegmentPaths, sync_directory, verify_segment};
 
-/// Chunks of a block's data on their way to the store.
-const CHUNK: usize = 1 << 20;
-const CHUNKS_WAITING: usize = 4;
 /// Memory of one upload: parts that are on their way or wait.
 const UPLOAD_BYTES: u64 = 32 << 20;
 /// Waits between attempts grow from the first to the last.
@@ -108,20 +104,12 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
     }
     let path = BlockPath::new(segment.tenant.clone(), segment.paths.id());
     let mut upload = shared.store.upload(path);
-    let (chunks, mut received) = mpsc::channel(CHUNKS_WAITING);
     // The tenant's limits may change meanwhile; data and meta must agree.
     let columns = (shared.options.dedicated_columns)(&segment.tenant);
-    let build = {
+    let written = {
         let (segment, options, columns) = (Arc::clone(segment), shared.options.clone(), columns.clone());
-        let output = ChunkWriter { chunks, pending: Vec::new() };
-        tokio::spawn(blocking(move || build(&segment, &options, columns, output)))
+        upload.build(&account, move |output| build(&segment, &options, columns, output)).await?
     };
-    while let Some(chunk) = received.recv().await {
-        upload.write(chunk, &account).await?;
-    }
-    let written = build.await.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Internal, format!("building the block failed: {error}")))
-    })?;
     let meta = meta(segment, &shared.options, columns, &written);
     let objects =
         BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
@@ -157,7 +145,7 @@ fn build(
     segment: &SealedSegment,
     options: &Options,
     columns: Vec<DedicatedColumn>,
-    output: ChunkWriter,
+    output: BlockOutput,
 ) -> Result<WrittenBlock> {
     let unreadable = |error: io::Error| {
         Error::new(ErrorKind::Unavailable, format!("could not read segment {}: {error}", segment.paths.id()))
@@ -347,46 +335,5 @@ fn note(paths: &SegmentPaths, meta: &BlockMeta) -> Result<()> {
 fn remove_segment(paths: &SegmentPaths) {
     if let Err(error) = remove(&paths.wal()).and_then(|()| remove(&paths.index())) {
         tracing::warn!(segment = %paths.id(), %error, "could not remove a segment of no more use; the next start does");
-    }
-}
-
-/// Hands what is written to the upload, in chunks; waits when the upload is slower.
-struct ChunkWriter {
-    chunks: mpsc::Sender<Bytes>,
-    pending: Vec<u8>,
-}
-
-impl ChunkWriter {
-    fn send(&mut self) -> io::Result<()> {
-        let chunk = std::mem::take(&mut self.pending);
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        self.chunks
-            .blocking_send(chunk.into())
-            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the upload has ended"))
-    }
-}
-
-impl Write for ChunkWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.pending.extend_from_slice(bytes);
-        if self.pending.len() >= CHUNK {
-            self.send()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.send()
-    }
-}
-
-impl Drop for ChunkWriter {
-    fn drop(&mut self) {
-        // What is pending after a failure is of no use; after a success everything was flushed.
-        if !self.pending.is_empty() && !std::thread::panicking() {
-            drop(self.send());
-        }
     }
 }

@@ -97,7 +97,7 @@ impl Poller<'_> {
         let known = known_metas(known);
         let listed = self.store.blocks(tenant, self.account).await?;
 
-        let live = listed.live.into_iter().map(|block| (block, None));
+        let live = listed.live.into_iter().map(|live| (live.block, None));
         let compacted =
             listed.compacted.into_iter().map(|compacted| (compacted.block, Some(compacted.since)));
         let metas = stream::iter(live.chain(compacted))

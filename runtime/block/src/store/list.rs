@@ -1,5 +1,7 @@
 //! Which tenants and blocks there are, and how blocks go.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use object_store::ObjectStoreExt as _;
@@ -14,9 +16,18 @@ use crate::paths::{self, BlockObject, BlockPath};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockList {
     /// Blocks with a `meta.json`.
-    pub live: Vec<Uuid>,
+    pub live: Vec<ListedBlock>,
     /// Blocks with a `meta.compacted.json`: compacted or expired.
     pub compacted: Vec<CompactedBlock>,
+}
+
+/// A live block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedBlock {
+    /// Which block.
+    pub block: Uuid,
+    /// Since when it is there: the modification time of `meta.json`.
+    pub written: Timestamp,
 }
 
 /// A compacted or expired block.
@@ -61,17 +72,47 @@ impl BlockStore {
 
         let mut list = BlockList::default();
         for (block, kind, modified) in metas {
+            let modified = Timestamp::from_second(modified.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH);
             if kind == BlockObject::CompactedMeta {
-                let since = Timestamp::from_second(modified.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH);
-                list.compacted.push(CompactedBlock { block, since });
+                list.compacted.push(CompactedBlock { block, since: modified });
             } else {
-                list.live.push(block);
+                list.live.push(ListedBlock { block, written: modified });
             }
         }
         list.compacted.sort_by_key(|compacted| compacted.block);
-        list.live.retain(|block| list.compacted.binary_search_by_key(block, |c| c.block).is_err());
-        list.live.sort();
+        list.live.retain(|live| list.compacted.binary_search_by_key(&live.block, |c| c.block).is_err());
+        list.live.sort_by_key(|live| live.block);
         Ok(list)
+    }
+
+    /// Folders of blocks without a meta in which nothing was written since `cutoff`: uploads that did not come to their
+    /// end.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn half_written(
+        &self,
+        tenant: &TenantId,
+        cutoff: Timestamp,
+        account: &Account,
+    ) -> Result<Vec<Uuid>> {
+        let folder = paths::tenant_folder(tenant);
+        let key = self.key(&folder);
+        let objects = self.0.objects.list(Some(&key));
+        let parts = objects.try_filter_map(|object| {
+            let below = object.location.as_ref().strip_prefix(key.as_ref());
+            let below = below.map(|rest| rest.trim_start_matches('/'));
+            let block = below.and_then(|rest| Uuid::try_parse(rest.split_once('/')?.0).ok());
+            let is_meta = below.and_then(paths::block_of_key).is_some();
+            let recent = object.last_modified.timestamp() >= cutoff.as_second();
+            std::future::ready(Ok(block.map(|block| (block, is_meta || recent))))
+        });
+        let mut keep: BTreeMap<Uuid, bool> = BTreeMap::new();
+        let parts: Vec<_> = self.timed("LIST", &folder, account, |_| 0, parts.try_collect()).await?;
+        for (block, kept) in parts {
+            *keep.entry(block).or_default() |= kept;
+        }
+        Ok(keep.into_iter().filter_map(|(block, kept)| (!kept).then_some(block)).collect())
     }
 
     /// Turns a live block into a compacted one: readers stop searching it, and it may be deleted later.

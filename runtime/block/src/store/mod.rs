@@ -1,5 +1,6 @@
 //! The object store: every request to it goes through here, is timed, counted and bounded.
 
+mod build;
 mod cache;
 mod list;
 mod metrics;
@@ -25,7 +26,8 @@ use crate::paths::{self, BlockObject, BlockPath};
 use crate::reader::ParsedFile;
 use crate::tenant_index::TenantIndex;
 
-pub use list::{BlockList, CompactedBlock};
+pub use build::BlockOutput;
+pub use list::{BlockList, CompactedBlock, ListedBlock};
 pub use upload::{BlockObjects, BlockUpload};
 
 /// How a [`BlockStore`] behaves, besides where it is.

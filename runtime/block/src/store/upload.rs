@@ -160,7 +160,7 @@ impl BlockUpload {
         }
     }
 
-    fn unverified(&self, what: &str) -> BlockError {
+    pub(super) fn unverified(&self, what: &str) -> BlockError {
         BlockError::Upload { block: self.block.clone(), what: what.to_owned() }
     }
 }

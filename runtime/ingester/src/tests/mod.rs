@@ -81,8 +81,8 @@ impl Place {
     async fn stored_spans(&self, trace: u8) -> usize {
         let (tenant, account) = (TenantId::single(), Account::default());
         let mut spans = 0;
-        for id in self.store.blocks(&tenant, &account).await.expect("listed").live {
-            let path = tempoform_block::BlockPath::new(tenant.clone(), id);
+        for live in self.store.blocks(&tenant, &account).await.expect("listed").live {
+            let path = tempoform_block::BlockPath::new(tenant.clone(), live.block);
             let meta = self.store.read_meta(&path, &account).await.expect("a meta");
             let reader = BlockReader::open(&self.store, path, &meta, &account).await.expect("opened");
             let id = tempoform_core::TraceId::new([trace; 16]);

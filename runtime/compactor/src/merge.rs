@@ -1,0 +1,276 @@
+//! One block out of several: trace by trace, never more than a part of each in memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use prost::Message as _;
+use tempoform_block::{
+    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, EncodedResource,
+    EncodedScope, WriterOptions, WrittenBlock, combine_traces,
+};
+use tempoform_core::{Account, Error, Result, TraceId};
+use tempoform_wire::otlp::TracesData;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// Traces on their way to the writer.
+const TRACES_WAITING: usize = 64;
+/// Traces read of a block at a time.
+const TRACES_AT_ONCE: u64 = 512;
+
+/// How blocks are written.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) row_group_bytes: usize,
+    pub(crate) bloom_false_positive: f64,
+    pub(crate) bloom_shard_size_bytes: u32,
+}
+
+/// The id of the block that `inputs` (ascending) are merged into. It follows from them, so that whoever merges them,
+/// again after a crash or at the same time, makes the same block.
+pub(crate) fn output_id(inputs: &[Uuid]) -> Uuid {
+    let name: Vec<u8> = inputs.iter().flat_map(|id| *id.as_bytes()).collect();
+    Uuid::new_v5(&NAMESPACE, &name)
+}
+
+/// Of our merged blocks; any fixed value will do.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f2b_9c1e_3d47_4b8a_9e0c_5a17_d2c4_8b31);
+
+/// Why a merge failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// The block that cannot be read, if it is one block's fault.
+    pub(crate) input: Option<Uuid>,
+    pub(crate) error: Error,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { input: None, error }
+    }
+}
+
+/// What a merge made.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) meta: BlockMeta,
+    /// Spans that were there more than once.
+    pub(crate) duplicate_spans: u64,
+}
+
+/// Writes the block that `inputs` come to, in full, with its meta last.
+pub(crate) async fn merge(
+    store: &BlockStore,
+    inputs: &[Arc<BlockMeta>],
+    output: &BlockPath,
+    settings: &Settings,
+    account: &Account,
+) -> Result<Merged, Failed> {
+    let mut sources = Vec::with_capacity(inputs.len());
+    for meta in inputs {
+        sources.push(Source::open(store, output, meta, account).await?);
+    }
+    let (traces, received) = mpsc::channel(TRACES_WAITING);
+    let options = WriterOptions {
+        dedicated_columns: inputs.first().map(|meta| meta.dedicated_columns.clone()).unwrap_or_default(),
+        row_group_bytes: settings.row_group_bytes,
+        bloom_false_positive: settings.bloom_false_positive,
+        bloom_shard_size_bytes: settings.bloom_shard_size_bytes,
+        expected_traces: inputs.iter().map(|meta| meta.total_objects).sum(),
+        ..WriterOptions::default()
+    };
+    let dedicated_columns = options.dedicated_columns.clone();
+    let mut upload = store.upload(output.clone());
+    let building = upload.build(account, move |output| write(received, output, options));
+    let (read, written) = tokio::join!(read(&mut sources, traces, account), building);
+    // What stopped the reading is the cause of whatever else failed.
+    let duplicate_spans = read?;
+    let written = written.map_err(Error::from)?;
+    let meta = meta(inputs, output, dedicated_columns, &written);
+    let objects =
+        BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
+    upload.finish(objects, &meta, account).await.map_err(Error::from)?;
+    Ok(Merged { meta, duplicate_spans })
+}
+
+fn meta(
+    inputs: &[Arc<BlockMeta>],
+    output: &BlockPath,
+    dedicated_columns: Vec<tempoform_block::DedicatedColumn>,
+    written: &WrittenBlock,
+) -> BlockMeta {
+    let mut meta = BlockMeta::new(BlockVersion::VParquet4, output.block(), output.tenant().as_str());
+    // Not the spans' own times: blocks of others may say less or more than their spans do.
+    meta.start_time = inputs.iter().map(|input| input.start_time).min().unwrap_or(meta.start_time);
+    meta.end_time = inputs.iter().map(|input| input.end_time).max().unwrap_or(meta.end_time);
+    meta.total_objects = written.total_objects;
+    meta.size = written.size;
+    meta.compaction_level = inputs.iter().map(|input| input.compaction_level).max().unwrap_or(0) + 1;
+    meta.total_records = written.total_records.max(1);
+    meta.bloom_shards = written.blooms.len() as u32;
+    meta.footer_size = written.footer_size;
+    meta.dedicated_columns = dedicated_columns;
+    meta.replication_factor = inputs.first().map_or(0, |input| input.replication_factor);
+    meta
+}
+
+/// A block that is read from its first trace to its last.
+struct Source {
+    reader: BlockReader,
+    /// Rows of row groups not read yet.
+    ahead: VecDeque<(usize, std::ops::Range<u64>)>,
+    traces: VecDeque<(TraceId, TracesData)>,
+}
+
+impl Source {
+    async fn open(
+        store: &BlockStore,
+        output: &BlockPath,
+        meta: &BlockMeta,
+        account: &Account,
+    ) -> Result<Self, Failed> {
+        let path = BlockPath::new(output.tenant().clone(), meta.block_id);
+        let reader = BlockReader::open(store, path, meta, account)
+            .await
+            .map_err(|error| Failed { input: Some(meta.block_id), error: error.into() })?;
+        let parts = |group: usize| {
+            let rows = reader.traces_in(group);
+            (0..rows)
+                .step_by(TRACES_AT_ONCE as usize)
+                .map(move |first| (group, first..rows.min(first + TRACES_AT_ONCE)))
+        };
+        let ahead = (0..reader.row_groups()).flat_map(parts).collect();
+        Ok(Self { reader, ahead, traces: VecDeque::new() })
+    }
+
+    /// Has the next trace at the front, if there is one.
+    async fn fill(&mut self, account: &Account) -> Result<(), Failed> {
+        while self.traces.is_empty() {
+            let Some((group, rows)) = self.ahead.pop_front() else { return Ok(()) };
+            let read = self.reader.traces_of_rows(group, rows, account).await;
+            self.traces = read
+                .map_err(|error| Failed { input: Some(self.reader.meta().block_id), error: error.into() })?
+                .into();
+        }
+        Ok(())
+    }
+}
+
+/// Sends the traces of all sources on, ids ascending, each once. Gives the number of spans that came again.
+async fn read(
+    sources: &mut [Source],
+    traces: mpsc::Sender<(TraceId, TracesData)>,
+    account: &Account,
+) -> Result<u64, Failed> {
+    let mut duplicates = 0;
+    loop {
+        for source in &mut *sources {
+            source.fill(account).await?;
+        }
+        let Some(id) = sources.iter().filter_map(|source| Some(source.traces.front()?.0)).min() else {
+            return Ok(duplicates);
+        };
+        let mut pieces = Vec::new();
+        for source in &mut *sources {
+            // A block may hold a trace twice: replicas of Tempo's ingesters, merged by somebody else.
+            while let Some((_, piece)) = source.traces.pop_front_if(|(front, _)| *front == id) {
+                pieces.push(piece);
+                source.fill(account).await?;
+            }
+        }
+        let before: usize = pieces.iter().map(spans).sum();
+        let trace = combine_traces(pieces);
+        duplicates += (before - spans(&trace)) as u64;
+        if traces.send((id, trace)).await.is_err() {
+            // The writer has failed, and says why.
+            return Ok(duplicates);
+        }
+    }
+}
+
+fn spans(trace: &TracesData) -> usize {
+    trace.resource_spans.iter().flat_map(|resource| &resource.scope_spans).map(|scope| scope.spans.len()).sum()
+}
+
+fn write(
+    mut traces: mpsc::Receiver<(TraceId, TracesData)>,
+    output: tempoform_block::BlockOutput,
+    options: WriterOptions,
+) -> std::result::Result<WrittenBlock, String> {
+    let mut writer = BlockWriter::new(output, options).map_err(|error| error.to_string())?;
+    while let Some((id, trace)) = traces.blocking_recv() {
+        let encoded = Encoded::of(&trace);
+        writer.add_trace(id, &encoded.resources()).map_err(|error| error.to_string())?;
+    }
+    writer.finish().map_err(|error| error.to_string())
+}
+
+/// A trace's parts as the writer takes them.
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    resources: Vec<Resource>,
+}
+
+type Range = std::ops::Range<usize>;
+
+struct Resource {
+    resource: Range,
+    schema_url: Range,
+    scopes: Vec<Scope>,
+}
+
+struct Scope {
+    scope: Range,
+    schema_url: Range,
+    spans: Vec<Range>,
+}
+
+impl Encoded {
+    pub(crate) fn of(trace: &TracesData) -> Self {
+        let mut bytes = Vec::with_capacity(trace.encoded_len() + 64);
+        let mut put = |part: &dyn Fn(&mut Vec<u8>)| {
+            let start = bytes.len();
+            part(&mut bytes);
+            start..bytes.len()
+        };
+        let mut resources = Vec::with_capacity(trace.resource_spans.len());
+        for resource in &trace.resource_spans {
+            let mut scopes = Vec::with_capacity(resource.scope_spans.len());
+            for scope in &resource.scope_spans {
+                scopes.push(Scope {
+                    scope: put(&|out| scope.scope.iter().for_each(|scope| encode(scope, out))),
+                    schema_url: put(&|out| out.extend_from_slice(scope.schema_url.as_bytes())),
+                    spans: scope.spans.iter().map(|span| put(&|out| encode(span, out))).collect(),
+                });
+            }
+            resources.push(Resource {
+                resource: put(&|out| resource.resource.iter().for_each(|resource| encode(resource, out))),
+                schema_url: put(&|out| out.extend_from_slice(resource.schema_url.as_bytes())),
+                scopes,
+            });
+        }
+        Self { bytes, resources }
+    }
+
+    pub(crate) fn resources(&self) -> Vec<EncodedResource<'_>> {
+        let part = |range: &Range| &self.bytes[range.clone()];
+        let scope = |scope: &Scope| EncodedScope {
+            scope: &self.bytes[scope.scope.clone()],
+            schema_url: &self.bytes[scope.schema_url.clone()],
+            spans: scope.spans.iter().map(|span| &self.bytes[span.clone()]).collect(),
+        };
+        self.resources
+            .iter()
+            .map(|resource| EncodedResource {
+                resource: part(&resource.resource),
+                schema_url: part(&resource.schema_url),
+                scopes: resource.scopes.iter().map(scope).collect(),
+            })
+            .collect()
+    }
+}
+
+fn encode(message: &impl prost::Message, out: &mut Vec<u8>) {
+    // A vector grows as needed; only a buffer of fixed size could be too small.
+    message.encode(out).expect("a vector has room");
+}

@@ -1,0 +1,115 @@
+//! What goes: blocks past their retention, in two steps, and what a crash left half written.
+
+use futures::{StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use tempoform_block::{BlockList, BlockMeta, BlockPath, CompactedBlock, ListedBlock};
+use tempoform_core::TenantId;
+use uuid::Uuid;
+
+use crate::compactor::Compactor;
+use crate::metrics;
+
+/// A folder without a meta that nobody wrote to for this long was left by a crash; an upload takes minutes.
+const HALF_WRITTEN: SignedDuration = SignedDuration::from_hours(24);
+
+/// Whether a block is past `retention`: by its spans' times or, where these say nothing useful, by when it was written.
+///
+/// Clients with a wrong clock and those that send old spans late make blocks that would be expired at birth, or never.
+pub(crate) fn is_expired(
+    meta: &BlockMeta,
+    written: Timestamp,
+    retention: SignedDuration,
+    now: Timestamp,
+) -> bool {
+    let old_at_birth = written.duration_since(meta.end_time) >= retention;
+    let from_the_future = meta.end_time > written;
+    let counted_from = if old_at_birth || from_the_future { written } else { meta.end_time };
+    now.duration_since(counted_from) > retention
+}
+
+impl Compactor {
+    /// Turns blocks past their retention into compacted ones: readers stop searching them.
+    pub(crate) async fn mark_expired(&self, tenant: &TenantId, blocks: &mut BlockList, now: Timestamp) {
+        let retention = (self.options.retention)(tenant);
+        let Ok(retention) = SignedDuration::try_from(retention) else { return };
+        if retention.is_zero() {
+            return;
+        }
+        let is_expired = |live: &&ListedBlock| {
+            self.meta(tenant, &live.block).is_some_and(|meta| is_expired(meta, live.written, retention, now))
+        };
+        let expired: Vec<Uuid> = blocks.live.iter().filter(is_expired).map(|live| live.block).collect();
+        let marked = self.each(tenant, expired, |path| async move {
+            let marked = self.store.mark_compacted(&path, &self.account).await;
+            match &marked {
+                Ok(()) => {
+                    metrics::MARKED.inc();
+                    tracing::info!(block = %path, %retention, "block is past its retention");
+                }
+                Err(error) => {
+                    metrics::RETENTION_ERRORS.inc();
+                    tracing::error!(block = %path, %error, "could not mark an expired block");
+                }
+            }
+            marked.is_ok()
+        });
+        for block in marked.await {
+            blocks.live.retain(|live| live.block != block);
+            blocks.compacted.push(CompactedBlock { block, since: now });
+        }
+    }
+
+    /// Deletes blocks that were marked long enough ago.
+    pub(crate) async fn delete_old(&self, tenant: &TenantId, blocks: &mut BlockList, now: Timestamp) {
+        let Ok(cutoff) = now.checked_sub(self.options.compacted_retention) else { return };
+        let old: Vec<Uuid> =
+            blocks.compacted.iter().filter(|block| block.since < cutoff).map(|block| block.block).collect();
+        let deleted = self.each(tenant, old, |path| async move { self.delete(&path).await });
+        for block in deleted.await {
+            metrics::DELETED.inc();
+            blocks.compacted.retain(|compacted| compacted.block != block);
+        }
+    }
+
+    /// Deletes what uploads that did not come to their end left behind.
+    pub(crate) async fn delete_leftovers(&self, tenant: &TenantId, now: Timestamp) {
+        let Ok(cutoff) = now.checked_sub(HALF_WRITTEN) else { return };
+        let leftovers = match self.store.half_written(tenant, cutoff, &self.account).await {
+            Ok(leftovers) => leftovers,
+            Err(error) => {
+                metrics::RETENTION_ERRORS.inc();
+                tracing::warn!(%tenant, %error, "could not look for half-written blocks");
+                return;
+            }
+        };
+        for block in self.each(tenant, leftovers, |path| async move { self.delete(&path).await }).await {
+            metrics::LEFTOVERS.inc();
+            tracing::info!(%tenant, %block, "deleted a half-written block");
+        }
+    }
+
+    async fn delete(&self, path: &BlockPath) -> bool {
+        let deleted = self.store.delete_block(path, &self.account).await;
+        if let Err(error) = &deleted {
+            metrics::RETENTION_ERRORS.inc();
+            tracing::error!(block = %path, %error, "could not delete a block");
+        }
+        deleted.is_ok()
+    }
+
+    /// Does something with several blocks at once; those for which it worked.
+    async fn each<F: Future<Output = bool>>(
+        &self,
+        tenant: &TenantId,
+        blocks: Vec<Uuid>,
+        work: impl Fn(BlockPath) -> F,
+    ) -> Vec<Uuid> {
+        let work = &work;
+        stream::iter(blocks)
+            .map(|block| async move { work(BlockPath::new(tenant.clone(), block)).await.then_some(block) })
+            .buffer_unordered(self.options.retention_concurrency.max(1))
+            .filter_map(std::future::ready)
+            .collect()
+            .await
+    }
+}
