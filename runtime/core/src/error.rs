@@ -1,8 +1,10 @@
+use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
-use tonic::Code;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// What a caller should do about an error. HTTP status and gRPC code follow from this alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,25 +113,72 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-impl From<Error> for tonic::Status {
+/// With `RetryInfo` where a retry makes sense at a known time: clients and our own components read it.
+impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        Self::new(error.grpc_code(), error.message)
+        let (code, Error { kind: _, message, retry_after }) = (error.grpc_code(), error);
+        match retry_after {
+            Some(after) => {
+                Self::with_error_details(code, message, ErrorDetails::with_retry_info(Some(after)))
+            }
+            None => Self::new(code, message),
+        }
     }
 }
 
-impl From<tonic::Status> for Error {
-    fn from(status: tonic::Status) -> Self {
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
         let kind = match status.code() {
-            Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ErrorKind::Invalid,
+            Code::InvalidArgument | Code::FailedPrecondition => ErrorKind::Invalid,
             Code::Unauthenticated => ErrorKind::Unauthenticated,
             Code::PermissionDenied => ErrorKind::Forbidden,
             Code::NotFound => ErrorKind::NotFound,
-            Code::ResourceExhausted => ErrorKind::Exhausted,
+            // tonic says "out of range" of a message over a size limit, its own or the peer's.
+            Code::ResourceExhausted | Code::OutOfRange => ErrorKind::Exhausted,
             Code::DeadlineExceeded => ErrorKind::Timeout,
             Code::DataLoss => ErrorKind::Corrupt,
             Code::Unavailable | Code::Cancelled | Code::Aborted => ErrorKind::Unavailable,
+            // A status that a peer sent has no source; one with a source tells of a broken connection.
+            Code::Unknown | Code::Internal if status.source().is_some() => ErrorKind::Unavailable,
             _ => ErrorKind::Internal,
         };
-        Self::new(kind, status.message())
+        let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        Self { kind, message: status.message().to_owned(), retry_after }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_the_same_on_the_other_side() {
+        for kind in [
+            ErrorKind::Invalid,
+            ErrorKind::Unauthenticated,
+            ErrorKind::Forbidden,
+            ErrorKind::NotFound,
+            ErrorKind::Exhausted,
+            ErrorKind::Unavailable,
+            ErrorKind::Timeout,
+            ErrorKind::Corrupt,
+            ErrorKind::Internal,
+        ] {
+            for hint in [None, Some(Duration::from_millis(1500))] {
+                let sent = Error { kind, message: "so it is".to_owned(), retry_after: hint };
+                let received = Error::from(Status::from(sent));
+                assert_eq!((received.kind(), received.retry_hint()), (kind, hint));
+                assert_eq!(received.message(), "so it is");
+            }
+        }
+    }
+
+    #[test]
+    fn what_tonic_says_by_itself() {
+        let kind = |status: Status| Error::from(status).kind();
+        assert_eq!(kind(Status::out_of_range("message length too large")), ErrorKind::Exhausted);
+        assert_eq!(kind(Status::from_error("connection reset by peer".into())), ErrorKind::Unavailable);
+        assert_eq!(kind(Status::unknown("a handler gave up")), ErrorKind::Internal);
+        assert_eq!(kind(Status::internal("the answer cannot be decoded")), ErrorKind::Internal);
     }
 }

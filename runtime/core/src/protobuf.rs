@@ -9,8 +9,8 @@ pub enum WireError {
     /// A varint, length or fixed-width value runs past the end.
     #[error("ends inside a field")]
     Truncated,
-    /// A varint of more than ten bytes.
-    #[error("holds a varint of more than 10 bytes")]
+    /// A varint of more than 64 bits.
+    #[error("holds a varint of more than 64 bits")]
     LongVarint,
     /// Field number 0, or one above 2^29 - 1.
     #[error("holds a field number out of range")]
@@ -96,12 +96,16 @@ impl<'a> Fields<'a> {
         let mut value = 0;
         for (i, byte) in rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * i);
+            // Nine bytes hold 63 bits, so of the tenth only the lowest bit may be set: decoders refuse the rest.
+            if i == 9 && *byte >= 2 {
+                return Err(WireError::LongVarint);
+            }
             if *byte < 0x80 {
                 self.at += i + 1;
                 return Ok(value);
             }
         }
-        Err(if rest.len() < 10 { WireError::Truncated } else { WireError::LongVarint })
+        Err(WireError::Truncated)
     }
 
     #[inline]
@@ -170,11 +174,12 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_not_a_panic() {
-        let cases: [(&[u8], WireError); 7] = [
+        let cases: [(&[u8], WireError); 8] = [
             (&[0x08], WireError::Truncated),
             (&[0x08, 0x80], WireError::Truncated),
             (&[0x0a, 0x05, 1], WireError::Truncated),
             (&[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1], WireError::LongVarint),
+            (&[0x08, 128, 128, 128, 128, 128, 128, 128, 128, 128, 2], WireError::LongVarint),
             (&[0x00, 0x00], WireError::FieldNumber),
             (&[0x0b], WireError::WireType),
             (&[0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 127], WireError::Truncated),

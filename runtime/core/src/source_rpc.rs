@@ -143,3 +143,78 @@ impl RemoteBlocks {
         Ok(self.0.clone().account(AccountRequest {}).await?.into_inner())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tempoform_wire::internal::blocks_server::BlocksServer;
+    use tokio::net::TcpListener;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::{Endpoint, Server};
+
+    use super::*;
+
+    /// Has one large piece of any trace, and no time for anything else.
+    struct Busy;
+
+    impl Busy {
+        fn refusal<T>() -> Result<T> {
+            Err(Error::new(ErrorKind::Exhausted, "busy").retry_after(Duration::from_secs(7)))
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl TraceSource for Busy {
+        async fn find_trace(&self, _: &TenantId, _: FindTraceRequest) -> Result<FindTraceResponse> {
+            Ok(FindTraceResponse { pieces: vec![vec![0; 1000].into()], ..Default::default() })
+        }
+
+        async fn search(&self, _: &TenantId, _: SearchRequest) -> Result<SearchResponse> {
+            Self::refusal()
+        }
+
+        async fn tag_names(&self, _: &TenantId, _: TagNamesRequest) -> Result<TagNamesResponse> {
+            Self::refusal()
+        }
+
+        async fn tag_values(&self, _: &TenantId, _: TagValuesRequest) -> Result<TagValuesResponse> {
+            Self::refusal()
+        }
+    }
+
+    async fn listener() -> (TcpListener, Channel) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        (listener, Endpoint::from_shared(url).unwrap().connect_lazy())
+    }
+
+    #[tokio::test]
+    async fn hints_and_sizes_over_the_wire() {
+        let (listener, channel) = listener().await;
+        let service = BlocksServer::new(SourceService::new(Arc::new(Busy), Arc::default()));
+        let serving = Server::builder().add_service(service);
+        tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
+        let (remote, tenant) = (RemoteBlocks::new(channel, 500), TenantId::single());
+
+        let refused = remote.search(&tenant, SearchRequest::default()).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.message()), (ErrorKind::Exhausted, "busy"));
+        assert_eq!(refused.retry_hint(), Some(Duration::from_secs(7)));
+
+        let too_large = remote.find_trace(&tenant, FindTraceRequest::default()).await.unwrap_err();
+        assert_eq!(too_large.kind(), ErrorKind::Exhausted, "{too_large}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_is_worth_another_try() {
+        let (listener, channel) = listener().await;
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                connection.readable().await.ok();
+            }
+        });
+        let remote = RemoteBlocks::new(channel, 500);
+        let broken = remote.search(&TenantId::single(), SearchRequest::default()).await.unwrap_err();
+        assert_eq!(broken.kind(), ErrorKind::Unavailable, "{broken}");
+    }
+}

@@ -9,18 +9,10 @@ use http::StatusCode;
 use prost::Message as _;
 use tempoform_core::{Error, ErrorKind};
 use tonic::Status;
-use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// The gRPC status, with `RetryInfo` where a retry makes sense at a known time.
 pub(crate) fn grpc_status(error: &Error) -> Status {
-    match error.retry_hint() {
-        Some(after) => Status::with_error_details(
-            error.grpc_code(),
-            error.message(),
-            ErrorDetails::with_retry_info(Some(after)),
-        ),
-        None => Status::new(error.grpc_code(), error.message()),
-    }
+    error.clone().into()
 }
 
 /// The HTTP status: what is retryable over gRPC is retryable here.

@@ -1,18 +1,22 @@
 //! Answers on the wire: protobuf or JSON, as the client asked.
 
-use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use std::io;
+
+use axum::response::Response;
+use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
-use tempoform_core::{Error, ErrorKind};
+use tempoform_core::{Error, ErrorKind, MemoryBudget};
 use tempoform_wire::internal::ReadAccount;
 
 use crate::ApiError;
+use crate::body::Body;
 use crate::json::{self, NonFinite};
 
 /// What an answer cost at the object store.
 pub(crate) const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("x-tempoform-object-store");
-/// What could not be read, on answers that have no place for it in their body.
+/// What could not be read, on answers that have no place for it in their body, and on "not found" that is not
+/// sure for that reason.
 pub(crate) const PARTIAL_HEADER: HeaderName = HeaderName::from_static("x-tempoform-partial");
 
 /// The form of an answer.
@@ -29,8 +33,17 @@ impl Format {
             |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("application/protobuf"));
         if headers.get_all(ACCEPT).iter().any(mentions) { Self::Protobuf } else { Self::Json }
     }
+}
 
-    /// `message` in this form; `non_finite` is asked for only when it becomes JSON.
+/// Writes answers in the form that was asked for, into memory that is reserved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encoder<'a> {
+    pub(crate) format: Format,
+    pub(crate) memory: &'a MemoryBudget,
+}
+
+impl Encoder<'_> {
+    /// `message` in the form asked for; `non_finite` is asked for only when it becomes JSON.
     pub(crate) fn encode<T>(
         self,
         message: &T,
@@ -39,25 +52,31 @@ impl Format {
     where
         T: prost::Message + Serialize,
     {
-        match self {
-            Self::Json => json_response(message, non_finite(message)),
-            Self::Protobuf => Ok(protobuf_response(message)),
+        match self.format {
+            Format::Json => self.json(message, non_finite(message)),
+            Format::Protobuf => self.protobuf(message),
         }
+    }
+
+    pub(crate) fn protobuf(self, message: &impl prost::Message) -> Result<Response, ApiError> {
+        Ok(Body::protobuf(message, self.memory)?.into_response("application/protobuf"))
+    }
+
+    pub(crate) fn json(self, message: &impl Serialize, non_finite: NonFinite) -> Result<Response, ApiError> {
+        let mut body = Body::empty(self.memory)?;
+        json::write(message, non_finite, &mut body).map_err(json_error)?;
+        Ok(body.into_response("application/json"))
     }
 }
 
-pub(crate) fn protobuf_response(message: &impl prost::Message) -> Response {
-    ([(CONTENT_TYPE, "application/protobuf")], message.encode_to_vec()).into_response()
-}
-
-pub(crate) fn json_response(message: &impl Serialize, non_finite: NonFinite) -> Result<Response, ApiError> {
-    let body = json::encode(message, non_finite).map_err(|error| {
+/// The body's own error, or what serde says.
+fn json_error(error: serde_json::Error) -> Error {
+    io::Error::from(error).downcast::<Error>().unwrap_or_else(|error| {
         Error::new(
             ErrorKind::Corrupt,
             format!("the answer has no JSON form: {error}; ask with Accept: application/protobuf"),
         )
-    })?;
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    })
 }
 
 /// Adds the headers that tell cost and gaps.
@@ -67,11 +86,15 @@ pub(crate) fn annotate(response: &mut Response, account: &ReadAccount, missing: 
         headers.insert(ACCOUNT_HEADER, value);
     }
     if let Some(missing) = missing {
-        let printable: String =
-            missing.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
-        if let Ok(value) = HeaderValue::from_str(&printable) {
-            headers.insert(PARTIAL_HEADER, value);
-        }
+        tell_missing(headers, missing);
+    }
+}
+
+/// Adds the header that tells gaps.
+pub(crate) fn tell_missing(headers: &mut HeaderMap, missing: &str) {
+    let printable: String = missing.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+    if let Ok(value) = HeaderValue::from_str(&printable) {
+        headers.insert(PARTIAL_HEADER, value);
     }
 }
 

@@ -5,6 +5,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use tempoform_core::{Error, ErrorKind};
 
+use crate::encode;
+
 /// What a query answers instead of a result. The text is the body, as plain text.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -17,6 +19,10 @@ pub(crate) enum ApiError {
     /// Every source answered, none has the trace. Tempo's body is empty, and so is ours.
     #[error("")]
     TraceNotFound,
+    /// No source that answered has the trace. Others were asked already where there are any, so a frontend
+    /// does not try again.
+    #[error("trace not found, but not everything could be read: {missing}")]
+    TraceNotFoundSoFar { missing: String },
     #[error("no such page")]
     NoSuchPage,
     #[error("TraceQL metrics queries are not implemented; search works")]
@@ -40,6 +46,7 @@ impl ApiError {
             Self::NoOrgId => StatusCode::UNAUTHORIZED,
             Self::TraceTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TraceNotFound | Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::TraceNotFoundSoFar { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::MetricsNotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::Failed(error) => error.http_status(),
         }
@@ -51,10 +58,14 @@ impl IntoResponse for ApiError {
         let mut response = (self.status(), self.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if let Self::Failed(error) = &self
-            && let Some(after) = error.retry_hint()
-        {
-            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        match &self {
+            Self::Failed(error) => {
+                if let Some(after) = error.retry_hint() {
+                    headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+                }
+            }
+            Self::TraceNotFoundSoFar { missing } => encode::tell_missing(headers, missing),
+            _ => {}
         }
         response
     }

@@ -1,176 +1,30 @@
-//! Asking the sources: all ingesters first, then one retriever, which also hears of the blocks that the
-//! ingesters uploaded lately.
+//! Asking the sources: all ingesters first, then the retrievers, which share the blocks among them and also hear
+//! of the blocks that the ingesters uploaded lately.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use bytes::Bytes;
+use futures::StreamExt as _;
 use futures::future::join_all;
-use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource};
-use tempoform_wire::internal::{
-    Failure, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse,
-    TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
-};
+use futures::stream::FuturesUnordered;
+use prost::Message as _;
+use tempoform_core::{Error, ErrorKind, MemoryBudget, Reservation, Result, TenantId, TraceSource};
+use tokio::time::Instant;
 
+use crate::gathered::Gathered;
 use crate::metrics::SOURCE_FAILURES;
-use crate::{NamedSource, QuerierOptions, QueryTimeouts, Sources};
+use crate::question::Question;
+use crate::staggered::{Try, staggered};
+use crate::{Availability, NamedSource, QuerierOptions, QueryTimeouts, Sources};
 
 /// Share of a query's time that one source may take before it counts as failed: the rest is for saying so.
 const SOURCE_SHARE: f64 = 0.8;
 
-/// One of the four questions that a [`TraceSource`] answers.
-#[async_trait::async_trait]
-pub(crate) trait Question: Clone + Send + Sync {
-    type Answer: Send;
+/// Share of a query's time after which another retriever is asked as well.
+const PATIENCE_SHARE: f64 = 0.4;
 
-    async fn ask(self, source: &dyn TraceSource, tenant: &TenantId) -> Result<Self::Answer>;
-
-    /// Blocks that a retriever reads although its list may not have them yet.
-    fn set_fresh_blocks(&mut self, metas: Vec<Bytes>);
-
-    /// Questions with the same affinity go to the same retriever, whose cache then has the blocks.
-    fn affinity(&self) -> &[u8];
-
-    /// The deadline of the query that asks.
-    fn timeout(timeouts: &QueryTimeouts) -> Duration;
-
-    /// Takes the parts that all answers have.
-    fn take_common(answer: &mut Self::Answer) -> Common;
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Common {
-    fresh_blocks: Vec<Bytes>,
-    failures: Vec<Failure>,
-    account: Option<ReadAccount>,
-}
-
-macro_rules! question {
-    ($request:ident, $answer:ident, $method:ident, $affinity:ident, $timeout:ident) => {
-        #[async_trait::async_trait]
-        impl Question for $request {
-            type Answer = $answer;
-
-            async fn ask(self, source: &dyn TraceSource, tenant: &TenantId) -> Result<$answer> {
-                source.$method(tenant, self).await
-            }
-
-            fn set_fresh_blocks(&mut self, metas: Vec<Bytes>) {
-                self.fresh_blocks = metas;
-            }
-
-            fn affinity(&self) -> &[u8] {
-                self.$affinity.as_ref()
-            }
-
-            fn timeout(timeouts: &QueryTimeouts) -> Duration {
-                timeouts.$timeout
-            }
-
-            fn take_common(answer: &mut $answer) -> Common {
-                Common {
-                    fresh_blocks: std::mem::take(&mut answer.fresh_blocks),
-                    failures: std::mem::take(&mut answer.failures),
-                    account: answer.account.take(),
-                }
-            }
-        }
-    };
-}
-
-question!(FindTraceRequest, FindTraceResponse, find_trace, trace_id, trace_by_id);
-question!(SearchRequest, SearchResponse, search, query, search);
-question!(TagNamesRequest, TagNamesResponse, tag_names, scope, search);
-question!(TagValuesRequest, TagValuesResponse, tag_values, tag, search);
-
-/// What the sources answered, and what is missing.
-#[derive(Debug)]
-pub(crate) struct Gathered<A> {
-    pub(crate) answers: Vec<A>,
-    pub(crate) failures: Vec<Failure>,
-    pub(crate) account: Account,
-    /// Sources that were asked.
-    pub(crate) asked: u32,
-    /// Why sources did not answer at all.
-    errors: Vec<ErrorKind>,
-    fresh_blocks: HashSet<Bytes>,
-}
-
-impl<A> Default for Gathered<A> {
-    fn default() -> Self {
-        Self {
-            answers: Vec::new(),
-            failures: Vec::new(),
-            account: Account::default(),
-            asked: 0,
-            errors: Vec::new(),
-            fresh_blocks: HashSet::new(),
-        }
-    }
-}
-
-impl<A> Gathered<A> {
-    /// What is missing, for a person; `None` if nothing is.
-    pub(crate) fn missing(&self) -> Option<String> {
-        let (first, others) = self.failures.split_first()?;
-        let mut text = format!("{}: {}", first.source, first.message);
-        if !others.is_empty() {
-            text.push_str(&format!(" (and {} more failures)", others.len()));
-        }
-        Some(text)
-    }
-
-    /// Takes the answers apart from what is known about them.
-    pub(crate) fn split(self) -> (Vec<A>, Gathered<()>) {
-        let Self { answers, failures, account, asked, errors, fresh_blocks } = self;
-        (answers, Gathered { answers: Vec::new(), failures, account, asked, errors, fresh_blocks })
-    }
-
-    /// Sources that did not answer at all.
-    pub(crate) fn unanswered(&self) -> u32 {
-        self.errors.len() as u32
-    }
-
-    /// Adds what was gathered for another tenant.
-    pub(crate) fn merge(&mut self, other: Self) {
-        let Self { answers, failures, account, asked, errors, fresh_blocks: _ } = other;
-        self.answers.extend(answers);
-        self.failures.extend(failures);
-        self.account.add(&account.snapshot());
-        self.asked += asked;
-        self.errors.extend(errors);
-    }
-
-    /// # Errors
-    /// When no source answered: with the kind of their errors if all have the same, else "unavailable".
-    pub(crate) fn any_answered(self) -> Result<Self> {
-        if !self.answers.is_empty() {
-            return Ok(self);
-        }
-        let kind = match self.errors.split_first() {
-            Some((first, others)) if others.iter().all(|kind| kind == first) => match first {
-                ErrorKind::Exhausted | ErrorKind::Timeout => *first,
-                _ => ErrorKind::Unavailable,
-            },
-            _ => ErrorKind::Unavailable,
-        };
-        let missing = self.missing().unwrap_or_else(|| "no source is known".to_owned());
-        Err(Error::new(kind, format!("nothing could be read: {missing}")))
-    }
-
-    fn add<Q: Question<Answer = A>>(&mut self, mut answer: A) {
-        let Common { fresh_blocks, failures, account } = Q::take_common(&mut answer);
-        self.fresh_blocks.extend(fresh_blocks);
-        self.failures.extend(failures);
-        self.account.add(&account.unwrap_or_default());
-        self.answers.push(answer);
-    }
-
-    fn add_failure(&mut self, source: &str, message: impl Into<String>) {
-        self.failures.push(Failure { source: source.to_owned(), message: message.into() });
-    }
-}
+/// How long the last ingesters are waited for when enough of them answered.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
 
 /// The sources and how to ask them.
 pub(crate) struct Fanout {
@@ -179,6 +33,25 @@ pub(crate) struct Fanout {
     timeouts: QueryTimeouts,
     tolerated_recent_failures: usize,
     min_recent_sources: usize,
+    memory: MemoryBudget,
+}
+
+/// A source that can be asked.
+#[derive(Clone, Copy)]
+struct Serving<'a> {
+    name: &'a str,
+    source: &'a dyn TraceSource,
+}
+
+/// An answer and the memory that it takes.
+type Answered<A> = (A, Reservation);
+
+/// Why there is no answer.
+enum Refusal {
+    /// The query is wrong, or too large for this process: no other source helps.
+    Query(Error),
+    /// This source failed.
+    Source { name: String, error: Error },
 }
 
 impl Fanout {
@@ -189,13 +62,19 @@ impl Fanout {
             timeouts: options.timeouts,
             tolerated_recent_failures: options.tolerated_recent_failures,
             min_recent_sources: options.min_recent_sources,
+            memory: options.memory.clone(),
         }
+    }
+
+    /// What queries hold is reserved from this.
+    pub(crate) fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     /// Asks about several tenants, see [`gather`](Self::gather).
     ///
     /// # Errors
-    /// When a source calls the question wrong, or no source answered.
+    /// When a source calls the question wrong, the answers do not fit into memory, or no source answered.
     pub(crate) async fn gather_all<Q: Question>(
         &self,
         tenants: &[TenantId],
@@ -214,7 +93,7 @@ impl Fanout {
         all.any_answered()
     }
 
-    /// Asks the ingesters the one question, then a retriever the other; `None` leaves them out.
+    /// Asks the ingesters the one question, then the retrievers the other; `None` leaves them out.
     async fn gather<Q: Question>(
         &self,
         tenant: &TenantId,
@@ -226,12 +105,13 @@ impl Fanout {
             self.ask_recent(tenant, question, &mut gathered).await?;
         }
         if let Some(mut question) = blocks {
-            question.set_fresh_blocks(gathered.fresh_blocks.drain().collect());
+            question.set_fresh_blocks(gathered.take_fresh_blocks());
             self.ask_blocks(tenant, question, &mut gathered).await?;
         }
         Ok(gathered)
     }
 
+    /// Asks all ingesters. When so many answered that the others may fail, these are waited for only a moment more.
     async fn ask_recent<Q: Question>(
         &self,
         tenant: &TenantId,
@@ -241,91 +121,168 @@ impl Fanout {
         let sources = (self.recent)();
         if sources.len() < self.min_recent_sources {
             let (known, needed) = (sources.len(), self.min_recent_sources);
-            gathered.add_failure(
+            gathered.add_missing(
                 "ingesters",
                 format!("{known} are known, {needed} are needed; recent spans may be missing"),
             );
         }
         gathered.asked += sources.len() as u32;
-        let answers = join_all(sources.iter().map(|source| self.ask(source, tenant, question.clone()))).await;
-        let mut failed = Vec::new();
-        for (source, answer) in sources.iter().zip(answers) {
-            match answer {
-                Ok(answer) => gathered.add::<Q>(answer),
-                Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
-                Err(error) => {
-                    SOURCE_FAILURES.with_label_values(&["ingester"]).inc();
-                    tracing::warn!(%tenant, ingester = source.name, %error, "an ingester did not answer a query");
-                    failed.push((source, error));
+        let enough = sources.len().saturating_sub(self.tolerated_recent_failures).max(1);
+        let (mut answered, mut failed) = (0, Vec::new());
+        let (mut running, mut unanswered) = (FuturesUnordered::new(), HashSet::new());
+        for source in &sources {
+            match &source.availability {
+                Availability::Missing { why } => failed.push((source.name.as_str(), missing(why))),
+                Availability::Serving(serving) => {
+                    let source = Serving { name: &source.name, source: &**serving };
+                    unanswered.insert(source.name);
+                    let asked = self.ask(source, tenant, question.clone());
+                    running.push(async move { (source.name, asked.await) });
                 }
             }
         }
-        gathered.errors.extend(failed.iter().map(|(_, error)| error.kind()));
-        if failed.len() > self.tolerated_recent_failures {
-            for (source, error) in failed {
-                gathered.add_failure(&source.name, error.message());
+        let mut last_moment = None;
+        loop {
+            let next = match last_moment {
+                None => running.next().await,
+                Some(moment) => tokio::time::timeout_at(moment, running.next()).await.unwrap_or_default(),
+            };
+            let Some((name, outcome)) = next else { break };
+            unanswered.remove(name);
+            match outcome {
+                Ok((answer, held)) => {
+                    gathered.add::<Q>(answer, held);
+                    answered += 1;
+                }
+                Err(Refusal::Query(error)) => return Err(error),
+                Err(Refusal::Source { error, .. }) => failed.push((name, error)),
+            }
+            if answered >= enough {
+                last_moment.get_or_insert_with(|| Instant::now() + LAST_MOMENT);
+            }
+        }
+        let late = || Error::new(ErrorKind::Timeout, "had not answered when enough others had");
+        failed.extend(unanswered.into_iter().map(|name| (name, late())));
+
+        let complete = failed.len() <= self.tolerated_recent_failures && answered >= self.min_recent_sources;
+        for (ingester, error) in failed {
+            SOURCE_FAILURES.with_label_values(&["ingester"]).inc();
+            tracing::warn!(%tenant, ingester, %error, "an ingester did not answer a query");
+            gathered.add_unanswered(error.kind());
+            if !complete {
+                gathered.add_missing(ingester, error.message());
             }
         }
         Ok(())
     }
 
-    /// Asks the retriever that this question belongs to, or else the next one.
+    /// Asks each retriever for its share of the blocks.
     async fn ask_blocks<Q: Question>(
         &self,
         tenant: &TenantId,
         question: Q,
         gathered: &mut Gathered<Q::Answer>,
     ) -> Result<()> {
-        gathered.asked += 1;
-        let mut last_error = None;
-        for source in preferred(&(self.blocks)(), tenant, question.affinity()) {
-            match self.ask(source, tenant, question.clone()).await {
-                Ok(answer) => {
-                    gathered.add::<Q>(answer);
-                    return Ok(());
+        let sources = (self.blocks)();
+        let mut serving = Vec::new();
+        for source in &sources {
+            match &source.availability {
+                Availability::Serving(retriever) => {
+                    serving.push(Serving { name: &source.name, source: &**retriever });
                 }
-                Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
-                Err(error) => {
-                    SOURCE_FAILURES.with_label_values(&["retriever"]).inc();
-                    tracing::warn!(%tenant, retriever = source.name, %error, "a retriever did not answer a query");
-                    let next_may_do = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
-                    last_error = Some((source.name.clone(), error));
-                    if !next_may_do {
-                        break;
-                    }
+                Availability::Missing { why } => {
+                    tracing::debug!(retriever = source.name, why, "a retriever is missing; others stand in");
                 }
             }
         }
-        match last_error {
-            Some((name, error)) => {
-                gathered.errors.push(error.kind());
-                gathered.add_failure(&name, error.message());
+        if serving.is_empty() {
+            gathered.asked += 1;
+            gathered.add_missing("retrievers", none_serves(&sources));
+            return Ok(());
+        }
+        gathered.asked += serving.len() as u32;
+        let shares =
+            (0..serving.len()).map(|share| self.ask_share(tenant, question.clone(), &serving, share));
+        for outcome in join_all(shares).await {
+            match outcome {
+                Ok((answer, held)) => gathered.add::<Q>(answer, held),
+                Err(Refusal::Query(error)) => return Err(error),
+                Err(Refusal::Source { name, error }) => {
+                    gathered.add_unanswered(error.kind());
+                    gathered.add_missing(name, error.message());
+                }
             }
-            None => gathered.add_failure("retrievers", "none is known; blocks could not be read"),
         }
         Ok(())
     }
 
+    /// Asks the retriever with this index for its share of the blocks, or else the next ones for the same share.
+    async fn ask_share<Q: Question>(
+        &self,
+        tenant: &TenantId,
+        mut question: Q,
+        serving: &[Serving<'_>],
+        share: usize,
+    ) -> Result<Answered<Q::Answer>, Refusal> {
+        if serving.len() > 1 {
+            let names: Vec<_> = serving.iter().map(|source| source.name.to_owned()).collect();
+            question.set_share(&names, serving[share].name);
+        }
+        let tries = (0..serving.len()).map(|next| {
+            let asked = self.ask(serving[(share + next) % serving.len()], tenant, question.clone());
+            async move {
+                match asked.await {
+                    Err(Refusal::Source { name, error }) => {
+                        SOURCE_FAILURES.with_label_values(&["retriever"]).inc();
+                        tracing::warn!(%tenant, retriever = name, %error, "a retriever did not answer a query");
+                        let next_may_do = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+                        let refusal = Err(Refusal::Source { name, error });
+                        if next_may_do { Try::Failed(refusal) } else { Try::Final(refusal) }
+                    }
+                    outcome => Try::Final(outcome),
+                }
+            }
+        });
+        let patience = Q::timeout(&self.timeouts).mul_f64(PATIENCE_SHARE);
+        staggered(tries, patience, serving.len()).await.unwrap_or_else(|failed| {
+            failed.into_iter().next_back().unwrap_or_else(|| {
+                Err(Refusal::Source { name: "retrievers".to_owned(), error: missing("none was asked") })
+            })
+        })
+    }
+
     async fn ask<Q: Question>(
         &self,
-        source: &NamedSource,
+        Serving { name, source }: Serving<'_>,
         tenant: &TenantId,
         question: Q,
-    ) -> Result<Q::Answer> {
+    ) -> Result<Answered<Q::Answer>, Refusal> {
         let timeout = Q::timeout(&self.timeouts).mul_f64(SOURCE_SHARE);
-        tokio::time::timeout(timeout, question.ask(&*source.source, tenant))
+        let answer = tokio::time::timeout(timeout, question.ask(source, tenant))
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {timeout:?}"))))
+            .map_err(|error| match error.kind() {
+                ErrorKind::Invalid => Refusal::Query(error),
+                _ => Refusal::Source { name: name.to_owned(), error },
+            })?;
+        let bytes = (answer.encoded_len() as u64).saturating_mul(Q::MEMORY_FACTOR);
+        let held = self.memory.reserve(bytes, "what a query found").map_err(Refusal::Query)?;
+        Ok((answer, held))
     }
 }
 
-/// Rendezvous hashing: when a retriever comes or goes, only its share of the questions moves.
-fn preferred<'a>(sources: &'a [NamedSource], tenant: &TenantId, affinity: &[u8]) -> Vec<&'a NamedSource> {
-    let mut ranked: Vec<_> = sources.iter().collect();
-    ranked.sort_by_cached_key(|source| {
-        let mut hasher = DefaultHasher::new();
-        (&source.name, tenant, affinity).hash(&mut hasher);
-        std::cmp::Reverse(hasher.finish())
-    });
-    ranked
+fn missing(why: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, why)
+}
+
+fn none_serves(sources: &[NamedSource]) -> String {
+    let why = |source: &NamedSource| match &source.availability {
+        Availability::Missing { why } => Some(format!("{}: {why}", source.name)),
+        Availability::Serving(_) => None,
+    };
+    let missing: Vec<_> = sources.iter().filter_map(why).collect();
+    if missing.is_empty() {
+        return "none is known; blocks could not be read".to_owned();
+    }
+    format!("none can answer ({}); blocks could not be read", missing.join(", "))
 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,10 +14,12 @@ use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use tempoform_core::{Error, ErrorKind, Result, TENANT_HEADER, TenantId};
 
 use crate::admission::{TenantPlace, TenantQueues};
+use crate::encode::PARTIAL_HEADER;
 use crate::endpoint::Endpoint;
 use crate::metrics::{self, RequestTimer};
 use crate::querier::MIRROR;
 use crate::request::ApiRequest;
+use crate::staggered::{Try, staggered};
 use crate::{ApiError, FrontendOptions, QuerierUrls, status, tenants};
 
 /// Request headers that a querier acts on, or that traces the request through us.
@@ -29,10 +32,14 @@ const FORWARDED: [HeaderName; 6] = [
     HeaderName::from_static("tracestate"),
 ];
 
+/// Queriers are near: one that takes no connection for so long is away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Takes queries, refuses wrong ones at once, and forwards the others to a healthy querier.
 ///
-/// A querier that fails or cannot be reached is passed over and the query tried at another. What the querier
-/// answers is streamed through as it is, its error codes and headers included.
+/// A querier that fails or cannot be reached is passed over and the query tried at another. One that takes more
+/// than its part of the query's time keeps the query, but another is asked as well, and the first answer counts.
+/// What the querier answers is streamed through as it is, its error codes and headers included.
 pub struct Frontend {
     queriers: QuerierUrls,
     client: reqwest::Client,
@@ -55,7 +62,7 @@ impl Frontend {
             Some(tls) => reqwest::Client::builder().tls_backend_preconfigured(tls),
             None => reqwest::Client::builder(),
         };
-        let client = client.build().map_err(|error| {
+        let client = client.connect_timeout(CONNECT_TIMEOUT).build().map_err(|error| {
             Error::new(ErrorKind::Internal, format!("could not make an HTTP client: {error}"))
         })?;
         Ok(Arc::new(Self {
@@ -116,7 +123,7 @@ impl Frontend {
         timeout: Duration,
     ) -> Result<Response, ApiError> {
         let _places = self.enter(tenants)?;
-        let answer = self.forward(uri, headers);
+        let answer = self.forward(uri, headers, timeout);
         tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(ApiError::deadline(timeout)))
     }
 
@@ -130,43 +137,72 @@ impl Frontend {
         Ok(tenants.iter().map(enter).collect::<Result<_, _>>()?)
     }
 
-    async fn forward(&self, uri: &Uri, headers: &HeaderMap) -> Result<Response, ApiError> {
+    /// Asks a querier, and another when it fails or takes its time.
+    async fn forward(&self, uri: &Uri, headers: &HeaderMap, timeout: Duration) -> Result<Response, ApiError> {
         let path = uri.path_and_query().map_or(uri.path(), |path| path.as_str());
         let headers = forwarded(headers);
         let queriers = self.health.order((self.queriers)());
-        let mut last = Err(Error::new(ErrorKind::Unavailable, "no querier is known; is one running?"));
-        for (attempt, querier) in queriers.iter().cycle().take(self.options.max_retries + 1).enumerate() {
+        let tries = self.options.max_retries.saturating_add(1);
+        let patience = timeout / u32::try_from(tries).unwrap_or(u32::MAX);
+        let tries = if queriers.is_empty() { 0 } else { tries };
+        let asked = (0..tries).map(|attempt| {
             if attempt > 0 {
                 metrics::RETRIES.inc();
             }
-            let url = format!("{querier}{MIRROR}{}{path}", self.options.api.prefix);
-            match self.client.get(url).headers(headers.clone()).send().await {
-                Ok(response) if !worth_a_retry(response.status()) => return Ok(passed_on(response)),
-                Ok(response) => {
-                    tracing::warn!(querier, status = %response.status(), path, "a querier failed");
-                    last = Ok(response);
-                }
-                Err(error) => {
-                    tracing::warn!(querier, %error, path, "a querier could not be reached");
-                    self.health.failed(querier);
-                    last = last.map_err(|_| {
-                        let message = format!("querier {querier} could not be reached: {error}");
-                        Error::new(ErrorKind::Unavailable, message)
-                    });
-                }
+            self.ask(&queriers[attempt % queriers.len()], path, headers.clone(), patience)
+        });
+        let answer = staggered(asked, patience, queriers.len()).await.unwrap_or_else(|failed| {
+            // What a querier said tells more than that another one could not be reached.
+            let telling = failed.into_iter().reduce(|kept, next| if next.is_ok() { next } else { kept });
+            telling.unwrap_or_else(|| {
+                Err(Error::new(ErrorKind::Unavailable, "no querier is known; is one running?"))
+            })
+        });
+        Ok(passed_on(answer?))
+    }
+
+    async fn ask(
+        &self,
+        querier: &str,
+        path: &str,
+        headers: HeaderMap,
+        patience: Duration,
+    ) -> Try<Result<reqwest::Response>> {
+        let url = format!("{querier}{MIRROR}{}{path}", self.options.api.prefix);
+        let mut answer = pin!(self.client.get(url).headers(headers).send());
+        let answer = match tokio::time::timeout(patience, &mut answer).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // It may be at work on a long query, or hang: other queries better go elsewhere first.
+                tracing::warn!(querier, path, "a querier has not answered for {patience:?}");
+                self.health.failed(querier);
+                answer.await
+            }
+        };
+        match answer {
+            Ok(response) if worth_a_retry(&response) => {
+                tracing::warn!(querier, status = %response.status(), path, "a querier failed");
+                Try::Failed(Ok(response))
+            }
+            Ok(response) => Try::Final(Ok(response)),
+            Err(error) => {
+                tracing::warn!(querier, %error, path, "a querier could not be reached");
+                self.health.failed(querier);
+                let message = format!("querier {querier} could not be reached: {error}");
+                Try::Failed(Err(Error::new(ErrorKind::Unavailable, message)))
             }
         }
-        Ok(passed_on(last?))
     }
 }
 
 /// Whether another querier, or the same one a moment later, may do better. Not after a timeout:
-/// its time is the query's time.
-fn worth_a_retry(status: StatusCode) -> bool {
-    matches!(
-        status,
+/// its time is the query's time. Nor when sources were away: all queriers have the same.
+fn worth_a_retry(response: &reqwest::Response) -> bool {
+    let failed = matches!(
+        response.status(),
         StatusCode::INTERNAL_SERVER_ERROR | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
-    )
+    );
+    failed && !response.headers().contains_key(PARTIAL_HEADER)
 }
 
 fn forwarded(headers: &HeaderMap) -> HeaderMap {
@@ -189,7 +225,7 @@ fn passed_on(response: reqwest::Response) -> Response {
     Response::from_parts(parts, Body::new(body))
 }
 
-/// Which queriers could not be reached lately, and whose turn it is.
+/// Which queriers could not be reached lately or kept queries waiting, and whose turn it is.
 #[derive(Debug)]
 struct Health {
     unreachable: Mutex<HashMap<String, Instant>>,

@@ -14,15 +14,17 @@ use tempoform_wire::tempopb::{SpanSet, TraceSearchMetadata};
 #[derive(Debug, Default)]
 pub(crate) struct NonFinite(Vec<f64>);
 
-/// `message` as protobuf JSON.
+/// Writes `message` as protobuf JSON.
 ///
 /// # Errors
-/// When an enum has a number without a name.
-pub(crate) fn encode<T: Serialize>(message: &T, non_finite: NonFinite) -> serde_json::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(1024);
+/// Of the writer, or when an enum other than a span's kind and status has a number without a name.
+pub(crate) fn write<T: Serialize>(
+    message: &T,
+    non_finite: NonFinite,
+    writer: impl io::Write,
+) -> serde_json::Result<()> {
     let formatter = ProtobufJson { non_finite: non_finite.0.into_iter() };
-    message.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))?;
-    Ok(bytes)
+    message.serialize(&mut serde_json::Serializer::with_formatter(writer, formatter))
 }
 
 struct ProtobufJson {
@@ -88,7 +90,7 @@ impl NonFinite {
 
 #[cfg(test)]
 mod tests {
-    use tempoform_wire::otlp::{ArrayValue, Resource, ScopeSpans, TracesData, span};
+    use tempoform_wire::otlp::{ArrayValue, Resource, ScopeSpans, Status, TracesData, span};
 
     use super::*;
 
@@ -116,7 +118,8 @@ mod tests {
                 ..Default::default()
             }],
         };
-        let bytes = encode(&trace, NonFinite::of_trace(&trace.resource_spans)).unwrap();
+        let mut bytes = Vec::new();
+        write(&trace, NonFinite::of_trace(&trace.resource_spans), &mut bytes).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(
             text,
@@ -128,5 +131,20 @@ mod tests {
             )
         );
         assert!(!text.contains("null"));
+    }
+
+    #[test]
+    fn enum_numbers_without_a_name_are_numbers() {
+        let unknown =
+            Span { kind: 9, status: Some(Status { code: 3, ..Status::default() }), ..Span::default() };
+        let known =
+            Span { kind: 2, status: Some(Status { code: 2, ..Status::default() }), ..Span::default() };
+        let text = [unknown, known].map(|span| {
+            let mut bytes = Vec::new();
+            write(&span, NonFinite::default(), &mut bytes).unwrap();
+            String::from_utf8(bytes).unwrap()
+        });
+        assert_eq!(text[0], r#"{"kind":9,"status":{"code":3}}"#);
+        assert_eq!(text[1], r#"{"kind":"SPAN_KIND_SERVER","status":{"code":"STATUS_CODE_ERROR"}}"#);
     }
 }

@@ -2,7 +2,8 @@
 //! and the query-frontend, which queues, validates and forwards to queriers.
 //!
 //! Ingesters are asked first. They tell which blocks they uploaded lately, and the retrievers are asked for
-//! these too, so that a span which moves from an ingester into a block is never between two chairs.
+//! these too, so that a span which moves from an ingester into a block is never between two chairs. Retrievers
+//! share the blocks by rendezvous hashing of block ids, so that each keeps its own in its cache.
 //!
 //! A part that could not be read is told: trace by id v2 answers `status: PARTIAL` with its name; the other
 //! answers, whose messages have no place for it, carry the header `x-tempoform-partial`. "Not found" is said
@@ -11,21 +12,25 @@
 mod admission;
 #[cfg(test)]
 mod api_tests;
+mod body;
 mod duration;
 mod encode;
 mod endpoint;
 mod error;
 mod fanout;
 mod frontend;
+mod gathered;
 mod json;
 mod logfmt;
 mod metrics;
 mod options;
 mod params;
 mod querier;
+mod question;
 mod request;
 mod search;
 mod shared_ids;
+mod staggered;
 mod status;
 mod tags;
 mod tenants;
@@ -34,7 +39,7 @@ mod trace;
 pub(crate) use error::ApiError;
 pub use frontend::Frontend;
 pub use options::{
-    ApiOptions, BuildInfo, FrontendOptions, LimitsOf, NamedSource, QuerierOptions, QuerierUrls, QueryLimits,
-    QueryTimeouts, Sources,
+    ApiOptions, Availability, BuildInfo, FrontendOptions, LimitsOf, NamedSource, QuerierOptions, QuerierUrls,
+    QueryLimits, QueryTimeouts, Sources,
 };
 pub use querier::Querier;

@@ -4,27 +4,54 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempoform_core::{TenantId, TraceSource};
+use tempoform_core::{MemoryBudget, TenantId, TraceSource};
 
 /// A source of traces with the name that answers and logs call it by (a pod, an address).
 #[derive(Clone)]
 pub struct NamedSource {
-    /// Unique among its kind; also what rendezvous hashing hashes.
+    /// Unique among its kind. A retriever's name also decides which blocks it reads.
     pub name: String,
-    /// Whom to ask.
-    pub source: Arc<dyn TraceSource>,
+    /// Whether it can be asked.
+    pub availability: Availability,
+}
+
+/// Whether a source can be asked.
+#[derive(Clone)]
+pub enum Availability {
+    /// It answers.
+    Serving(Arc<dyn TraceSource>),
+    /// It is known to exist, but cannot answer: it is down, or still starting. An ingester that is missing counts
+    /// as one that failed, since it may hold spans that nobody else has.
+    Missing {
+        /// What is wrong with it, as answers tell it.
+        why: String,
+    },
 }
 
 impl NamedSource {
     /// `source` under `name`.
     pub fn new(name: impl Into<String>, source: Arc<dyn TraceSource>) -> Self {
-        Self { name: name.into(), source }
+        Self { name: name.into(), availability: Availability::Serving(source) }
+    }
+
+    /// A source that is known, but cannot answer now.
+    pub fn missing(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { name: name.into(), availability: Availability::Missing { why: why.into() } }
     }
 }
 
 impl fmt::Debug for NamedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("NamedSource").field(&self.name).finish()
+        f.debug_tuple("NamedSource").field(&self.name).field(&self.availability).finish()
+    }
+}
+
+impl fmt::Debug for Availability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serving(_) => f.write_str("Serving"),
+            Self::Missing { why } => f.debug_tuple("Missing").field(why).finish(),
+        }
     }
 }
 
@@ -44,17 +71,17 @@ pub struct ApiOptions {
     pub multitenancy: bool,
     /// Whether `X-Scope-OrgID: a|b` asks several tenants at once.
     pub multi_tenant_queries: bool,
-    /// Longest query text, bytes.
+    /// Longest query text, bytes; 0 = no limit.
     pub max_query_bytes: usize,
     /// Search results without `limit`.
     pub default_limit: u32,
-    /// Highest `limit`.
+    /// Highest `limit`; 0 = no limit.
     pub max_limit: u32,
     /// Spans of a span set without `spss`.
     pub default_spans_per_span_set: u32,
     /// Highest `spss`; 0 = no cap.
     pub max_spans_per_span_set: u32,
-    /// Longest time range of a search.
+    /// Longest time range of a search; 0 = no limit.
     pub max_search_duration: Duration,
     /// How far back blocks are searched when a request has no time range. (Tempo asks only for recent data then,
     /// so that a trace vanishes from such a search once it is flushed.)
@@ -98,7 +125,7 @@ impl fmt::Debug for ApiOptions {
 pub struct QueryLimits {
     /// Largest trace, bytes of its protobuf form; 0 = no limit.
     pub max_bytes_per_trace: usize,
-    /// Longest time range of a search; `None` = [`ApiOptions::max_search_duration`].
+    /// Longest time range of a search; `None` or 0 = [`ApiOptions::max_search_duration`].
     pub max_search_duration: Option<Duration>,
     /// Bytes of names or values in one answer of a tag query; more are left out. 0 = no limit.
     pub max_bytes_per_tag_values_query: usize,
@@ -157,16 +184,19 @@ pub struct QuerierOptions {
     pub api: ApiOptions,
     /// Queries worked on at once.
     pub max_concurrent: usize,
-    /// Queries that wait for their turn; one more is refused with 429.
+    /// Queries that wait for their turn, which tenants take one after the other; one more is refused with 429.
     pub max_queued: usize,
     /// Deadlines.
     pub timeouts: QueryTimeouts,
-    /// Ingesters that may fail without an answer being called partial: write quorum minus one, since then
-    /// every acknowledged span is on one that answered.
+    /// Ingesters that may fail or be [missing](Availability::Missing) without an answer being called partial: write
+    /// quorum minus one, since then every acknowledged span is on one that answered.
     pub tolerated_recent_failures: usize,
-    /// Fewest ingesters that must be known for an answer to be called complete: 1, or 0 for a querier
+    /// Fewest ingesters that must answer for an answer to be called complete: 1, or 0 for a querier
     /// that reads only blocks.
     pub min_recent_sources: usize,
+    /// What sources answered, what is made of it and the body that is sent are reserved from this; a query
+    /// that does not fit is refused with 429. By default everything fits.
+    pub memory: MemoryBudget,
     /// What `/api/status/buildinfo` tells.
     pub build: BuildInfo,
 }
@@ -180,6 +210,7 @@ impl Default for QuerierOptions {
             timeouts: QueryTimeouts::default(),
             tolerated_recent_failures: 0,
             min_recent_sources: 1,
+            memory: MemoryBudget::new(u64::MAX),
             build: BuildInfo::default(),
         }
     }
@@ -195,12 +226,13 @@ pub struct FrontendOptions {
     pub api: ApiOptions,
     /// Queries of one tenant at once; one more is refused with 429.
     pub max_outstanding_per_tenant: usize,
-    /// How often a query is tried again, at another querier if there is one, after a 5xx or when
-    /// the querier cannot be reached.
+    /// How often a query is tried again, at another querier if there is one, after a 5xx or when the querier
+    /// cannot be reached. Another is also asked, beside the first, when a try takes longer than the query's time
+    /// divided by the tries.
     pub max_retries: usize,
     /// Deadlines, all tries included.
     pub timeouts: QueryTimeouts,
-    /// How long a querier that could not be reached is passed over.
+    /// How long a querier that could not be reached, or kept a query waiting, is passed over.
     pub unhealthy_for: Duration,
     /// What `/api/status/buildinfo` tells.
     pub build: BuildInfo,

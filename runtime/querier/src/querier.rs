@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::HeaderMap;
 use serde::Serialize;
-use tempoform_core::{Error, ErrorKind, TenantId};
+use tempoform_core::TenantId;
 use tempoform_wire::otlp::ResourceSpans;
 use tempoform_wire::tempopb::{
     PartialStatus, SearchTagValuesResponse, SearchTagValuesV2Response, SearchTagsResponse,
@@ -15,9 +15,10 @@ use tempoform_wire::tempopb::{
 use tower_http::compression::CompressionLayer;
 
 use crate::admission::Admission;
-use crate::encode::{self, Format};
+use crate::encode::{self, Encoder, Format};
 use crate::endpoint::Endpoint;
-use crate::fanout::{Fanout, Gathered};
+use crate::fanout::Fanout;
+use crate::gathered::Gathered;
 use crate::json::NonFinite;
 use crate::metrics::{self, RequestTimer};
 use crate::request::{ApiRequest, Version};
@@ -103,7 +104,7 @@ impl Querier {
         Ok((tenants, request))
     }
 
-    /// Waits for its turn and answers, both within the deadline.
+    /// Waits for its turn, which tenants take one after the other, and answers, both within the deadline.
     async fn run(
         &self,
         tenants: &[TenantId],
@@ -112,8 +113,9 @@ impl Querier {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let answer = async {
-            let _admitted = self.admission.enter().await.inspect_err(|_| {
-                metrics::DISCARDED.with_label_values(&[metrics::tenant_label(tenants).as_str()]).inc();
+            let tenant = metrics::tenant_label(tenants);
+            let _admitted = self.admission.enter(&tenant).await.inspect_err(|_| {
+                metrics::DISCARDED.with_label_values(&[tenant.as_str()]).inc();
             })?;
             self.answer(tenants, endpoint, request, Format::accepted(headers)).await
         };
@@ -129,23 +131,24 @@ impl Querier {
         format: Format,
     ) -> Result<Response, ApiError> {
         let (fanout, api) = (&self.fanout, &self.options.api);
+        let encoder = Encoder { format, memory: &self.options.memory };
         let (mut response, rest) = match request {
             ApiRequest::Trace { version, request } => {
                 let (trace, rest) = trace::find(fanout, tenants, request, api).await?;
                 match version {
-                    Version::V1 => (trace_v1(trace, &rest, format)?, rest),
-                    Version::V2 => (trace_v2(trace, &rest, format)?, rest),
+                    Version::V1 => (trace_v1(trace, &rest, encoder)?, rest),
+                    Version::V2 => (trace_v2(trace, &rest, encoder)?, rest),
                 }
             }
             ApiRequest::Search(request) => {
                 let (found, rest) = search::search(fanout, tenants, request, api).await?;
-                (format.encode(&found, |found| NonFinite::of_search(&found.traces))?, rest)
+                (encoder.encode(&found, |found| NonFinite::of_search(&found.traces))?, rest)
             }
             ApiRequest::TagNames { version, request } => {
-                tag_names(tags::names(fanout, tenants, version, request, api).await?, version, format)?
+                tag_names(tags::names(fanout, tenants, version, request, api).await?, version, encoder)?
             }
             ApiRequest::TagValues { version, request } => {
-                tag_values(tags::values(fanout, tenants, version, request, api).await?, version, format)?
+                tag_values(tags::values(fanout, tenants, version, request, api).await?, version, encoder)?
             }
         };
         let account = rest.account.snapshot();
@@ -160,7 +163,7 @@ fn nest<S: Clone + Send + Sync + 'static>(prefix: &str, router: Router<S>) -> Ro
 }
 
 /// The first version: the bare trace, which cannot be told as partial in the body.
-fn trace_v1(trace: Trace, rest: &Gathered<()>, format: Format) -> Result<Response, ApiError> {
+fn trace_v1(trace: Trace, rest: &Gathered<()>, encoder: Encoder<'_>) -> Result<Response, ApiError> {
     /// `Trace` with the name that its one field has in this answer.
     #[derive(Serialize)]
     struct Batches<'a> {
@@ -172,23 +175,19 @@ fn trace_v1(trace: Trace, rest: &Gathered<()>, format: Format) -> Result<Respons
     if trace.is_empty() {
         return Err(match rest.missing() {
             None => ApiError::TraceNotFound,
-            Some(missing) => Error::new(
-                ErrorKind::Unavailable,
-                format!("trace not found, but not everything could be read: {missing}"),
-            )
-            .into(),
+            Some(missing) => ApiError::TraceNotFoundSoFar { missing },
         });
     }
-    match format {
-        Format::Protobuf => Ok(encode::protobuf_response(&trace.data)),
+    match encoder.format {
+        Format::Protobuf => encoder.protobuf(&trace.data),
         Format::Json => {
             let batches = &trace.data.resource_spans;
-            encode::json_response(&Batches { batches }, NonFinite::of_trace(batches))
+            encoder.json(&Batches { batches }, NonFinite::of_trace(batches))
         }
     }
 }
 
-fn trace_v2(trace: Trace, rest: &Gathered<()>, format: Format) -> Result<Response, ApiError> {
+fn trace_v2(trace: Trace, rest: &Gathered<()>, encoder: Encoder<'_>) -> Result<Response, ApiError> {
     let account = rest.account.snapshot();
     let message = trace.partial(rest);
     let status = if message.is_some() { PartialStatus::Partial } else { PartialStatus::Complete };
@@ -198,7 +197,7 @@ fn trace_v2(trace: Trace, rest: &Gathered<()>, format: Format) -> Result<Respons
         status: status.into(),
         message: message.unwrap_or_default(),
     };
-    format.encode(&response, |response| {
+    encoder.encode(&response, |response| {
         response.trace.as_ref().map(|trace| NonFinite::of_trace(&trace.resource_spans)).unwrap_or_default()
     })
 }
@@ -206,7 +205,7 @@ fn trace_v2(trace: Trace, rest: &Gathered<()>, format: Format) -> Result<Respons
 fn tag_names(
     (scopes, rest): Answer<Vec<tempoform_wire::tempopb::SearchTagsV2Scope>>,
     version: Version,
-    format: Format,
+    encoder: Encoder<'_>,
 ) -> Result<(Response, Gathered<()>), ApiError> {
     let metrics = Some(tags::metrics(&rest));
     let response = match version {
@@ -214,9 +213,9 @@ fn tag_names(
             let mut tag_names: Vec<_> = scopes.into_iter().flat_map(|scope| scope.tags).collect();
             tag_names.sort_unstable();
             tag_names.dedup();
-            format.encode(&SearchTagsResponse { tag_names, metrics }, |_| NonFinite::default())?
+            encoder.encode(&SearchTagsResponse { tag_names, metrics }, |_| NonFinite::default())?
         }
-        Version::V2 => format.encode(&SearchTagsV2Response { scopes, metrics }, |_| NonFinite::default())?,
+        Version::V2 => encoder.encode(&SearchTagsV2Response { scopes, metrics }, |_| NonFinite::default())?,
     };
     Ok((response, rest))
 }
@@ -224,16 +223,16 @@ fn tag_names(
 fn tag_values(
     (tag_values, rest): Answer<Vec<tempoform_wire::tempopb::TagValue>>,
     version: Version,
-    format: Format,
+    encoder: Encoder<'_>,
 ) -> Result<(Response, Gathered<()>), ApiError> {
     let metrics = Some(tags::metrics(&rest));
     let response = match version {
         Version::V1 => {
             let tag_values = tag_values.into_iter().map(|value| value.value).collect();
-            format.encode(&SearchTagValuesResponse { tag_values, metrics }, |_| NonFinite::default())?
+            encoder.encode(&SearchTagValuesResponse { tag_values, metrics }, |_| NonFinite::default())?
         }
         Version::V2 => {
-            format.encode(&SearchTagValuesV2Response { tag_values, metrics }, |_| NonFinite::default())?
+            encoder.encode(&SearchTagValuesV2Response { tag_values, metrics }, |_| NonFinite::default())?
         }
     };
     Ok((response, rest))

@@ -237,7 +237,7 @@ impl Parser<'_> {
 
     fn check_size(&self, query: &str) -> Result<(), ApiError> {
         let max = self.options.max_query_bytes;
-        if query.len() > max {
+        if max > 0 && query.len() > max {
             let size = query.len();
             return Err(ApiError::invalid(format!(
                 "invalid TraceQL query: {size} bytes, the longest allowed has {max}"
@@ -248,9 +248,10 @@ impl Parser<'_> {
 
     fn range(&self) -> Result<Option<TimeRange>, ApiError> {
         let of_tenant = |tenant| (self.options.limits)(tenant).max_search_duration;
-        let longest =
-            self.tenants.iter().filter_map(of_tenant).min().unwrap_or(self.options.max_search_duration);
-        let range = self.params.range(now(), longest)?;
+        let is_limit = |longest: &Duration| !longest.is_zero();
+        let longest = self.tenants.iter().filter_map(of_tenant).filter(is_limit).min();
+        let longest = longest.or(Some(self.options.max_search_duration)).filter(is_limit);
+        let range = self.params.range(now(), longest.unwrap_or(Duration::MAX))?;
         Ok(self.before_cutoff(range, now()))
     }
 
@@ -274,7 +275,7 @@ impl Parser<'_> {
         match self.params.number("limit")? {
             None => Ok(self.options.default_limit),
             Some(0) => Err(ApiError::invalid("invalid limit: must be a positive number")),
-            Some(limit) if limit > max => {
+            Some(limit) if max > 0 && limit > max => {
                 Err(ApiError::invalid(format!("limit {limit} exceeds max limit {max}")))
             }
             Some(limit) => Ok(limit),

@@ -9,7 +9,8 @@ use tempoform_core::{Result, TenantId, TraceId};
 use tempoform_wire::internal;
 use tempoform_wire::tempopb::{SearchMetrics, SearchResponse, ServiceStats, SpanSet, TraceSearchMetadata};
 
-use crate::fanout::{Fanout, Gathered};
+use crate::fanout::Fanout;
+use crate::gathered::Gathered;
 use crate::params::TimeRange;
 use crate::request::{self, SearchRequest};
 use crate::{ApiOptions, QueryLimits};
@@ -32,8 +33,8 @@ pub(crate) async fn search(
         end: range.map_or(0, |range| range.end),
         limit: request.limit,
         spans_per_span_set: request.spans_per_span_set,
-        fresh_blocks: Vec::new(),
         omit_span_sets: request.omit_span_sets,
+        ..internal::SearchRequest::default()
     };
     let recent = question(request.range);
     let blocks = question(Some(block_range(request.range, options)));

@@ -7,7 +7,8 @@ use tempoform_traceql::{AttributeScope, Identifier, Intrinsic, Kind, Status, par
 use tempoform_wire::internal;
 use tempoform_wire::tempopb::{MetadataMetrics, SearchTagsV2Scope, TagValue};
 
-use crate::fanout::{Fanout, Gathered};
+use crate::fanout::Fanout;
+use crate::gathered::Gathered;
 use crate::params::TimeRange;
 use crate::request::{TagNamesRequest, TagValuesRequest, Version};
 use crate::search::{Answer, block_range};
@@ -65,7 +66,7 @@ pub(crate) async fn names(
             start: range.map_or(0, |range| range.start),
             end: range.map_or(0, |range| range.end),
             limit: request.limit,
-            fresh_blocks: Vec::new(),
+            ..internal::TagNamesRequest::default()
         };
         let (recent, blocks) = (question(request.range), question(Some(block_range(request.range, options))));
         let gathered = fanout.gather_all(tenants, Some(recent), Some(blocks)).await?;
@@ -113,8 +114,8 @@ pub(crate) async fn values(
         start: range.map_or(0, |range| range.start),
         end: range.map_or(0, |range| range.end),
         limit: request.limit,
-        fresh_blocks: Vec::new(),
         max_blocks: (options.limits)(&tenants[0]).max_blocks_per_tag_values_query,
+        ..internal::TagValuesRequest::default()
     };
     let (recent, blocks) = (question(request.range), question(Some(block_range(request.range, options))));
     let (answers, rest) = fanout.gather_all(tenants, Some(recent), Some(blocks)).await?.split();

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use tempoform_core::{Error, ErrorKind, Result, TenantId};
+use tempoform_core::{Error, ErrorKind, MemoryBudget, Reservation, Result, TenantId};
 use tempoform_wire::internal::{FindTraceRequest, FindTraceResponse};
 use tempoform_wire::otlp::TracesData;
 
-use crate::fanout::{Fanout, Gathered};
+use crate::fanout::Fanout;
+use crate::gathered::Gathered;
+use crate::question::DECODED;
 use crate::request::{Mode, TraceRequest};
 use crate::search::Answer;
 use crate::{ApiOptions, shared_ids};
@@ -16,12 +18,14 @@ use crate::{ApiOptions, shared_ids};
 const COPIES: usize = 8;
 
 /// A trace, or the part of it that may be shown.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Trace {
     /// Without spans if none was found. All submessages that clients rely on are present.
     pub(crate) data: TracesData,
     /// The limit in bytes that the whole trace is over; `data` is a part within it.
     pub(crate) over_limit: Option<usize>,
+    /// Memory of the decoded spans.
+    _held: Vec<Reservation>,
 }
 
 /// Finds a trace at all sources.
@@ -33,29 +37,31 @@ pub(crate) async fn find(
 ) -> Result<Answer<Trace>> {
     let TraceRequest { id, start, end, mode } = request;
     let trace_id = Bytes::copy_from_slice(id.as_bytes());
-    let question = FindTraceRequest { trace_id, start, end, fresh_blocks: Vec::new() };
+    let question = FindTraceRequest { trace_id, start, end, ..FindTraceRequest::default() };
     let recent = (mode != Mode::Blocks).then(|| question.clone());
     let blocks = (mode != Mode::Ingesters).then_some(question);
     let (answers, rest) = fanout.gather_all(tenants, recent, blocks).await?.split();
 
     let max = tenants.iter().map(|tenant| (options.limits)(tenant).max_bytes_per_trace).min().unwrap_or(0);
+    let memory = fanout.memory().clone();
     // Decoding and sorting a large trace takes milliseconds.
-    let trace = tokio::task::spawn_blocking(move || combine(answers, max))
+    let trace = tokio::task::spawn_blocking(move || combine(answers, max, &memory))
         .await
         .map_err(|error| Error::new(ErrorKind::Internal, format!("combining trace {id}: {error}")))??;
     Ok((trace, rest))
 }
 
-fn combine(answers: Vec<FindTraceResponse>, max: usize) -> Result<Trace> {
+fn combine(answers: Vec<FindTraceResponse>, max: usize, memory: &MemoryBudget) -> Result<Trace> {
     let enough = if max == 0 { usize::MAX } else { max.saturating_mul(COPIES) };
     let (mut read, mut cut_off) = (0_usize, false);
-    let mut pieces = Vec::new();
+    let (mut pieces, mut held) = (Vec::new(), Vec::new());
     for piece in answers.into_iter().flat_map(|answer| answer.pieces) {
         if read >= enough {
             cut_off = true;
             break;
         }
         read += piece.len();
+        held.push(memory.reserve((piece.len() as u64).saturating_mul(DECODED), "a trace")?);
         let decoded = TracesData::decode(piece).map_err(|error| {
             Error::new(
                 ErrorKind::Internal,
@@ -71,7 +77,7 @@ fn combine(answers: Vec<FindTraceResponse>, max: usize) -> Result<Trace> {
         cut(&mut data, max);
     }
     complete(&mut data);
-    Ok(Trace { data, over_limit })
+    Ok(Trace { data, over_limit, _held: held })
 }
 
 /// Keeps the first spans, as many as fit into `max` bytes.
@@ -159,9 +165,24 @@ mod tests {
         vec![FindTraceResponse { pieces: vec![data.encode_to_vec().into()], ..Default::default() }]
     }
 
+    fn combined(answers: Vec<FindTraceResponse>, max: usize) -> Result<Trace> {
+        combine(answers, max, &MemoryBudget::new(u64::MAX))
+    }
+
+    #[test]
+    fn a_trace_that_has_no_room_is_refused_and_one_that_has_gives_it_back() {
+        let memory = MemoryBudget::new(10_000);
+        let refused = combine(pieces(100, 100), 0, &memory).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Exhausted);
+        let trace = combine(pieces(10, 100), 0, &memory).unwrap();
+        assert!(memory.used() > 0);
+        drop(trace);
+        assert_eq!(memory.used(), 0);
+    }
+
     #[test]
     fn submessages_are_present() {
-        let trace = combine(pieces(1, 1), 0).unwrap();
+        let trace = combined(pieces(1, 1), 0).unwrap();
         let one = &trace.data.resource_spans[0];
         assert!(one.resource.is_some() && one.scope_spans[0].scope.is_some());
         assert!(one.scope_spans[0].spans[0].status.is_some());
@@ -170,24 +191,24 @@ mod tests {
     #[test]
     fn a_large_trace_is_cut_to_its_limit() {
         let max = 1000;
-        let trace = combine(pieces(100, 100), max).unwrap();
+        let trace = combined(pieces(100, 100), max).unwrap();
         assert_eq!(trace.over_limit, Some(max));
         let spans = &trace.data.resource_spans[0].scope_spans[0].spans;
         assert!(trace.data.encoded_len() <= max, "{}", trace.data.encoded_len());
         assert!((5..=8).contains(&spans.len()), "{}", spans.len());
-        assert_eq!(combine(pieces(1, 10), max).unwrap().over_limit, None);
+        assert_eq!(combined(pieces(1, 10), max).unwrap().over_limit, None);
     }
 
     #[test]
     fn pieces_are_decoded_only_so_far() {
         let many: Vec<_> = (0..20).flat_map(|_| pieces(1, 900)).collect();
-        assert_eq!(combine(many, 1000).unwrap().over_limit, Some(1000));
+        assert_eq!(combined(many, 1000).unwrap().over_limit, Some(1000));
     }
 
     #[test]
     fn a_piece_that_is_no_message_is_an_error() {
         let broken =
             FindTraceResponse { pieces: vec![Bytes::from_static(b"\x0a\xff")], ..Default::default() };
-        assert_eq!(combine(vec![broken], 0).unwrap_err().kind(), ErrorKind::Internal);
+        assert_eq!(combined(vec![broken], 0).unwrap_err().kind(), ErrorKind::Internal);
     }
 }

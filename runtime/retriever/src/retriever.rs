@@ -6,12 +6,13 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tempoform_block::{BlockMeta, BlockPath, BlockReader, BlockStore};
-use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource};
+use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource, owner};
 use tempoform_wire::internal::{
     Failure, FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest,
     TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::admission::Admission;
 use crate::block_list::{BlockList, Range, TenantBlocks};
@@ -118,6 +119,7 @@ impl Retriever {
         tenant: &TenantId,
         range: Range,
         fresh: &[Bytes],
+        share: Share<'_>,
         select: impl FnOnce(&TenantBlocks) -> Vec<Arc<BlockMeta>>,
     ) -> Result<BlockQuery<'_>> {
         let listed = self.tenant_blocks(tenant)?;
@@ -136,6 +138,7 @@ impl Retriever {
             }
         }
         blocks.extend(select(&listed));
+        blocks.retain(|meta| share.has(meta.block_id));
         Ok(BlockQuery {
             store: &self.store,
             options: &self.options,
@@ -163,9 +166,31 @@ impl Retriever {
         start: u32,
         end: u32,
         fresh: &[Bytes],
+        share: Share<'_>,
     ) -> Result<BlockQuery<'_>> {
         let range = Range::of_seconds(start.into(), end.into());
-        self.query(tenant, range, fresh, |listed| listed.for_search(range))
+        if share.retrievers.is_empty() {
+            return self.query(tenant, range, fresh, share, |listed| listed.for_search(range));
+        }
+        // The block that the spans of a compacted one went to may be another's, whose list is older than ours.
+        let (keep, now) = (self.keep_compacted(), Timestamp::now());
+        let mut query =
+            self.query(tenant, range, fresh, share, |listed| listed.for_trace(range, keep, now))?;
+        query.blocks.sort_by_key(|meta| std::cmp::Reverse(meta.end_time));
+        Ok(query)
+    }
+}
+
+/// The blocks of one of the retrievers that share a query; all blocks when none is named.
+#[derive(Clone, Copy)]
+struct Share<'a> {
+    retrievers: &'a [String],
+    of: &'a str,
+}
+
+impl Share<'_> {
+    fn has(&self, block: Uuid) -> bool {
+        self.retrievers.is_empty() || owner(block.as_bytes(), self.retrievers) == Some(self.of)
     }
 }
 
@@ -247,29 +272,34 @@ impl TraceSource for Retriever {
     async fn find_trace(&self, tenant: &TenantId, request: FindTraceRequest) -> Result<FindTraceResponse> {
         let range = Range::of_seconds(request.start, request.end);
         let (keep, now) = (self.keep_compacted(), Timestamp::now());
-        let query =
-            self.query(tenant, range, &request.fresh_blocks, |listed| listed.for_trace(range, keep, now))?;
+        let share = Share { retrievers: &request.retrievers, of: &request.share_of };
+        let query = self.query(tenant, range, &request.fresh_blocks, share, |listed| {
+            listed.for_trace(range, keep, now)
+        })?;
         let answer = find::find_trace(query, &request.trace_id).await?;
         self.account.add(&answer.account.unwrap_or_default());
         Ok(answer)
     }
 
     async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse> {
-        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks)?;
+        let share = Share { retrievers: &request.retrievers, of: &request.share_of };
+        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks, share)?;
         let answer = search::search(query, request).await?;
         self.account.add(&answer.account.unwrap_or_default());
         Ok(answer)
     }
 
     async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {
-        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks)?;
+        let share = Share { retrievers: &request.retrievers, of: &request.share_of };
+        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks, share)?;
         let answer = tags::names(query, request).await?;
         self.account.add(&answer.account.unwrap_or_default());
         Ok(answer)
     }
 
     async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
-        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks)?;
+        let share = Share { retrievers: &request.retrievers, of: &request.share_of };
+        let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks, share)?;
         let answer = tags::values(query, request).await?;
         self.account.add(&answer.account.unwrap_or_default());
         Ok(answer)

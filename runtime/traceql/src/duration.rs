@@ -16,7 +16,8 @@ const PROMETHEUS_UNITS: [(&str, i64); 7] = [
     ("ms", 1_000_000),
 ];
 
-fn parse_prometheus(text: &str) -> Option<i64> {
+/// Prometheus' form, without sign: `1y2w3d4h5m6s7ms`, whole numbers, units descending.
+pub fn parse_prometheus(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total = 0_i64;
     let mut allowed = 0;
@@ -44,8 +45,8 @@ const GO_UNITS: [(&str, i64); 8] = [
     ("h", 3_600_000_000_000),
 ];
 
-/// Go's form, without sign.
-pub(crate) fn parse_go(text: &str) -> Option<i64> {
+/// Go's form, without sign: `1.5h`, `2h45m`, `300us`.
+pub fn parse_go(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total = 0_i64;
     while !rest.is_empty() {

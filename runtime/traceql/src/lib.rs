@@ -35,7 +35,7 @@ mod value;
 pub use batch::value_of;
 pub use columns::{AttributeScope, Batch, Column, Field, Intrinsic, Layout, Level, Sparse, Strings};
 pub use condition::{Condition, Reads};
-pub use duration::format as format_duration;
+pub use duration::{format as format_duration, parse_go, parse_prometheus};
 pub use error::{EvaluateError, ParseError};
 pub use identifier::Identifier;
 pub use lenient::lenient_filter;

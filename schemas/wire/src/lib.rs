@@ -4,6 +4,8 @@
 //! API speaks: lowerCamel names, 64-bit numbers as strings, bytes as base64, defaults left out.
 //! OTLP/JSON as exporters send it differs (ids in hex) and is read by the distributor.
 
+mod json_enum;
+
 /// OTLP traces: `opentelemetry.proto.*.v1` in one flat module.
 #[expect(
     missing_docs,

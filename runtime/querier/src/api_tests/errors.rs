@@ -1,7 +1,7 @@
 //! The codes and texts of everything that is refused.
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use tempoform_core::TENANT_HEADER;
+use tempoform_core::{MemoryBudget, TENANT_HEADER};
 
 use super::*;
 use crate::{ApiOptions, QueryLimits, QueryTimeouts};
@@ -48,6 +48,38 @@ async fn wrong_parameters_are_400_and_reach_no_source() {
         ingester.searches_asked.lock().unwrap().is_empty()
             && retriever.searches_asked.lock().unwrap().is_empty()
     );
+}
+
+#[tokio::test]
+async fn zero_is_no_limit() {
+    let limits = QueryLimits { max_search_duration: Some(Duration::ZERO), ..QueryLimits::default() };
+    let api = ApiOptions {
+        max_query_bytes: 0,
+        max_limit: 0,
+        max_search_duration: Duration::ZERO,
+        limits: Arc::new(move |_| limits.clone()),
+        ..ApiOptions::default()
+    };
+    let options = QuerierOptions { api, ..QuerierOptions::default() };
+    let router = querier(&Arc::default(), &Arc::default(), options);
+    let answer = get(&router, "/api/search?q=%7B%7D&limit=1000000&start=1&end=1700000000").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_query_that_does_not_fit_into_memory_is_429_and_gives_everything_back() {
+    let spans: Vec<u8> = (1..=100).collect();
+    let ingester = Arc::new(Fake::with_trace(&spans));
+    let bytes = trace(&spans).encoded_len() as u64;
+    // Less than the pieces; less than the decoded trace; enough.
+    for (room, status) in [(bytes / 2, 429), (bytes * 3, 429), (bytes * 20, 200)] {
+        let memory = MemoryBudget::new(room);
+        let options = QuerierOptions { memory: memory.clone(), ..QuerierOptions::default() };
+        let answer = get(&querier(&ingester, &Arc::default(), options), "/api/v2/traces/1").await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.text().contains("memory ceiling reached"), status == 429, "{}", answer.text());
+        assert_eq!(memory.used(), 0);
+    }
 }
 
 #[tokio::test]

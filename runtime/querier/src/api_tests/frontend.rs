@@ -111,6 +111,46 @@ async fn an_answer_that_is_no_failure_is_not_tried_again() {
 }
 
 #[tokio::test]
+async fn a_gap_in_what_could_be_read_is_not_tried_again() {
+    let away = Arc::new(Fake::failing(ErrorKind::Unavailable));
+    let url = serve(querier(&away, &Arc::default(), QuerierOptions::default())).await;
+    let answer = get(&frontend(&[&url], FrontendOptions::default()), "/api/traces/1").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("not everything could be read"), "{}", answer.text());
+    assert_eq!(answer.headers["x-tempoform-partial"], "ingester-0: is on fire");
+    assert_eq!(away.traces_asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_querier_that_never_answers_costs_a_part_of_the_time() {
+    // Its connections are taken by the kernel, and then nothing happens.
+    let black_hole = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", black_hole.local_addr().unwrap());
+    let (good, count) = answering(StatusCode::OK).await;
+    let timeouts = QueryTimeouts { trace_by_id: Duration::from_secs(3), ..QueryTimeouts::default() };
+    let options = FrontendOptions { timeouts, ..FrontendOptions::default() };
+    let router = frontend(&[&url, &good], options);
+    let started = std::time::Instant::now();
+    for _ in 0..4 {
+        assert_eq!(get(&router, "/api/traces/1").await.status, 200);
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 4);
+    assert!(started.elapsed() < Duration::from_millis(2500), "one wait only, then it is passed over");
+}
+
+#[tokio::test]
+async fn a_slow_querier_keeps_its_query() {
+    let slow = Router::new().fallback(any(|| async {
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        "slow"
+    }));
+    let (a, b) = (serve(slow.clone()).await, serve(slow).await);
+    let timeouts = QueryTimeouts { trace_by_id: Duration::from_millis(1500), ..QueryTimeouts::default() };
+    let router = frontend(&[&a, &b], FrontendOptions { timeouts, ..FrontendOptions::default() });
+    assert_eq!(get(&router, "/api/traces/1").await.text(), "slow");
+}
+
+#[tokio::test]
 async fn without_queriers() {
     let answer = get(&frontend(&[], FrontendOptions::default()), "/api/traces/1").await;
     assert!(answer.status == 503 && answer.text().contains("no querier is known"), "{}", answer.text());

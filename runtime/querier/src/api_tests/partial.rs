@@ -5,6 +5,7 @@ use tempoform_wire::internal::Failure;
 use tempoform_wire::tempopb::TraceSearchMetadata;
 
 use super::*;
+use crate::{ApiOptions, QueryLimits, QueryTimeouts};
 
 fn failing() -> Arc<Fake> {
     Arc::new(Fake::failing(ErrorKind::Unavailable))
@@ -122,20 +123,122 @@ async fn retrievers_hear_of_blocks_that_ingesters_uploaded_lately() {
     assert_eq!(fresh, ["x", "y"]);
 }
 
+/// Sources of which some cannot be asked.
+fn with_missing(fakes: &[(&str, Option<&Arc<Fake>>)]) -> Sources {
+    let named: Vec<_> = fakes
+        .iter()
+        .map(|(name, fake)| match fake {
+            Some(fake) => NamedSource::new(*name, Arc::clone(fake) as Arc<dyn TraceSource>),
+            None => NamedSource::missing(*name, "is replaying its log"),
+        })
+        .collect();
+    Arc::new(move || named.clone())
+}
+
 #[tokio::test]
-async fn another_retriever_is_asked_when_the_first_is_away() {
-    let (down, up) = (failing(), Arc::new(Fake::with_trace(&[1])));
-    for id in 1..=8 {
-        // Which one is first depends on the id; both orders have to work.
+async fn an_ingester_that_is_missing_counts_as_failed_and_is_named() {
+    let up: Arc<Fake> = Arc::default();
+    let one_away = with_missing(&[("a", Some(&up)), ("b", None), ("c", Some(&up))]);
+    let router = Querier::new(one_away.clone(), sources(&[("r", &up)]), QuerierOptions::default()).router();
+    let answer = get(&router, "/api/traces/1").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("b: is replaying its log"), "{}", answer.text());
+    let json = get(&router, "/api/v2/traces/1").await.json();
+    assert_eq!(json["message"], "some spans may be missing: b: is replaying its log");
+
+    let tolerant = QuerierOptions { tolerated_recent_failures: 1, ..QuerierOptions::default() };
+    let router = Querier::new(one_away, sources(&[("r", &up)]), tolerant.clone()).router();
+    assert_eq!(get(&router, "/api/traces/1").await.status, 404);
+
+    let all_away = with_missing(&[("a", None)]);
+    let router = Querier::new(all_away, sources(&[("r", &up)]), tolerant).router();
+    let answer = get(&router, "/api/traces/1").await;
+    assert_eq!(answer.status, 503, "one may fail, but one has to answer");
+}
+
+#[tokio::test]
+async fn retrievers_stand_in_for_one_that_is_missing() {
+    let found = Arc::new(Fake::with_trace(&[1]));
+    let ingesters = sources(&[("i", &Arc::default())]);
+    let blocks = with_missing(&[("r0", None), ("r1", Some(&found))]);
+    let router = Querier::new(ingesters.clone(), blocks, QuerierOptions::default()).router();
+    let answer = get(&router, "/api/traces/1").await;
+    assert!(answer.status == 200 && !answer.headers.contains_key("x-tempoform-partial"));
+    assert!(found.traces_asked.lock().unwrap()[0].1.retrievers.is_empty(), "one alone reads all blocks");
+
+    let router = Querier::new(ingesters, with_missing(&[("r0", None)]), QuerierOptions::default()).router();
+    let answer = get(&router, "/api/traces/1").await;
+    assert!(answer.status == 503 && answer.text().contains("r0: is replaying"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn an_ingester_that_hangs_is_not_waited_for_when_it_may_fail() {
+    let up: Arc<Fake> = Arc::default();
+    let hung = Arc::new(Fake { delay: Duration::from_secs(60), ..Fake::default() });
+    let ingesters = sources(&[("a", &up), ("b", &hung), ("c", &up)]);
+    let options = QuerierOptions { tolerated_recent_failures: 1, ..QuerierOptions::default() };
+    let started = std::time::Instant::now();
+    let router = Querier::new(ingesters, sources(&[("r", &up)]), options).router();
+    assert_eq!(get(&router, "/api/traces/1").await.status, 404);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn each_retriever_is_asked_for_its_share() {
+    let (r0, r1) = (Arc::new(Fake::with_trace(&[1])), Arc::new(Fake::with_trace(&[2])));
+    let querier = Querier::new(
+        sources(&[("i", &Arc::default())]),
+        sources(&[("r0", &r0), ("r1", &r1)]),
+        QuerierOptions::default(),
+    );
+    let found: TracesData = get_protobuf(&querier.router(), "/api/traces/1").await;
+    let scopes = found.resource_spans.iter().flat_map(|one| &one.scope_spans);
+    assert_eq!(scopes.map(|scope| scope.spans.len()).sum::<usize>(), 2, "{found:?}");
+    let names = ["r0".to_owned(), "r1".to_owned()];
+    for (fake, name) in [(&r0, "r0"), (&r1, "r1")] {
+        let asked = fake.traces_asked.lock().unwrap();
+        let [(_, request)] = asked.as_slice() else { panic!("{asked:?}") };
+        assert_eq!((request.retrievers.as_slice(), request.share_of.as_str()), (names.as_slice(), name));
+    }
+}
+
+#[tokio::test]
+async fn another_retriever_reads_the_share_of_one_that_is_away_or_hangs() {
+    let hung = Arc::new(Fake { delay: Duration::from_secs(60), ..Fake::default() });
+    for away in [failing(), hung] {
+        let up = Arc::new(Fake::with_trace(&[1]));
+        let timeouts = QueryTimeouts { trace_by_id: Duration::from_secs(2), ..QueryTimeouts::default() };
         let querier = Querier::new(
             sources(&[("i", &Arc::default())]),
-            sources(&[("r0", &down), ("r1", &up)]),
-            QuerierOptions::default(),
+            sources(&[("r0", &away), ("r1", &up)]),
+            QuerierOptions { timeouts, ..QuerierOptions::default() },
         );
-        let answer = get(&querier.router(), &format!("/api/traces/{id}")).await;
+        let answer = get(&querier.router(), "/api/traces/1").await;
         assert_eq!(answer.status, 200);
         assert!(!answer.headers.contains_key("x-tempoform-partial"));
+        let mut shares: Vec<_> = up
+            .traces_asked
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(_, request)| (request.retrievers.len(), request.share_of.clone()))
+            .collect();
+        shares.sort_unstable();
+        assert_eq!(shares, [(2, "r0".to_owned()), (2, "r1".to_owned())]);
     }
-    let asked_first = down.traces_asked.lock().unwrap().len();
-    assert!((1..8).contains(&asked_first), "{asked_first} of 8 belong to r0");
+}
+
+#[tokio::test]
+async fn a_limit_on_blocks_is_for_all_retrievers_together() {
+    let (r0, r1): (Arc<Fake>, Arc<Fake>) = Default::default();
+    let limits = QueryLimits { max_blocks_per_tag_values_query: 5, ..QueryLimits::default() };
+    let api = ApiOptions { limits: Arc::new(move |_| limits.clone()), ..ApiOptions::default() };
+    let querier = Querier::new(
+        sources(&[("i", &Arc::default())]),
+        sources(&[("r0", &r0), ("r1", &r1)]),
+        QuerierOptions { api, ..QuerierOptions::default() },
+    );
+    assert_eq!(get(&querier.router(), "/api/v2/search/tag/.foo/values").await.status, 200);
+    assert_eq!(r0.values_asked.lock().unwrap()[0].max_blocks, 3);
+    assert_eq!(r1.values_asked.lock().unwrap()[0].max_blocks, 3);
 }

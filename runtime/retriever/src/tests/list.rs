@@ -73,6 +73,27 @@ async fn polling_finds_what_comes_and_goes() {
 }
 
 #[tokio::test]
+async fn retrievers_share_the_blocks() {
+    let (bucket, _) = bucket_of(&["v2.10.8-vp4-default", "v3.0.3-vp5-default"]);
+    let retriever = retriever(bucket.path()).await;
+    let whole = search(&retriever, everything("{}")).await;
+    let ids = |answer: &SearchResponse| -> BTreeSet<String> {
+        answer.traces.iter().map(|trace| trace.trace_id.clone()).collect()
+    };
+    let (mut blocks, mut found) = (Vec::new(), BTreeSet::new());
+    let retrievers: Vec<String> = (0..4).map(|number| format!("retriever-{number}")).collect();
+    for share_of in &retrievers {
+        let (retrievers, share_of) = (retrievers.clone(), share_of.clone());
+        let part = search(&retriever, SearchRequest { retrievers, share_of, ..everything("{}") }).await;
+        blocks.push(part.blocks);
+        found.extend(ids(&part));
+    }
+    assert_eq!(blocks.iter().sum::<u32>(), whole.blocks, "{blocks:?}");
+    assert!(blocks.contains(&0), "two blocks for four retrievers: {blocks:?}");
+    assert_eq!(found, ids(&whole));
+}
+
+#[tokio::test]
 async fn a_listed_live_block_that_vanished_is_a_gap() {
     let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default"]);
     let retriever = retriever(bucket.path()).await;
