@@ -11,7 +11,7 @@ use tempoform_wire::internal::Failure;
 use uuid::Uuid;
 
 use crate::RetrieverOptions;
-use crate::block_list::{BlockList, Compacted, TenantBlocks};
+use crate::block_list::{BlockList, Compacted, TenantBlocks, Unreadable};
 use crate::metrics;
 
 type Metas = HashMap<Uuid, Arc<BlockMeta>>;
@@ -94,8 +94,14 @@ impl Poller<'_> {
         known: Option<&TenantBlocks>,
     ) -> Result<TenantBlocks, BlockError> {
         let as_of = Timestamp::now();
-        let known = known_metas(known);
         let listed = self.store.blocks(tenant, self.account).await?;
+        let all_known = known_metas(known);
+        // A block that was written again since, after a crash, has another meta.
+        let is_as_known = |block: &Uuid| {
+            let written = listed.written.get(block).copied();
+            known.zip(written).is_none_or(|(known, written)| !known.may_miss(written))
+        };
+        let known: Metas = all_known.clone().into_iter().filter(|(block, _)| is_as_known(block)).collect();
 
         let live = listed.live.into_iter().map(|block| (block, None));
         let compacted =
@@ -120,14 +126,18 @@ impl Poller<'_> {
                 (Ok(meta), Some(since)) => compacted.push(Compacted { meta, since }),
                 // Deleted since it was listed.
                 (Err(error), _) if error.is_not_found() => {}
-                (Err(error @ (BlockError::Corrupt { .. } | BlockError::CorruptObject { .. })), since) => {
+                // Neither damage nor a store that fails at this one keeps the others from being listed.
+                (Err(error), since) => {
+                    let error = tempoform_core::Error::from(error);
                     tracing::warn!(%tenant, %block, %error, "a block's meta cannot be read");
-                    if since.is_none() {
-                        unreadable
-                            .push(Failure { source: format!("block {block}"), message: error.to_string() });
+                    if let Some(meta) = all_known.get(&block).filter(|_| since.is_none()) {
+                        live.push(Arc::clone(meta));
+                    } else if since.is_none() {
+                        let failure =
+                            Failure { source: format!("block {block}"), message: error.message().to_owned() };
+                        unreadable.push(Unreadable { failure, meta: None });
                     }
                 }
-                (Err(error), _) => return Err(error),
             }
         }
         Ok(TenantBlocks::new(live, compacted, unreadable, as_of))
@@ -148,8 +158,10 @@ impl Poller<'_> {
 
 fn from_index(index: TenantIndex, known: Option<&TenantBlocks>) -> TenantBlocks {
     let known = known_metas(known);
-    // A block never changes, so the known copy is the same; sharing it saves memory.
-    let share = |meta: BlockMeta| known.get(&meta.block_id).cloned().unwrap_or_else(|| Arc::new(meta));
+    // Sharing saves memory. A block hardly ever changes, but may be written again after a crash.
+    let share = |meta: BlockMeta| {
+        known.get(&meta.block_id).filter(|known| ***known == meta).cloned().unwrap_or_else(|| Arc::new(meta))
+    };
     let TenantIndex { created_at, live, compacted } = index;
     let compacted = compacted
         .into_iter()

@@ -121,12 +121,12 @@ impl Retriever {
         select: impl FnOnce(&TenantBlocks) -> Vec<Arc<BlockMeta>>,
     ) -> Result<BlockQuery<'_>> {
         let listed = self.tenant_blocks(tenant)?;
-        let mut failures = listed.unreadable.clone();
+        let mut failures = listed.unreadable(range);
         let mut blocks = Vec::new();
         let mut seen = HashSet::new();
         for meta in fresh {
             match BlockMeta::from_json(meta) {
-                Ok(meta) if listed.knows(meta.block_id) || !seen.insert(meta.block_id) => {}
+                Ok(meta) if listed.knows(&meta) || !seen.insert(meta.block_id) => {}
                 Ok(meta) if !range.touches(&meta) => {}
                 Ok(meta) => blocks.push(Arc::new(meta)),
                 Err(error) => failures.push(Failure {
@@ -135,7 +135,8 @@ impl Retriever {
                 }),
             }
         }
-        blocks.extend(select(&listed));
+        // Who uploaded a block knows best which one is there.
+        blocks.extend(select(&listed).into_iter().filter(|meta| !seen.contains(&meta.block_id)));
         Ok(BlockQuery {
             store: &self.store,
             options: &self.options,

@@ -1,5 +1,7 @@
 //! Which tenants and blocks there are, and how blocks go.
 
+use std::collections::HashMap;
+
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use object_store::ObjectStoreExt as _;
@@ -15,6 +17,8 @@ use crate::paths::{self, BlockObject, BlockPath};
 pub struct BlockList {
     /// Blocks with a `meta.json`.
     pub live: Vec<Uuid>,
+    /// When the `meta.json` of live blocks was written.
+    pub written: HashMap<Uuid, Timestamp>,
     /// Blocks with a `meta.compacted.json`: compacted or expired.
     pub compacted: Vec<CompactedBlock>,
 }
@@ -61,11 +65,12 @@ impl BlockStore {
 
         let mut list = BlockList::default();
         for (block, kind, modified) in metas {
+            let modified = Timestamp::from_second(modified.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH);
             if kind == BlockObject::CompactedMeta {
-                let since = Timestamp::from_second(modified.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH);
-                list.compacted.push(CompactedBlock { block, since });
+                list.compacted.push(CompactedBlock { block, since: modified });
             } else {
                 list.live.push(block);
+                list.written.insert(block, modified);
             }
         }
         list.compacted.sort_by_key(|compacted| compacted.block);
