@@ -3,7 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tempoform_block::{BlockMeta, BlockPath, BlockReader, BlockStore};
 use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource};
@@ -192,32 +192,32 @@ impl BlockQuery<'_> {
         BlockPath::new(self.tenant.clone(), meta.block_id)
     }
 
+    /// Opens a block when there is a slot for it. The reader holds the slot until all work on the block is over.
     pub(crate) async fn open(&self, meta: &BlockMeta) -> Result<BlockReader> {
-        Ok(BlockReader::open(self.store, self.path(meta), meta, &self.account).await?)
+        let slot = self.admission.slot().await?;
+        let reader = BlockReader::open(self.store, self.path(meta), meta, &self.account).await?;
+        Ok(reader.holding(slot))
     }
 
     /// Runs `work` for each block, several at once in their order, and gives everything that could not be read.
     ///
     /// # Errors
-    /// When the query itself is wrong: no other block would do better.
+    /// When the query itself is wrong, at once: no other block would do better.
     pub(crate) async fn each_block<W: BlockWork>(&self, work: &W) -> Result<Vec<Failure>> {
         let outcomes: Vec<_> = stream::iter(self.blocks.iter().cloned())
             .map(|meta| async move {
-                let outcome = async {
-                    let _slot = self.admission.slot().await?;
-                    work.run(self, &meta).await
-                };
-                (outcome.await, meta)
+                match work.run(self, &meta).await {
+                    Err(error) if error.kind() == ErrorKind::Invalid => Err(error),
+                    outcome => Ok((outcome, meta)),
+                }
             })
             .buffer_unordered(self.options.blocks_per_query.max(1))
-            .collect()
-            .await;
+            .try_collect()
+            .await?;
         let mut failures = self.failures.clone();
         for (outcome, meta) in outcomes {
-            match outcome {
-                Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
-                Err(error) => failures.extend(self.failure(&meta, &error)),
-                Ok(()) => {}
+            if let Err(error) = outcome {
+                failures.extend(self.failure(&meta, &error));
             }
         }
         Ok(failures)
