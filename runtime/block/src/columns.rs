@@ -1,9 +1,12 @@
 //! A row group as the columns a query asks for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tempoform_core::Account;
-use tempoform_traceql::{AttributeScope, Batch, Column, Field, Intrinsic, Layout, Level, Sparse};
+use tempoform_traceql::{
+    AttributeScope, Batch, Column, Field, Intrinsic, Kind, Layout, Level, Sparse, Status, Types,
+    format_duration,
+};
 
 use crate::dedicated::SERVICE_NAME;
 use crate::error::Result;
@@ -19,13 +22,17 @@ const SPAN_COLUMNS: [&str; 4] = [
 const EVENT_NAME: &str = "rs.ss.Spans.Events.Name";
 const LINK_TRACE_ID: &str = "rs.ss.Spans.Links.TraceID";
 
+/// Attributes of which it is known that a row group's generic attributes do not have them.
+pub(crate) type Absent = HashSet<(Owner, String)>;
+
 impl BlockReader {
     /// The columns of `fields` in a row group. Only their Parquet columns are fetched, at once.
     ///
     /// # Errors
     /// [`BlockError::Corrupt`](crate::BlockError::Corrupt) or the store's error.
     pub async fn batch(&self, row_group: usize, fields: &[Field], account: &Account) -> Result<Batch> {
-        self.run(Plan::new(self, row_group, fields), row_group, account).await
+        let reads: Vec<_> = fields.iter().map(|field| (field.clone(), Types::ALL)).collect();
+        self.run(Plan::new(self, row_group, &reads, &Absent::new()), row_group, account).await
     }
 
     /// As [`batch`](Self::batch) for one field, but with what stands in the block for a missing service
@@ -36,20 +43,38 @@ impl BlockReader {
         field: &Field,
         account: &Account,
     ) -> Result<Batch> {
-        let mut plan = Plan::new(self, row_group, std::slice::from_ref(field));
+        let mut plan = Plan::new(self, row_group, &[(field.clone(), Types::ALL)], &Absent::new());
         plan.empty_service_is_missing = false;
         self.run(plan, row_group, account).await
     }
 
-    async fn run(&self, plan: Plan, row_group: usize, account: &Account) -> Result<Batch> {
-        let names: Vec<_> = plan.columns.iter().map(String::as_str).collect();
-        let fetched = self.fetch(row_group, &names, account).await?;
+    pub(crate) async fn run(&self, plan: Plan, row_group: usize, account: &Account) -> Result<Batch> {
+        let fetched = self.fetch(row_group, &plan.names(), account).await?;
         self.compute(move || plan.decode(&fetched)).await
+    }
+
+    /// As [`run`](Self::run) for some rows, whose number in the batch is their position: only the pages that hold
+    /// them are fetched.
+    pub(crate) async fn run_on_rows(
+        &self,
+        plan: Plan,
+        row_group: usize,
+        rows: &[u32],
+        account: &Account,
+    ) -> Result<Batch> {
+        let fetched = self.fetch_some(row_group, &plan.names(), rows, account).await?;
+        self.compute(move || plan.decode(&fetched)).await
+    }
+
+    /// Bytes that decoding `fields` of a row group takes in memory, roughly.
+    pub fn memory_of(&self, row_group: usize, fields: &[Field]) -> u64 {
+        let reads: Vec<_> = fields.iter().map(|field| (field.clone(), Types::ALL)).collect();
+        self.memory_of_columns(row_group, &Plan::new(self, row_group, &reads, &Absent::new()).names())
     }
 }
 
 /// Which Parquet columns answer which fields.
-struct Plan {
+pub(crate) struct Plan {
     columns: Vec<String>,
     layout: &'static str,
     intrinsics: Vec<(Field, Source)>,
@@ -61,10 +86,22 @@ struct Plan {
 
 /// The Parquet column of an intrinsic.
 #[derive(Clone, Copy)]
-struct Source {
-    column: &'static str,
+pub(crate) struct Source {
+    pub(crate) column: &'static str,
     level: Level,
     form: Form,
+}
+
+impl Source {
+    /// Whose column it is.
+    pub(crate) fn owner(self) -> Owner {
+        owner_of_level(self.level)
+    }
+
+    /// Whether strings are stored as queries see them.
+    pub(crate) fn is_plain_text(self) -> bool {
+        self.form == Form::AsIs
+    }
 }
 
 /// How stored values become those of the query language.
@@ -79,7 +116,7 @@ enum Form {
     ShortHex,
 }
 
-fn source(intrinsic: Intrinsic) -> Source {
+pub(crate) fn source(intrinsic: Intrinsic) -> Source {
     use Form::{AsIs, Hex, ShortHex, SpanId};
     let (column, level, form) = match intrinsic {
         Intrinsic::Duration => ("rs.ss.Spans.DurationNano", Level::Span, AsIs),
@@ -107,7 +144,7 @@ fn source(intrinsic: Intrinsic) -> Source {
     Source { column, level, form }
 }
 
-fn owner(scope: AttributeScope) -> Owner {
+pub(crate) fn owner(scope: AttributeScope) -> Owner {
     match scope {
         AttributeScope::Span => Owner::Span,
         AttributeScope::Resource => Owner::Resource,
@@ -149,7 +186,13 @@ fn owner_of_level(level: Level) -> Owner {
 }
 
 impl Plan {
-    fn new(reader: &BlockReader, row_group: usize, fields: &[Field]) -> Self {
+    /// For `reads`; generic attributes are not looked into for those of `absent`.
+    pub(crate) fn new(
+        reader: &BlockReader,
+        row_group: usize,
+        reads: &[(Field, Types)],
+        absent: &Absent,
+    ) -> Self {
         let layout = SPAN_COLUMNS
             .into_iter()
             .min_by_key(|name| reader.stored_bytes(row_group, name))
@@ -163,10 +206,12 @@ impl Plan {
             needs_links: false,
             empty_service_is_missing: true,
         };
-        for field in fields {
+        for (field, types) in reads {
             match field {
                 Field::Intrinsic(intrinsic) => plan.add_intrinsic(reader, field, source(*intrinsic)),
-                Field::Attribute { scope, name } => plan.add_attribute(reader, owner(*scope), name),
+                Field::Attribute { scope, name } => {
+                    plan.add_attribute(reader, owner(*scope), name, *types, absent);
+                }
             }
         }
         if plan.needs_events {
@@ -176,6 +221,11 @@ impl Plan {
             plan.columns.push(LINK_TRACE_ID.to_owned());
         }
         plan
+    }
+
+    /// The Parquet columns, some perhaps twice.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(String::as_str).collect()
     }
 
     fn add_intrinsic(&mut self, reader: &BlockReader, field: &Field, source: Source) {
@@ -188,21 +238,28 @@ impl Plan {
         self.needs_rows_of(owner_of_level(source.level));
     }
 
-    fn add_attribute(&mut self, reader: &BlockReader, owner: Owner, name: &str) {
+    fn add_attribute(
+        &mut self,
+        reader: &BlockReader,
+        owner: Owner,
+        name: &str,
+        types: Types,
+        absent: &Absent,
+    ) {
         if !reader.searches(owner) {
             return;
         }
-        let leaves = ["Key", "Value", "ValueInt", "ValueDouble", "ValueBool"];
         let known = self.attributes.iter_mut().find(|(known, _)| *known == owner);
         match known {
             Some((_, names)) => names.push(name.to_owned()),
-            None => {
-                self.columns.extend(leaves.map(|leaf| format!("{}.Attrs.{leaf}", owner.group())));
-                self.attributes.push((owner, vec![name.to_owned()]));
-            }
+            None => self.attributes.push((owner, vec![name.to_owned()])),
+        }
+        if !absent.contains(&(owner, name.to_owned())) {
+            let leaves = generic_leaves(types);
+            self.columns.extend(leaves.map(|leaf| format!("{}.Attrs.{leaf}", owner.group())));
         }
         let own = owner.own_columns(reader).into_iter().filter(|(key, _)| key == name);
-        self.columns.extend(own.map(|(_, column)| column));
+        self.columns.extend(own.map(|(_, column)| column).filter(|column| reader.may_hold(column, types)));
         self.needs_rows_of(owner);
     }
 
@@ -211,7 +268,7 @@ impl Plan {
         self.needs_links |= owner == Owner::Link;
     }
 
-    fn decode(&self, fetched: &Fetched) -> Result<Batch> {
+    pub(crate) fn decode(&self, fetched: &Fetched) -> Result<Batch> {
         let mut columns = HashMap::new();
         for (field, source) in &self.intrinsics {
             if let Some(placed) = fetched.placed(source.column, depth(source.level))? {
@@ -261,6 +318,18 @@ impl Plan {
         add_generic(fetched, owner, names, &mut parts)?;
         Ok(parts.into_iter().map(|parts| parts.into_column(level)).collect())
     }
+}
+
+/// The leaves of a generic group for values of `types`.
+fn generic_leaves(types: Types) -> impl Iterator<Item = &'static str> {
+    let leaves = [
+        ("Key", true),
+        ("Value", types.strings),
+        ("ValueInt", types.ints),
+        ("ValueDouble", types.floats),
+        ("ValueBool", types.bools),
+    ];
+    leaves.into_iter().filter(|(_, wanted)| *wanted).map(|(leaf, _)| leaf)
 }
 
 /// Adds a whole Parquet column.
@@ -408,19 +477,14 @@ fn distribute(placed: &Placed, wanted: &[Wanted], parts: &mut [Parts]) {
     }
 }
 
-/// An integer value as the tag API shows it: status and kind are keywords.
-pub(crate) fn int_tag_value(field: &Field, value: i64) -> (&'static str, String) {
-    let keyword = match (field, value) {
-        (Field::Intrinsic(Intrinsic::Status), 0) => "unset",
-        (Field::Intrinsic(Intrinsic::Status), 1) => "ok",
-        (Field::Intrinsic(Intrinsic::Status), 2) => "error",
-        (Field::Intrinsic(Intrinsic::Kind), 0) => "unspecified",
-        (Field::Intrinsic(Intrinsic::Kind), 1) => "internal",
-        (Field::Intrinsic(Intrinsic::Kind), 2) => "server",
-        (Field::Intrinsic(Intrinsic::Kind), 3) => "client",
-        (Field::Intrinsic(Intrinsic::Kind), 4) => "producer",
-        (Field::Intrinsic(Intrinsic::Kind), 5) => "consumer",
-        _ => return ("int", value.to_string()),
-    };
-    ("keyword", keyword.to_owned())
+/// An integer value as the tag API shows it: type and text.
+pub fn int_tag_value(field: &Field, value: i64) -> (&'static str, String) {
+    match field {
+        Field::Intrinsic(Intrinsic::Status) => ("keyword", Status::from_otlp(value).as_str().to_owned()),
+        Field::Intrinsic(Intrinsic::Kind) => ("keyword", Kind::from_otlp(value).as_str().to_owned()),
+        Field::Intrinsic(Intrinsic::Duration | Intrinsic::TraceDuration | Intrinsic::EventTimeSinceStart) => {
+            ("duration", format_duration(value))
+        }
+        _ => ("int", value.to_string()),
+    }
 }

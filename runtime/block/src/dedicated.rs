@@ -39,7 +39,7 @@ pub enum DedicatedOption {
 }
 
 /// One entry of `dedicatedColumns` in meta.json: `{"s":scope,"n":name,"t":type,"o":[options]}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, PartialOrd, Ord)]
 pub struct DedicatedColumn {
     /// Where the attribute stands.
     #[serde(rename = "s", default, skip_serializing_if = "is_default")]

@@ -16,7 +16,7 @@
 //! run's length is 0 and means the rest, so that traces of all sizes whose spans have the same flags share
 //! one pattern. A stream without runs is all zero. A row has one pattern; the empty one is all zero.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -134,9 +134,11 @@ impl ExtraBuilder {
             put_varint(&mut body, u64::from(*rows));
             put_varint(&mut body, u64::from(*pattern));
         }
-        let mut object = MAGIC.to_vec();
-        zstd::stream::copy_encode(body.as_slice(), &mut object, ZSTD_LEVEL)?;
-        Ok(Some(object.into()))
+        let mut encoder = zstd::Encoder::new(MAGIC.to_vec(), ZSTD_LEVEL)?;
+        // Damage must be noticed, or spans would get the flags of others.
+        encoder.include_checksum(true)?;
+        encoder.write_all(&body)?;
+        Ok(Some(encoder.finish()?.into()))
     }
 }
 
@@ -237,6 +239,10 @@ impl<'a> Cursor<'a> {
     fn list(&mut self) -> Option<Vec<Range<usize>>> {
         let count = self.varint()?;
         let mut list = Vec::new();
+        // Each takes a byte at least.
+        if count > (self.bytes.len() - self.at) as u64 {
+            return None;
+        }
         for _ in 0..count {
             let length = usize::try_from(self.varint()?).ok()?;
             let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len())?;
@@ -249,6 +255,9 @@ impl<'a> Cursor<'a> {
     fn rows(&mut self, patterns: usize) -> Option<Vec<(u64, u32)>> {
         let count = self.varint()?;
         let (mut rows, mut end) = (Vec::new(), 0u64);
+        if count > (self.bytes.len() - self.at) as u64 {
+            return None;
+        }
         for _ in 0..count {
             end = end.checked_add(self.varint()?)?;
             let pattern = self.number().filter(|pattern| *pattern as usize <= patterns)?;

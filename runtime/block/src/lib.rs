@@ -8,9 +8,11 @@ mod error;
 pub mod extra;
 pub mod meta;
 pub mod paths;
+mod prune;
 mod reader;
 pub mod results;
 pub mod schema;
+mod search;
 mod store;
 pub mod tenant_index;
 pub mod writer;
@@ -20,14 +22,16 @@ mod test_blocks;
 #[cfg(test)]
 mod test_data;
 
+pub use columns::int_tag_value;
 pub use combine::combine_traces;
 pub use dedicated::{DedicatedColumn, DedicatedScope, DedicatedType};
 pub use error::{BlockError, Result};
 pub use extra::Extra;
 pub use meta::{BlockMeta, BlockVersion};
 pub use paths::{BlockObject, BlockPath};
-pub use reader::{BlockReader, SpanFacts, TagNames, TagScope, TraceSummary, may_contain};
-pub use results::{SearchError, SearchFound, SearchLimits};
+pub use reader::{BlockReader, SpanFacts, TagNames, TagScope, TracePlace, TraceSummary, may_contain};
+pub use results::SearchLimits;
+pub use search::{Evaluated, SearchError, SearchFound};
 pub use store::{
     BlockList, BlockObjects, BlockOutput, BlockStore, BlockUpload, CompactedBlock, ListedBlock, StoreOptions,
 };

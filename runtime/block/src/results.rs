@@ -1,15 +1,17 @@
 //! Search results as Tempo's API shows them, from what a query found in columns. Retrievers and
 //! ingesters share it; the querier merges their lists.
 
+mod merge;
+
 use std::collections::HashMap;
 
-use tempoform_core::Account;
-use tempoform_traceql::{Batch, EvaluateError, Match, Query, SpanSet, Static, format_duration, value_of};
+use tempoform_traceql::{Batch, Match, Query, SpanSet, Static, format_duration, value_of};
 use tempoform_wire::otlp::{AnyValue, ArrayValue, KeyValue, any_value::Value};
 use tempoform_wire::tempopb;
 
-use crate::error::BlockError;
-use crate::reader::{BlockReader, SpanFacts, TraceSummary};
+use crate::reader::{SpanFacts, TraceSummary};
+
+pub use merge::merge_trace;
 
 /// Shown as the root's service name while the root span is missing.
 pub const NO_ROOT: &str = "<root span not yet received>";
@@ -44,8 +46,12 @@ impl Default for SearchLimits {
 impl SearchLimits {
     /// Whether a trace touches the time range.
     pub fn overlaps(&self, summary: &TraceSummary) -> bool {
-        let end = summary.start_unix_nano.saturating_add(summary.duration_nanos);
-        summary.start_unix_nano <= self.end_unix_nano && end >= self.start_unix_nano
+        self.includes(summary.start_unix_nano, summary.duration_nanos)
+    }
+
+    pub(crate) fn includes(&self, start_unix_nano: u64, duration_nanos: u64) -> bool {
+        let end = start_unix_nano.saturating_add(duration_nanos);
+        start_unix_nano <= self.end_unix_nano && end >= self.start_unix_nano
     }
 
     /// How many of a span set's spans are shown.
@@ -152,83 +158,6 @@ pub fn any_value(value: Static) -> AnyValue {
         Static::BoolArray(values) => array(values, Value::BoolValue),
     };
     AnyValue { value: Some(value) }
-}
-
-/// What a search found in a row group.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SearchFound {
-    /// The traces, newest first.
-    pub traces: Vec<tempopb::TraceSearchMetadata>,
-    /// Traces looked at.
-    pub inspected_traces: u32,
-    /// Spans looked at.
-    pub inspected_spans: u64,
-}
-
-/// Why a search failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SearchError {
-    /// The block cannot be read.
-    #[error(transparent)]
-    Block(#[from] BlockError),
-    /// The query cannot be evaluated on the data.
-    #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
-}
-
-impl From<SearchError> for tempoform_core::Error {
-    fn from(error: SearchError) -> Self {
-        match error {
-            SearchError::Block(error) => error.into(),
-            SearchError::Evaluate(error) => Self::new(tempoform_core::ErrorKind::Invalid, error.to_string()),
-        }
-    }
-}
-
-impl BlockReader {
-    /// Searches a row group: reads the columns of the query, then, of what matches, what results show.
-    ///
-    /// # Errors
-    /// [`SearchError`].
-    pub async fn search(
-        &self,
-        row_group: usize,
-        query: &Query,
-        limits: &SearchLimits,
-        account: &Account,
-    ) -> Result<SearchFound, SearchError> {
-        let batch = self.batch(row_group, &query.fields(), account).await?;
-        let inspected_traces = batch.layout.traces;
-        let inspected_spans = u64::from(batch.layout.spans());
-        let query = query.clone();
-        let (query, batch, matches) = self
-            .compute(move || {
-                let matches = query.evaluate(&batch);
-                Ok((query, batch, matches))
-            })
-            .await?;
-        let mut matches = matches?;
-        let found = |traces| SearchFound { traces, inspected_traces, inspected_spans };
-        if matches.is_empty() {
-            return Ok(found(Vec::new()));
-        }
-        let rows: Vec<_> = matches.iter().map(|found| found.trace).collect();
-        let summaries = self.summaries(row_group, &rows, account).await?;
-        let mut hits: Vec<_> = matches.drain(..).zip(summaries).collect();
-        hits.retain(|(_, summary)| limits.overlaps(summary));
-        hits.sort_by_key(|(_, summary)| (std::cmp::Reverse(summary.start_unix_nano), summary.trace_id));
-        hits.truncate(if limits.traces == 0 { usize::MAX } else { limits.traces });
-
-        let (matches, summaries): (Vec<Match>, Vec<TraceSummary>) = hits.into_iter().unzip();
-        let shown = shown_spans(&matches, limits);
-        let facts =
-            if shown.is_empty() { Vec::new() } else { self.span_facts(row_group, &shown, account).await? };
-        let facts: HashMap<u32, SpanFacts> = shown.into_iter().zip(facts).collect();
-        let traces = matches.iter().zip(&summaries);
-        let traces =
-            traces.map(|(one, summary)| trace_result(&query, &batch, one, summary, &facts, limits)).collect();
-        Ok(found(traces))
-    }
 }
 
 #[cfg(test)]

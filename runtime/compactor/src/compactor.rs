@@ -17,7 +17,7 @@ use crate::{Options, metrics};
 /// How long blocks of a failed merge are left alone: one bad block must not hold up the others.
 const SET_ASIDE: Duration = Duration::from_secs(3600);
 /// Memory for reading one block while merging: columns of a few hundred traces, and the traces.
-const MEMORY_PER_INPUT: u64 = 16 << 20;
+const MEMORY_PER_INPUT: u64 = 32 << 20;
 
 /// Works through the tenants, cycle by cycle.
 #[derive(Debug)]

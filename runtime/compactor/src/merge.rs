@@ -6,17 +6,17 @@ use std::sync::Arc;
 use prost::Message as _;
 use tempoform_block::{
     BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, EncodedResource,
-    EncodedScope, WriterOptions, WrittenBlock, combine_traces,
+    EncodedScope, WriteError, WriterOptions, WrittenBlock, combine_traces,
 };
-use tempoform_core::{Account, Error, Result, TraceId};
+use tempoform_core::{Account, Error, ErrorKind, Result, TraceId};
 use tempoform_wire::otlp::TracesData;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Traces on their way to the writer.
 const TRACES_WAITING: usize = 64;
-/// Traces read of a block at a time.
-const TRACES_AT_ONCE: u64 = 512;
+/// Stored bytes of a block that are read and decoded at a time, about.
+const BYTES_AT_ONCE: u64 = 2 << 20;
 
 /// How blocks are written.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ pub(crate) async fn merge(
     let (read, written) = tokio::join!(read(&mut sources, traces, account), building);
     // What stopped the reading is the cause of whatever else failed.
     let duplicate_spans = read?;
-    let written = written.map_err(Error::from)?;
+    let written = written?;
     let meta = meta(inputs, output, dedicated_columns, &written);
     let objects =
         BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
@@ -133,11 +133,10 @@ impl Source {
         let reader = BlockReader::open(store, path, meta, account)
             .await
             .map_err(|error| Failed { input: Some(meta.block_id), error: error.into() })?;
+        let at_once = (meta.total_objects * BYTES_AT_ONCE / meta.size.max(1)).clamp(1, 1 << 20);
         let parts = |group: usize| {
             let rows = reader.traces_in(group);
-            (0..rows)
-                .step_by(TRACES_AT_ONCE as usize)
-                .map(move |first| (group, first..rows.min(first + TRACES_AT_ONCE)))
+            (0..rows).step_by(at_once as usize).map(move |first| (group, first..rows.min(first + at_once)))
         };
         let ahead = (0..reader.row_groups()).flat_map(parts).collect();
         Ok(Self { reader, ahead, traces: VecDeque::new() })
@@ -196,13 +195,16 @@ fn write(
     mut traces: mpsc::Receiver<(TraceId, TracesData)>,
     output: tempoform_block::BlockOutput,
     options: WriterOptions,
-) -> std::result::Result<WrittenBlock, String> {
-    let mut writer = BlockWriter::new(output, options).map_err(|error| error.to_string())?;
+) -> Result<WrittenBlock> {
+    let failed = |error: WriteError| {
+        Error::new(ErrorKind::Internal, format!("could not write the merged block: {error}"))
+    };
+    let mut writer = BlockWriter::new(output, options).map_err(failed)?;
     while let Some((id, trace)) = traces.blocking_recv() {
         let encoded = Encoded::of(&trace);
-        writer.add_trace(id, &encoded.resources()).map_err(|error| error.to_string())?;
+        writer.add_trace(id, &encoded.resources()).map_err(failed)?;
     }
-    writer.finish().map_err(|error| error.to_string())
+    writer.finish().map_err(failed)
 }
 
 /// A trace's parts as the writer takes them.

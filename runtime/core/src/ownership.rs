@@ -1,16 +1,16 @@
-/// Which of `names` owns the block with this id: each block has one owner, and when a name comes or goes only
-/// its own blocks change hands (rendezvous hashing). The order of the names does not matter.
+/// Which of `names` owns a thing, such as the block with this id: each has one owner, and when a name comes or goes only
+/// its own things change hands (rendezvous hashing). The order of the names does not matter.
 ///
 /// The retrievers that share a query compute this each for itself, so the result must never change while two
 /// versions run side by side.
-pub fn owner<'a>(block_id: &[u8; 16], names: &'a [String]) -> Option<&'a str> {
+pub fn owner<'a>(thing: &[u8], names: &'a [String]) -> Option<&'a str> {
     let names = names.iter().map(String::as_str);
-    names.max_by_key(|name| (weight(name, block_id), *name))
+    names.max_by_key(|name| (weight(name, thing), *name))
 }
 
-fn weight(name: &str, block_id: &[u8; 16]) -> u64 {
+fn weight(name: &str, thing: &[u8]) -> u64 {
     // FNV-1a, which mixes its last bytes badly, then the finaliser of MurmurHash3.
-    let bytes = name.bytes().chain(*block_id);
+    let bytes = name.bytes().chain(thing.iter().copied());
     let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use tempoform_wire::internal::{
     FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse,
     TagValuesRequest, TagValuesResponse,
@@ -15,6 +16,13 @@ pub trait TraceSource: Send + Sync {
 
     /// Traces that match a TraceQL query.
     async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse>;
+
+    /// Takes note of blocks (texts of their `meta.json`) that were uploaded just now. Those that read no blocks need
+    /// not.
+    async fn announce(&self, tenant: &TenantId, metas: Vec<Bytes>) -> Result<()> {
+        let _ = (tenant, metas);
+        Ok(())
+    }
 
     /// Attribute names by scope.
     async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse>;

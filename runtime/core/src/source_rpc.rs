@@ -7,9 +7,10 @@ use tempoform_wire::internal::blocks_server::Blocks;
 use tempoform_wire::internal::recent_client::RecentClient;
 use tempoform_wire::internal::recent_server::Recent;
 use tempoform_wire::internal::{
-    AccountRequest, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse,
+    AccountRequest, AnnounceRequest, AnnounceResponse, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse,
     TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
+use bytes::Bytes;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -56,7 +57,7 @@ fn with_tenant<T>(tenant: &TenantId, message: T) -> Result<Request<T>> {
 
 /// The server and client side of the four methods, for one of the two services.
 macro_rules! carry {
-    ($service:ident, $client:ident, $remote:ident, $what:literal $(, $extra:item)?) => {
+    ($service:ident, $client:ident, $remote:ident, $what:literal, serves {$($served:item)*}, asks {$($asked:item)*}) => {
         #[tonic::async_trait]
         impl $service for SourceService {
             async fn find_trace(
@@ -88,7 +89,7 @@ macro_rules! carry {
                 Ok(Response::new(self.source.tag_values(&tenant, request.into_inner()).await?))
             }
 
-            $($extra)?
+            $($served)*
         }
 
         #[doc = concat!($what, " in another process.")]
@@ -119,18 +120,34 @@ macro_rules! carry {
             async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
                 Ok(self.0.clone().tag_values(with_tenant(tenant, request)?).await?.into_inner())
             }
+
+            $($asked)*
         }
     };
 }
 
-carry!(Recent, RecentClient, RemoteRecent, "An ingester's recent traces");
+carry!(Recent, RecentClient, RemoteRecent, "An ingester's recent traces", serves {}, asks {});
 carry!(
     Blocks,
     BlocksClient,
     RemoteBlocks,
     "A retriever's blocks",
-    async fn account(&self, _: Request<AccountRequest>) -> Result<Response<ReadAccount>, Status> {
-        Ok(Response::new(self.account.snapshot()))
+    serves {
+        async fn account(&self, _: Request<AccountRequest>) -> Result<Response<ReadAccount>, Status> {
+            Ok(Response::new(self.account.snapshot()))
+        }
+
+        async fn announce(&self, request: Request<AnnounceRequest>) -> Result<Response<AnnounceResponse>, Status> {
+            let tenant = tenant_of(&request)?;
+            self.source.announce(&tenant, request.into_inner().metas).await?;
+            Ok(Response::new(AnnounceResponse {}))
+        }
+    },
+    asks {
+        async fn announce(&self, tenant: &TenantId, metas: Vec<Bytes>) -> Result<()> {
+            self.0.clone().announce(with_tenant(tenant, AnnounceRequest { metas })?).await?;
+            Ok(())
+        }
     }
 );
 

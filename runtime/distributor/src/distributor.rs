@@ -36,7 +36,7 @@ pub struct Options {
     /// Whether requests name their tenant; otherwise all belong to one.
     pub multi_tenant: bool,
     /// Tenants that may write, if not all.
-    pub tenants: Option<BTreeSet<TenantId>>,
+    pub tenants: Option<Arc<BTreeSet<TenantId>>>,
     /// Limits by tenant.
     pub limits: Arc<dyn Fn(&TenantId) -> TenantLimits + Send + Sync>,
     /// Longest wait for ingesters.

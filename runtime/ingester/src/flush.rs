@@ -115,11 +115,14 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
         BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
     upload.finish(objects, &meta, &account).await?;
     let noted = meta.clone();
-    let segment = Arc::clone(segment);
+    let (segment, tenant) = (Arc::clone(segment), segment.tenant.clone());
     // Without the note a crash before the log is gone repeats the upload, under the same id. A full disk must not keep
     // the log, whose end is what makes room.
     if let Err(error) = blocking(move || note(&segment.paths, &noted)).await {
         tracing::warn!(%error, "the log of an uploaded block goes without a note");
+    }
+    if let Some(hears) = &shared.options.uploaded {
+        hears.uploaded(&tenant, &meta).await;
     }
     Ok(meta)
 }

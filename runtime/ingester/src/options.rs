@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempoform_block::DedicatedColumn;
+use tempoform_block::{BlockMeta, DedicatedColumn};
 use tempoform_core::TenantId;
 
 /// What an acknowledged write has survived.
@@ -15,6 +15,13 @@ pub enum Durability {
         /// What a power cut may take.
         sync_period: Duration,
     },
+}
+
+/// Hears of blocks that were uploaded.
+#[async_trait::async_trait]
+pub trait Uploaded: Send + Sync {
+    /// Passes the news of a block on. It is in storage whether or not that works.
+    async fn uploaded(&self, tenant: &TenantId, meta: &BlockMeta);
 }
 
 /// Settings of an ingester.
@@ -51,6 +58,9 @@ pub struct Options {
     pub row_group_bytes: u64,
     /// Most bytes of one trace within a segment, by tenant; 0 = no limit.
     pub max_trace_bytes: Arc<dyn Fn(&TenantId) -> u64 + Send + Sync>,
+    /// Told of each block once it is verified in storage, before its log goes; readers that hear of it need not look for
+    /// it.
+    pub uploaded: Option<Arc<dyn Uploaded>>,
     /// Most live traces, by tenant; 0 = no limit.
     pub max_live_traces: Arc<dyn Fn(&TenantId) -> u32 + Send + Sync>,
 }

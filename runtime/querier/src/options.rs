@@ -1,5 +1,6 @@
 //! What a querier and a query-frontend can be told; every default is Tempo's unless said otherwise.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,8 @@ pub struct ApiOptions {
     pub prefix: String,
     /// Whether the tenant comes from `X-Scope-OrgID`; otherwise everything is `single-tenant`.
     pub multitenancy: bool,
+    /// Tenants that are served, if not all.
+    pub tenants: Option<Arc<BTreeSet<TenantId>>>,
     /// Whether `X-Scope-OrgID: a|b` asks several tenants at once.
     pub multi_tenant_queries: bool,
     /// Longest query text, bytes; 0 = no limit.
@@ -97,6 +100,7 @@ impl Default for ApiOptions {
         Self {
             prefix: String::new(),
             multitenancy: false,
+            tenants: None,
             multi_tenant_queries: true,
             max_query_bytes: 128 << 10,
             default_limit: 20,

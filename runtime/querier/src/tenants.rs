@@ -17,6 +17,10 @@ pub(crate) fn resolve(headers: &HeaderMap, options: &ApiOptions) -> Result<Vec<T
     let mut tenants = header.split('|').map(one).collect::<Result<Vec<_>, _>>()?;
     tenants.sort_unstable();
     tenants.dedup();
+    let unknown = |tenant: &&TenantId| options.tenants.as_ref().is_some_and(|known| !known.contains(*tenant));
+    if let Some(unknown) = tenants.iter().find(unknown) {
+        return Err(Error::new(ErrorKind::Forbidden, format!("unknown tenant {unknown}")).into());
+    }
     if tenants.len() > 1 && !options.multi_tenant_queries {
         return Err(Error::new(
             ErrorKind::Invalid,
@@ -36,6 +40,9 @@ fn one(text: &str) -> Result<TenantId, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
     use super::*;
 
     fn resolved(header: Option<&str>) -> Result<Vec<String>, ApiError> {
@@ -54,6 +61,18 @@ mod tests {
         assert!(matches!(resolved(None), Err(ApiError::NoOrgId)));
         assert!(matches!(resolved(Some("a||b")), Err(ApiError::Failed(_))));
         assert!(matches!(resolved(Some("a/b")), Err(ApiError::Failed(_))));
+    }
+
+    #[test]
+    fn where_tenants_are_listed_others_are_unknown() {
+        let known = Arc::new(BTreeSet::from(["a".parse().unwrap(), "b".parse().unwrap()]));
+        let options = ApiOptions { multitenancy: true, tenants: Some(known), ..ApiOptions::default() };
+        let resolved = |header: &str| {
+            let headers = HeaderMap::from_iter([(TENANT_HEADER.parse().unwrap(), header.parse().unwrap())]);
+            resolve(&headers, &options).map_err(|error| error.status().as_u16())
+        };
+        assert_eq!(resolved("a|b").unwrap().len(), 2);
+        assert_eq!((resolved("c"), resolved("a|c")), (Err(403), Err(403)));
     }
 
     #[test]

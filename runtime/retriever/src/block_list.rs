@@ -21,15 +21,23 @@ pub(crate) struct BlockList {
 }
 
 /// One tenant's blocks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TenantBlocks {
     /// Latest end first.
     pub(crate) live: Vec<Arc<BlockMeta>>,
     pub(crate) compacted: Vec<Compacted>,
-    /// Blocks whose meta cannot be read: no answer is complete without them.
-    pub(crate) unreadable: Vec<Failure>,
+    /// No answer that they may have something for is complete.
+    pub(crate) unreadable: Vec<Unreadable>,
     /// When the listing that this is from began.
     pub(crate) as_of: Timestamp,
+}
+
+/// A block that cannot be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) failure: Failure,
+    /// If that at least can be read.
+    pub(crate) meta: Option<Arc<BlockMeta>>,
 }
 
 /// A block whose spans are in another one by now, or that is past its retention.
@@ -39,21 +47,29 @@ pub(crate) struct Compacted {
     pub(crate) since: Timestamp,
 }
 
+impl Unreadable {
+    /// A block of a format that is not read.
+    fn version(meta: Arc<BlockMeta>) -> Self {
+        let failure = Failure {
+            source: format!("block {}", meta.block_id),
+            message: format!("has format {}; readable are vParquet3, vParquet4 and vParquet5", meta.version),
+        };
+        Self { failure, meta: Some(meta) }
+    }
+}
+
 impl TenantBlocks {
     pub(crate) fn new(
         mut live: Vec<Arc<BlockMeta>>,
         mut compacted: Vec<Compacted>,
-        mut unreadable: Vec<Failure>,
+        mut unreadable: Vec<Unreadable>,
         as_of: Timestamp,
     ) -> Self {
         live.retain(|meta| !meta.version.is_preview());
         compacted.retain(|block| block.meta.version.is_readable());
         live.sort_by_key(|meta| (std::cmp::Reverse(meta.end_time), meta.block_id));
         let unsupported = live.extract_if(.., |meta| !meta.version.is_readable());
-        unreadable.extend(unsupported.map(|meta| Failure {
-            source: format!("block {}", meta.block_id),
-            message: format!("has format {}; readable are vParquet3, vParquet4 and vParquet5", meta.version),
-        }));
+        unreadable.extend(unsupported.map(Unreadable::version));
         Self { live, compacted, unreadable, as_of }
     }
 
@@ -86,9 +102,41 @@ impl TenantBlocks {
         metas
     }
 
-    pub(crate) fn knows(&self, block: Uuid) -> bool {
-        self.live.iter().any(|meta| meta.block_id == block)
-            || self.compacted.iter().any(|compacted| compacted.meta.block_id == block)
+    /// The blocks that cannot be read and may have something in the range.
+    pub(crate) fn unreadable(&self, range: Range) -> Vec<Failure> {
+        let may_matter = |one: &&Unreadable| one.meta.as_ref().is_none_or(|meta| range.touches(meta));
+        self.unreadable.iter().filter(may_matter).map(|one| one.failure.clone()).collect()
+    }
+
+    /// Whether this very block is listed: one of the same id may have been written again after a crash.
+    pub(crate) fn knows(&self, meta: &BlockMeta) -> bool {
+        self.live.iter().any(|live| **live == *meta)
+            || self.compacted.iter().any(|compacted| compacted.meta.block_id == meta.block_id)
+    }
+
+    /// Whether a block of this id is listed, readable or not.
+    pub(crate) fn has_heard_of(&self, block: Uuid) -> bool {
+        self.metas().any(|meta| meta.block_id == block)
+            || self.unreadable.iter().any(|one| one.meta.as_ref().is_some_and(|meta| meta.block_id == block))
+    }
+
+    /// Adds a live block, in place of one of the same id.
+    pub(crate) fn add(&mut self, meta: Arc<BlockMeta>) {
+        if meta.version.is_preview() {
+            return;
+        }
+        if !meta.version.is_readable() {
+            self.unreadable.push(Unreadable::version(meta));
+            return;
+        }
+        self.live.retain(|live| live.block_id != meta.block_id);
+        let at = self.live.partition_point(|live| live.end_time > meta.end_time);
+        self.live.insert(at, meta);
+    }
+
+    /// Whether what was written at a time may be newer than this list.
+    pub(crate) fn may_miss(&self, written: Timestamp) -> bool {
+        written >= self.as_of - CLOCK_MARGIN
     }
 
     /// All metas, to be used again by the next poll.
@@ -130,6 +178,7 @@ impl Range {
 #[cfg(test)]
 mod tests {
     use tempoform_block::BlockVersion;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -177,7 +226,7 @@ mod tests {
         let (keep, all) = (SignedDuration::from_secs(120), Range::of_seconds(0, 0));
         assert_eq!(numbers(&list().for_trace(all, keep, at(1100))), [2, 1, 3]);
         assert_eq!(numbers(&list().for_trace(all, keep, at(1120))), [2, 1]);
-        assert!(list().knows(Uuid::from_u128(4)) && !list().knows(Uuid::from_u128(5)));
+        assert!(list().knows(&meta(4, 0, 0)) && !list().knows(&meta(5, 0, 0)));
     }
 
     #[test]
@@ -188,7 +237,8 @@ mod tests {
             BlockMeta::new(BlockVersion::Other("vParquet9-preview".into()), Uuid::from_u128(8), "t");
         let list = TenantBlocks::new(vec![Arc::new(old), Arc::new(preview)], Vec::new(), Vec::new(), at(0));
         assert!(list.live.is_empty());
-        let [failure] = list.unreadable.as_slice() else { panic!("{list:?}") };
+        let [failure] = &list.unreadable(Range::of_seconds(0, 0))[..] else { panic!("{list:?}") };
+        assert!(list.unreadable(Range::of_seconds(5, 9)).is_empty(), "its times are known");
         assert!(failure.source.ends_with("09") && failure.message.contains("v2"), "{failure:?}");
     }
 

@@ -1,24 +1,13 @@
 //! A row group's columns, evaluated.
 
-use tempoform_block::BlockReader;
-use tempoform_core::{Account, Error, ErrorKind, Result};
-use tempoform_traceql::{Batch, Column, Condition, Field, Intrinsic, Level, Match, Query};
+use tempoform_block::{BlockReader, Evaluated};
+use tempoform_core::{Account, Result};
+use tempoform_traceql::{Batch, Field, Level, Query};
 
-use crate::admission::{Admission, Held};
+use crate::admission::Admission;
 
-/// Decoded columns take about this many times their stored size.
-const DECODED: u64 = 3;
-
-/// What a query finds in a row group.
-pub(crate) struct Evaluated {
-    pub(crate) batch: Batch,
-    pub(crate) matches: Vec<Match>,
-    /// For as long as the batch is there.
-    _memory: Held,
-}
-
-/// Reads the columns of `query` and `more` in a row group and evaluates the query; `None` when its conditions
-/// rule the row group out.
+/// Evaluates the query on a row group, with all of `more`, under a reservation of memory that lasts until decoding and
+/// evaluation are over, also when nobody waits for them any more.
 pub(crate) async fn evaluate(
     reader: &BlockReader,
     row_group: usize,
@@ -26,62 +15,23 @@ pub(crate) async fn evaluate(
     more: &[Field],
     admission: &Admission,
     account: &Account,
-) -> Result<Option<Evaluated>> {
-    let mut fields = query.fields();
-    fields.extend(more.iter().filter(|field| !query.fields().contains(field)).cloned());
-    let memory = admission.memory(estimate(reader, row_group, &fields)).await?;
-    if ruled_out(reader, row_group, query, account).await? {
-        return Ok(None);
-    }
-    let batch = reader.batch(row_group, &fields, account).await?;
-    let query = query.clone();
-    let evaluated = tokio::task::spawn_blocking(move || {
-        let matches = query.evaluate(&batch);
-        (batch, matches)
-    });
-    let (batch, matches) = evaluated.await.map_err(|error| {
-        Error::new(ErrorKind::Internal, format!("evaluating row group {row_group}: {error}"))
-    })?;
-    let matches =
-        matches.map_err(|error| Error::new(ErrorKind::Invalid, format!("the query failed: {error}")))?;
-    Ok(Some(Evaluated { batch, matches, _memory: memory }))
+) -> Result<(BlockReader, Evaluated)> {
+    let reader = reserved(reader, row_group, query, more, admission).await?;
+    let evaluated = reader.evaluate(row_group, query, more, account).await?;
+    Ok((reader, evaluated))
 }
 
-/// Whether a condition on names has no value here that satisfies it. Such a column is small and has few distinct
-/// values, so it is read before the others where there are others.
-pub(crate) async fn ruled_out(
+/// The reader with a reservation for what the query, and `more`, take of a row group in memory.
+pub(crate) async fn reserved(
     reader: &BlockReader,
     row_group: usize,
     query: &Query,
-    account: &Account,
-) -> Result<bool> {
-    const SMALL: [Field; 3] = [
-        Field::Intrinsic(Intrinsic::Name),
-        Field::Intrinsic(Intrinsic::RootName),
-        Field::Intrinsic(Intrinsic::RootService),
-    ];
-    let conditions = query.prune();
-    let small = |condition: &&Condition| condition.fields.iter().all(|field| SMALL.contains(field));
-    let Some(condition) = conditions.iter().find(small) else { return Ok(false) };
-    if query.fields().len() <= condition.fields.len() {
-        return Ok(false);
-    }
-    let batch = reader.batch(row_group, &condition.fields, account).await?;
-    let satisfied =
-        |column: &Column| column.strings.dictionary.iter().any(|value| condition.matches_string(value));
-    Ok(!batch.columns.values().any(satisfied))
-}
-
-/// Bytes that the columns take in memory, roughly.
-pub(crate) fn estimate(reader: &BlockReader, row_group: usize, fields: &[Field]) -> u64 {
-    let traces = reader.meta().total_objects.max(1);
-    let share = reader.traces_in(row_group).min(traces);
-    let stored = u128::from(reader.meta().size) * u128::from(share) / u128::from(traces);
-    let stored = u64::try_from(stored).unwrap_or(u64::MAX);
-    let has_attributes = fields.iter().any(|field| matches!(field, Field::Attribute { .. }));
-    // Attribute columns are most of a block; the intrinsics of a query a small part.
-    let read = if has_attributes { stored } else { stored / 4 };
-    read.saturating_mul(DECODED)
+    more: &[Field],
+    admission: &Admission,
+) -> Result<BlockReader> {
+    let mut fields = query.fields();
+    fields.extend(more.iter().cloned());
+    Ok(reader.holding(admission.memory(reader.memory_of(row_group, &fields)).await?))
 }
 
 /// The rows at each level that belong to matching spans.

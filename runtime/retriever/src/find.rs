@@ -12,6 +12,9 @@ use tempoform_wire::internal::FindTraceResponse;
 use crate::metrics::BLOCKS_READ;
 use crate::retriever::BlockQuery;
 
+/// Decoded pages take about this many times their stored size.
+const DECODED: u64 = 4;
+
 /// The pieces of the trace. All bloom filters are asked at once (up to a bound), then the blocks that may have it, so
 /// that the number of reads one after the other does not grow with the number of blocks.
 pub(crate) async fn find_trace(mut query: BlockQuery<'_>, trace_id: &[u8]) -> Result<FindTraceResponse> {
@@ -59,9 +62,11 @@ async fn read(
     let found = async {
         bloom?;
         BLOCKS_READ.with_label_values(&["traces"]).inc();
-        let _slot = query.admission.slot().await?;
-        let trace = query.open(&meta).await?.find_trace(id, &query.account).await?;
-        Ok(trace.map(|trace| Bytes::from(trace.encode_to_vec())))
+        let reader = query.open(&meta).await?;
+        let Some(place) = reader.locate(id, &query.account).await? else { return Ok(None) };
+        let memory = query.admission.memory(place.stored_bytes().saturating_mul(DECODED)).await?;
+        let trace = reader.holding(memory).read_trace(place, &query.account).await?;
+        Ok(Some(Bytes::from(trace.encode_to_vec())))
     }
     .await;
     (meta, found)

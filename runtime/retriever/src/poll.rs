@@ -11,7 +11,7 @@ use tempoform_wire::internal::Failure;
 use uuid::Uuid;
 
 use crate::RetrieverOptions;
-use crate::block_list::{BlockList, Compacted, TenantBlocks};
+use crate::block_list::{BlockList, Compacted, TenantBlocks, Unreadable};
 use crate::metrics;
 
 type Metas = HashMap<Uuid, Arc<BlockMeta>>;
@@ -68,7 +68,9 @@ impl Poller<'_> {
         known: Option<&TenantBlocks>,
     ) -> Result<TenantBlocks, BlockError> {
         match self.store.read_tenant_index(tenant, self.account).await {
-            Ok(Some(index)) if self.is_fresh(&index) => return Ok(from_index(index, known)),
+            Ok(Some(index)) if self.is_fresh(&index) => {
+                return self.catch_up(tenant, from_index(index, known), known).await;
+            }
             Ok(Some(index)) => {
                 tracing::debug!(%tenant, created_at = %index.created_at, "the tenant index is too old, listing the bucket");
             }
@@ -79,6 +81,37 @@ impl Poller<'_> {
             }
         }
         self.list(tenant, known).await
+    }
+
+    /// Adds blocks that were written after the index was: a listing of folder names is a request for a thousand blocks.
+    async fn catch_up(
+        &self,
+        tenant: &TenantId,
+        mut listed: TenantBlocks,
+        previous: Option<&TenantBlocks>,
+    ) -> Result<TenantBlocks, BlockError> {
+        let previous: HashMap<Uuid, &Arc<BlockMeta>> =
+            previous.into_iter().flat_map(|known| &known.live).map(|meta| (meta.block_id, meta)).collect();
+        let folders = self.store.block_folders(tenant, self.account).await?;
+        for block in folders.into_iter().filter(|block| !listed.has_heard_of(*block)).collect::<Vec<_>>() {
+            if let Some(meta) = previous.get(&block) {
+                listed.add(Arc::clone(meta));
+                continue;
+            }
+            match self.store.read_meta(&BlockPath::new(tenant.clone(), block), self.account).await {
+                Ok(meta) => listed.add(Arc::new(meta)),
+                // Half written, or compacted meanwhile.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => {
+                    let error = tempoform_core::Error::from(error);
+                    tracing::warn!(%tenant, %block, %error, "a block's meta cannot be read");
+                    let failure =
+                        Failure { source: format!("block {block}"), message: error.message().to_owned() };
+                    listed.unreadable.push(Unreadable { failure, meta: None });
+                }
+            }
+        }
+        Ok(listed)
     }
 
     fn is_fresh(&self, index: &TenantIndex) -> bool {
@@ -94,8 +127,16 @@ impl Poller<'_> {
         known: Option<&TenantBlocks>,
     ) -> Result<TenantBlocks, BlockError> {
         let as_of = Timestamp::now();
-        let known = known_metas(known);
         let listed = self.store.blocks(tenant, self.account).await?;
+        let all_known = known_metas(known);
+        // A block that was written again since, after a crash, has another meta.
+        let written: HashMap<Uuid, Timestamp> =
+            listed.live.iter().map(|live| (live.block, live.written)).collect();
+        let is_as_known = |block: &Uuid| {
+            let written = written.get(block).copied();
+            known.zip(written).is_none_or(|(known, written)| !known.may_miss(written))
+        };
+        let known: Metas = all_known.clone().into_iter().filter(|(block, _)| is_as_known(block)).collect();
 
         let live = listed.live.into_iter().map(|live| (live.block, None));
         let compacted =
@@ -120,14 +161,18 @@ impl Poller<'_> {
                 (Ok(meta), Some(since)) => compacted.push(Compacted { meta, since }),
                 // Deleted since it was listed.
                 (Err(error), _) if error.is_not_found() => {}
-                (Err(error @ (BlockError::Corrupt { .. } | BlockError::CorruptObject { .. })), since) => {
+                // Neither damage nor a store that fails at this one keeps the others from being listed.
+                (Err(error), since) => {
+                    let error = tempoform_core::Error::from(error);
                     tracing::warn!(%tenant, %block, %error, "a block's meta cannot be read");
-                    if since.is_none() {
-                        unreadable
-                            .push(Failure { source: format!("block {block}"), message: error.to_string() });
+                    if let Some(meta) = all_known.get(&block).filter(|_| since.is_none()) {
+                        live.push(Arc::clone(meta));
+                    } else if since.is_none() {
+                        let failure =
+                            Failure { source: format!("block {block}"), message: error.message().to_owned() };
+                        unreadable.push(Unreadable { failure, meta: None });
                     }
                 }
-                (Err(error), _) => return Err(error),
             }
         }
         Ok(TenantBlocks::new(live, compacted, unreadable, as_of))
@@ -148,8 +193,10 @@ impl Poller<'_> {
 
 fn from_index(index: TenantIndex, known: Option<&TenantBlocks>) -> TenantBlocks {
     let known = known_metas(known);
-    // A block never changes, so the known copy is the same; sharing it saves memory.
-    let share = |meta: BlockMeta| known.get(&meta.block_id).cloned().unwrap_or_else(|| Arc::new(meta));
+    // Sharing saves memory. A block hardly ever changes, but may be written again after a crash.
+    let share = |meta: BlockMeta| {
+        known.get(&meta.block_id).filter(|known| ***known == meta).cloned().unwrap_or_else(|| Arc::new(meta))
+    };
     let TenantIndex { created_at, live, compacted } = index;
     let compacted = compacted
         .into_iter()

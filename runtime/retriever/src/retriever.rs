@@ -3,7 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tempoform_block::{BlockMeta, BlockPath, BlockReader, BlockStore};
 use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource, owner};
@@ -86,6 +86,22 @@ impl Retriever {
         Ok(())
     }
 
+    /// Takes a block into the list that was uploaded just now.
+    fn add_block(&self, tenant: &TenantId, meta: BlockMeta) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = list.as_deref().cloned().unwrap_or_default();
+        let mut blocks = match changed.tenants.get(tenant) {
+            Some(blocks) => TenantBlocks::clone(blocks),
+            None => TenantBlocks::empty(Timestamp::now()),
+        };
+        blocks.add(Arc::new(meta));
+        changed.tenants.insert(tenant.clone(), Arc::new(blocks));
+        // A list that was never read stays unknown: this one block is not all there is.
+        if list.is_some() {
+            *list = Some(Arc::new(changed));
+        }
+    }
+
     /// Whether the block list was read.
     pub fn is_ready(&self) -> bool {
         self.list().is_some()
@@ -123,12 +139,12 @@ impl Retriever {
         select: impl FnOnce(&TenantBlocks) -> Vec<Arc<BlockMeta>>,
     ) -> Result<BlockQuery<'_>> {
         let listed = self.tenant_blocks(tenant)?;
-        let mut failures = listed.unreadable.clone();
+        let mut failures = listed.unreadable(range);
         let mut blocks = Vec::new();
         let mut seen = HashSet::new();
         for meta in fresh {
             match BlockMeta::from_json(meta) {
-                Ok(meta) if listed.knows(meta.block_id) || !seen.insert(meta.block_id) => {}
+                Ok(meta) if listed.knows(&meta) || !seen.insert(meta.block_id) => {}
                 Ok(meta) if !range.touches(&meta) => {}
                 Ok(meta) => blocks.push(Arc::new(meta)),
                 Err(error) => failures.push(Failure {
@@ -137,7 +153,8 @@ impl Retriever {
                 }),
             }
         }
-        blocks.extend(select(&listed));
+        // Who uploaded a block knows best which one is there.
+        blocks.extend(select(&listed).into_iter().filter(|meta| !seen.contains(&meta.block_id)));
         blocks.retain(|meta| share.has(meta.block_id));
         Ok(BlockQuery {
             store: &self.store,
@@ -216,32 +233,32 @@ impl BlockQuery<'_> {
         BlockPath::new(self.tenant.clone(), meta.block_id)
     }
 
+    /// Opens a block when there is a slot for it. The reader holds the slot until all work on the block is over.
     pub(crate) async fn open(&self, meta: &BlockMeta) -> Result<BlockReader> {
-        Ok(BlockReader::open(self.store, self.path(meta), meta, &self.account).await?)
+        let slot = self.admission.slot().await?;
+        let reader = BlockReader::open(self.store, self.path(meta), meta, &self.account).await?;
+        Ok(reader.holding(slot))
     }
 
     /// Runs `work` for each block, several at once in their order, and gives everything that could not be read.
     ///
     /// # Errors
-    /// When the query itself is wrong: no other block would do better.
+    /// When the query itself is wrong, at once: no other block would do better.
     pub(crate) async fn each_block<W: BlockWork>(&self, work: &W) -> Result<Vec<Failure>> {
         let outcomes: Vec<_> = stream::iter(self.blocks.iter().cloned())
             .map(|meta| async move {
-                let outcome = async {
-                    let _slot = self.admission.slot().await?;
-                    work.run(self, &meta).await
-                };
-                (outcome.await, meta)
+                match work.run(self, &meta).await {
+                    Err(error) if error.kind() == ErrorKind::Invalid => Err(error),
+                    outcome => Ok((outcome, meta)),
+                }
             })
             .buffer_unordered(self.options.blocks_per_query.max(1))
-            .collect()
-            .await;
+            .try_collect()
+            .await?;
         let mut failures = self.failures.clone();
         for (outcome, meta) in outcomes {
-            match outcome {
-                Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
-                Err(error) => failures.extend(self.failure(&meta, &error)),
-                Ok(()) => {}
+            if let Err(error) = outcome {
+                failures.extend(self.failure(&meta, &error));
             }
         }
         Ok(failures)
@@ -287,6 +304,19 @@ impl TraceSource for Retriever {
         let answer = search::search(query, request).await?;
         self.account.add(&answer.account.unwrap_or_default());
         Ok(answer)
+    }
+
+    async fn announce(&self, tenant: &TenantId, metas: Vec<Bytes>) -> Result<()> {
+        if !self.is_ready() {
+            return Err(Error::new(ErrorKind::Unavailable, "the block list was not read yet"));
+        }
+        for meta in metas {
+            let meta = BlockMeta::from_json(&meta).map_err(|error| {
+                Error::new(ErrorKind::Invalid, format!("the meta of a block cannot be read: {error}"))
+            })?;
+            self.add_block(tenant, meta);
+        }
+        Ok(())
     }
 
     async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {

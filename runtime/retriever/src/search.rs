@@ -1,9 +1,11 @@
 //! Search: the newest matching traces of all blocks in a time range.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tempoform_block::results::merge_trace;
 use tempoform_block::{BlockMeta, SearchFound, SearchLimits};
 use tempoform_core::{Error, ErrorKind, Result};
 use tempoform_traceql::Query;
@@ -32,10 +34,10 @@ pub(crate) async fn search(query: BlockQuery<'_>, request: SearchRequest) -> Res
     };
     let search = Search { query: parsed, limits, found: Mutex::default() };
     let failures = query.each_block(&search).await?;
-    let Found { traces, inspected_traces, inspected_spans, blocks, block_bytes } =
-        search.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let found = search.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Found { inspected_traces, inspected_spans, blocks, block_bytes, .. } = found;
     Ok(SearchResponse {
-        traces: traces.into_values().collect(),
+        traces: found.into_traces(),
         fresh_blocks: Vec::new(),
         failures,
         account: Some(query.account.snapshot()),
@@ -55,8 +57,10 @@ struct Search {
 /// What all blocks gave so far.
 #[derive(Default)]
 struct Found {
-    /// Newest start first; of one start by id. A trace may stand several times, from several blocks.
-    traces: BTreeMap<(Reverse<u64>, String, u64), TraceSearchMetadata>,
+    /// By id.
+    traces: HashMap<String, TraceSearchMetadata>,
+    /// Starts and ids of `traces`.
+    newest_first: BTreeSet<(Reverse<u64>, String)>,
     inspected_traces: u32,
     inspected_spans: u64,
     blocks: u32,
@@ -73,14 +77,9 @@ impl BlockWork for Search {
         BLOCKS_READ.with_label_values(&["search"]).inc();
         let reader = query.open(meta).await?;
         for row_group in 0..reader.row_groups() {
-            let _memory =
-                query.admission.memory(columns::estimate(&reader, row_group, &self.query.fields())).await?;
-            let found = if columns::ruled_out(&reader, row_group, &self.query, &query.account).await? {
-                let inspected_traces = u32::try_from(reader.traces_in(row_group)).unwrap_or(u32::MAX);
-                SearchFound { inspected_traces, ..SearchFound::default() }
-            } else {
-                reader.search(row_group, &self.query, limits, &query.account).await?
-            };
+            let reader = columns::reserved(&reader, row_group, &self.query, &[], query.admission).await?;
+            let oldest = self.found().oldest_needed(limits.traces).unwrap_or(0);
+            let found = reader.search(row_group, &self.query, limits, oldest, &query.account).await?;
             self.found().add(found, limits.traces);
         }
         let mut found = self.found();
@@ -102,23 +101,42 @@ impl Found {
         self.inspected_traces = self.inspected_traces.saturating_add(inspected_traces);
         self.inspected_spans += inspected_spans;
         for trace in traces {
-            let copies = self.copies_of(&trace);
-            self.traces.insert((Reverse(trace.start_time_unix_nano), trace.trace_id.clone(), copies), trace);
-            if self.traces.len() > limit {
-                self.traces.pop_last();
+            self.add_trace(trace);
+            if self.traces.len() > limit
+                && let Some((_, oldest)) = self.newest_first.pop_last()
+            {
+                self.traces.remove(&oldest);
             }
         }
     }
 
-    fn copies_of(&self, trace: &TraceSearchMetadata) -> u64 {
-        let key = |copy| (Reverse(trace.start_time_unix_nano), trace.trace_id.clone(), copy);
-        self.traces.range(key(0)..=key(u64::MAX)).count() as u64
+    /// A find of a trace that is known already adds to it: copies and parts of one trace count once.
+    fn add_trace(&mut self, trace: TraceSearchMetadata) {
+        let id = trace.trace_id.clone();
+        let start = match self.traces.entry(id.clone()) {
+            Entry::Vacant(entry) => entry.insert(trace).start_time_unix_nano,
+            Entry::Occupied(mut entry) => {
+                self.newest_first.remove(&(Reverse(entry.get().start_time_unix_nano), id.clone()));
+                merge_trace(entry.get_mut(), trace);
+                entry.get().start_time_unix_nano
+            }
+        };
+        self.newest_first.insert((Reverse(start), id));
+    }
+
+    /// The start of the oldest of the newest; `None` while there are fewer than `limit`.
+    fn oldest_needed(&self, limit: usize) -> Option<u64> {
+        let (Reverse(oldest), _) = self.newest_first.last()?;
+        (self.traces.len() >= limit).then_some(*oldest)
     }
 
     /// Whether nothing in the block can be among the newest.
     fn has_newer_than(&self, meta: &BlockMeta, limit: usize) -> bool {
-        let Some(((Reverse(oldest), ..), _)) = self.traces.last_key_value() else { return false };
-        self.traces.len() >= limit && i128::from(*oldest) > meta.end_time.as_nanosecond()
+        self.oldest_needed(limit).is_some_and(|oldest| i128::from(oldest) > meta.end_time.as_nanosecond())
+    }
+
+    fn into_traces(mut self) -> Vec<TraceSearchMetadata> {
+        self.newest_first.into_iter().filter_map(|(_, id)| self.traces.remove(&id)).collect()
     }
 }
 
@@ -142,11 +160,22 @@ mod tests {
     #[test]
     fn the_newest_stay() {
         let mut all = Found::default();
+        all.add(found(&[("a", 10), ("b", 30), ("c", 20)]), 2);
+        assert_eq!((all.inspected_traces, all.inspected_spans), (1, 2));
+        let ids: Vec<_> = all.into_traces().into_iter().map(|trace| trace.trace_id).collect();
+        assert_eq!(ids, ["b", "c"]);
+    }
+
+    #[test]
+    fn copies_of_a_trace_count_once() {
+        let mut all = Found::default();
         all.add(found(&[("a", 10), ("b", 30)]), 2);
-        all.add(found(&[("b", 30), ("c", 20)]), 3);
-        let ids: Vec<_> = all.traces.values().map(|trace| trace.trace_id.as_str()).collect();
-        assert_eq!(ids, ["b", "b", "c"]);
-        assert_eq!((all.inspected_traces, all.inspected_spans), (2, 4));
+        all.add(found(&[("b", 25), ("b", 30)]), 2);
+        assert_eq!(all.oldest_needed(2), Some(10));
+        assert_eq!(all.oldest_needed(3), None);
+        let found: Vec<_> =
+            all.into_traces().into_iter().map(|one| (one.trace_id, one.start_time_unix_nano)).collect();
+        assert_eq!(found, [("b".to_owned(), 25), ("a".to_owned(), 10)]);
     }
 
     #[test]

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tempoform_block::{BlockMeta, BlockReader, TagScope};
+use tempoform_block::{BlockMeta, BlockReader, Evaluated, TagScope, int_tag_value};
 use tempoform_core::{Error, ErrorKind, Result};
-use tempoform_traceql::{
-    AttributeScope, Column, Field, Intrinsic, Kind, Query, Status, lenient_filter, parse_attribute,
-};
+use tempoform_traceql::{AttributeScope, Column, Field, Query, lenient_filter, parse_attribute};
 use tempoform_wire::internal::{TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse};
 use tempoform_wire::tempopb::{SearchTagsV2Scope, TagValue};
 
-use crate::columns::{self, Evaluated, MatchingRows};
+use crate::columns::{self, MatchingRows};
 use crate::metrics::BLOCKS_READ;
 use crate::retriever::{BlockQuery, BlockWork};
 
@@ -85,9 +83,18 @@ impl BlockWork for NamesWork {
         }
         BLOCKS_READ.with_label_values(&["metadata"]).inc();
         let reader = query.open(meta).await?;
-        let mut names = reader.tag_names(&self.scopes, &query.account).await?;
-        if let Some(filter) = &self.filter {
-            names = names_of_matches(query, &reader, filter, names).await?;
+        let mut names = Names::new();
+        for row_group in 0..reader.row_groups() {
+            let bytes = reader.memory_of_tag_names(row_group, &self.scopes);
+            let reader = reader.holding(query.admission.memory(bytes).await?);
+            for (scope, found) in reader.tag_names(row_group, &self.scopes, &names, &query.account).await? {
+                names.entry(scope).or_default().extend(found);
+            }
+        }
+        if let Some(filter) = &self.filter
+            && let Some(found) = understood(names_of_matches(query, &reader, filter, names.clone()).await)?
+        {
+            names = found;
         }
         let pairs =
             names.into_iter().flat_map(|(scope, names)| names.into_iter().map(move |name| (scope, name)));
@@ -106,22 +113,66 @@ struct ValuesWork {
 #[async_trait::async_trait]
 impl BlockWork for ValuesWork {
     async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta) -> Result<()> {
-        if self.collected.is_full() || self.collected.items().values.len() >= self.limit {
+        if self.has_enough() {
             return Ok(());
         }
         BLOCKS_READ.with_label_values(&["metadata"]).inc();
         let reader = query.open(meta).await?;
-        if let Some(filter) = &self.filter {
-            self.collected.add(values_of_matches(query, &reader, filter, &self.fields).await?);
-            return Ok(());
-        }
-        for field in &self.fields {
-            // The reader's 0 is "all".
-            let limit = if self.limit == usize::MAX { 0 } else { self.limit };
-            let found = reader.tag_values(field, limit, &query.account).await?;
-            self.collected.add(found.into_iter().map(|value| (kind_name(&value.r#type), value.value)));
+        for row_group in 0..reader.row_groups() {
+            if self.has_enough() {
+                return Ok(());
+            }
+            if let Some(filter) = &self.filter
+                && let Some(found) = understood(self.matching(query, &reader, row_group, filter).await)?
+            {
+                self.collected.add(found);
+                continue;
+            }
+            for field in &self.fields {
+                let bytes = reader.memory_of(row_group, std::slice::from_ref(field));
+                let reader = reader.holding(query.admission.memory(bytes).await?);
+                let found = reader.tag_values(row_group, field, self.collected.max_bytes, &query.account);
+                self.collected.add(found.await?);
+            }
         }
         Ok(())
+    }
+}
+
+impl ValuesWork {
+    fn has_enough(&self) -> bool {
+        let items = self.collected.items();
+        items.is_full || items.values.len() >= self.limit
+    }
+
+    /// Values of the spans of a row group that the filter matches.
+    async fn matching(
+        &self,
+        query: &BlockQuery<'_>,
+        reader: &BlockReader,
+        row_group: usize,
+        filter: &Query,
+    ) -> Result<Values> {
+        let (_held, evaluated) =
+            columns::evaluate(reader, row_group, filter, &self.fields, query.admission, &query.account)
+                .await?;
+        let rows = MatchingRows::new(&evaluated);
+        let mut values = Values::new();
+        for field in &self.fields {
+            if let Some(column) = evaluated.batch.columns.get(field) {
+                collect_matching(field, column, &rows.at(column.level), &mut values);
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// What a filter gave; `None` when it fails on the data. Filters come half-typed: one that cannot be run is ignored like
+/// one that cannot be parsed.
+fn understood<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::Invalid => Ok(None),
+        outcome => outcome.map(Some),
     }
 }
 
@@ -140,13 +191,9 @@ async fn names_of_matches(
         let mut still_unknown = Vec::new();
         for chunk in unknown.chunks(NAMES_AT_ONCE) {
             let fields: Vec<Field> = chunk.iter().map(|(scope, name)| attribute(*scope, name)).collect();
-            let Some(evaluated) =
+            let (_held, evaluated) =
                 columns::evaluate(reader, row_group, filter, &fields, query.admission, &query.account)
-                    .await?
-            else {
-                still_unknown.extend_from_slice(chunk);
-                continue;
-            };
+                    .await?;
             for ((scope, name), field) in chunk.iter().zip(&fields) {
                 if has_value(&evaluated, field) {
                     found.entry(*scope).or_default().insert(name.clone());
@@ -168,27 +215,6 @@ fn has_value(evaluated: &Evaluated, field: &Field) -> bool {
     lists.into_iter().flatten().any(matches)
 }
 
-async fn values_of_matches(
-    query: &BlockQuery<'_>,
-    reader: &BlockReader,
-    filter: &Query,
-    fields: &[Field],
-) -> Result<Values> {
-    let mut values = Values::new();
-    for row_group in 0..reader.row_groups() {
-        let evaluated =
-            columns::evaluate(reader, row_group, filter, fields, query.admission, &query.account).await?;
-        let Some(evaluated) = evaluated else { continue };
-        let rows = MatchingRows::new(&evaluated);
-        for field in fields {
-            if let Some(column) = evaluated.batch.columns.get(field) {
-                collect_matching(field, column, &rows.at(column.level), &mut values);
-            }
-        }
-    }
-    Ok(values)
-}
-
 fn collect_matching(field: &Field, column: &Column, matching: &[bool], values: &mut Values) {
     fn of<'a, T>(
         sparse: &'a tempoform_traceql::Sparse<T>,
@@ -200,31 +226,9 @@ fn collect_matching(field: &Field, column: &Column, matching: &[bool], values: &
     let used: BTreeSet<u32> = of(&column.strings.ids, matching).copied().collect();
     let strings = used.iter().filter_map(|id| column.strings.dictionary.get(*id as usize));
     values.extend(strings.map(|value| ("string", value.clone())));
-    values.extend(of(&column.ints, matching).map(|value| int_value(field, *value)));
+    values.extend(of(&column.ints, matching).map(|value| int_tag_value(field, *value)));
     values.extend(of(&column.floats, matching).map(|value| ("float", value.to_string())));
     values.extend(of(&column.bools, matching).map(|value| ("bool", value.to_string())));
-}
-
-fn int_value(field: &Field, value: i64) -> (&'static str, String) {
-    match field {
-        Field::Intrinsic(Intrinsic::Status) => ("keyword", Status::from_otlp(value).as_str().to_owned()),
-        Field::Intrinsic(Intrinsic::Kind) => ("keyword", Kind::from_otlp(value).as_str().to_owned()),
-        Field::Intrinsic(Intrinsic::Duration | Intrinsic::TraceDuration | Intrinsic::EventTimeSinceStart) => {
-            ("duration", tempoform_traceql::format_duration(value))
-        }
-        _ => ("int", value.to_string()),
-    }
-}
-
-fn kind_name(kind: &str) -> &'static str {
-    match kind {
-        "int" => "int",
-        "float" => "float",
-        "bool" => "bool",
-        "duration" => "duration",
-        "keyword" => "keyword",
-        _ => "string",
-    }
 }
 
 fn attribute(scope: TagScope, name: &str) -> Field {
@@ -258,11 +262,13 @@ struct Collected<T> {
 struct Items<T> {
     values: BTreeSet<T>,
     bytes: usize,
+    /// Something did not fit any more.
+    is_full: bool,
 }
 
 impl<T: Text> Collected<T> {
     fn new(max_bytes: usize) -> Self {
-        Self { items: Mutex::new(Items { values: BTreeSet::new(), bytes: 0 }), max_bytes }
+        Self { items: Mutex::new(Items { values: BTreeSet::new(), bytes: 0, is_full: false }), max_bytes }
     }
 
     fn items(&self) -> MutexGuard<'_, Items<T>> {
@@ -272,21 +278,40 @@ impl<T: Text> Collected<T> {
     fn add(&self, values: impl IntoIterator<Item = T>) {
         let mut items = self.items();
         for value in values {
-            let bytes = value.bytes();
-            if items.bytes + bytes > self.max_bytes {
+            if items.values.contains(&value) {
+                continue;
+            }
+            let bytes = items.bytes + value.bytes();
+            if bytes > self.max_bytes {
+                items.is_full = true;
                 return;
             }
-            if items.values.insert(value) {
-                items.bytes += bytes;
-            }
+            items.bytes = bytes;
+            items.values.insert(value);
         }
     }
 
     fn is_full(&self) -> bool {
-        self.items().bytes >= self.max_bytes
+        self.items().is_full
     }
 
     fn into_items(self) -> BTreeSet<T> {
         self.items.into_inner().unwrap_or_else(PoisonError::into_inner).values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_ends_the_collection() {
+        let collected = Collected::new(10);
+        let item = |text: &str| ("string", text.to_owned());
+        collected.add([item("12345"), item("12345"), item("678")]);
+        assert!(!collected.is_full());
+        collected.add([item("678"), item("901")]);
+        assert!(collected.is_full(), "though two bytes are left");
+        assert_eq!(collected.into_items().len(), 2);
     }
 }

@@ -12,6 +12,7 @@ use prometheus::{Encoder as _, IntGaugeVec, TextEncoder, register_int_gauge_vec}
 use serde::Deserialize;
 use tempoform_config::{Config, YamlMode};
 use tempoform_ingester::Ingester;
+use tempoform_retriever::Retriever;
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
@@ -37,6 +38,7 @@ pub(crate) struct Admin {
     phase: RwLock<Phase>,
     api: OnceLock<Router>,
     pub(crate) ingester: OnceLock<Arc<Ingester>>,
+    pub(crate) retriever: OnceLock<Arc<Retriever>>,
     pub(crate) membership: OnceLock<Membership>,
     /// An operator asked the process to end.
     pub(crate) shutdown: Notify,
@@ -58,6 +60,7 @@ impl Admin {
             phase: RwLock::new(Phase::Starting),
             api: OnceLock::new(),
             ingester: OnceLock::new(),
+            retriever: OnceLock::new(),
             membership: OnceLock::new(),
             shutdown: Notify::new(),
         })

@@ -1,11 +1,13 @@
 //! The configuration file's sections as the components' options.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempoform_block::{BlockVersion, DedicatedColumn};
-use tempoform_config::{Config, Durability, RateStrategy};
+use tempoform_config::{CompactionLimits, Config, Durability, RateStrategy};
 use tempoform_core::{MemoryBudget, TenantId};
+use tempoform_ingester::Uploaded;
 use tempoform_querier::{ApiOptions, BuildInfo, FrontendOptions, QuerierOptions, QueryLimits, QueryTimeouts};
 use tempoform_retriever::RetrieverOptions;
 
@@ -25,7 +27,7 @@ pub(crate) fn distributor(
     let http = config.distributor.receivers.otlp.protocols.http.as_ref();
     tempoform_distributor::Options {
         multi_tenant: config.multitenancy_enabled,
-        tenants: None,
+        tenants: tenants(config),
         limits: Arc::new(move |tenant| {
             limits.of(tenant, |limits| {
                 let own = limits.ingestion.max_attribute_bytes;
@@ -49,7 +51,11 @@ pub(crate) fn distributor(
     }
 }
 
-pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_ingester::Options {
+pub(crate) fn ingester(
+    config: &Config,
+    limits: &Arc<TenantLimits>,
+    uploaded: Arc<dyn Uploaded>,
+) -> tempoform_ingester::Options {
     let (settings, trace) = (&config.ingester, &config.storage.trace);
     let replication_factor = settings.lifecycler.ring.replication_factor;
     let (of_columns, of_traces, of_bytes) = (Arc::clone(limits), Arc::clone(limits), Arc::clone(limits));
@@ -84,6 +90,7 @@ pub(crate) fn ingester(config: &Config, limits: &Arc<TenantLimits>) -> tempoform
         max_trace_bytes: Arc::new(move |tenant: &TenantId| {
             of_bytes.of(tenant, |limits| limits.global.max_bytes_per_trace.0)
         }),
+        uploaded: Some(uploaded),
         max_live_traces: Arc::new(move |tenant: &TenantId| {
             of_traces.of(tenant, |limits| limits.ingestion.max_traces_per_user)
         }),
@@ -95,10 +102,15 @@ fn dedicated_columns(configured: &[tempoform_config::DedicatedColumn]) -> Vec<De
     tempoform_block::dedicated::filter_for_version(&BlockVersion::VParquet4, &columns)
 }
 
-pub(crate) fn compactor(config: &Config, limits: &Arc<TenantLimits>) -> tempoform_compactor::Options {
-    let settings = &config.compactor.compaction;
-    let limits = Arc::clone(limits);
-    let retention = settings.block_retention.0;
+pub(crate) fn compactor(
+    config: &Config,
+    limits: &Arc<TenantLimits>,
+    memory: &MemoryBudget,
+    owns: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+) -> tempoform_compactor::Options {
+    let (settings, block) = (&config.compactor.compaction, &config.storage.trace.block);
+    let (limits, of_windows) = (Arc::clone(limits), Arc::clone(limits));
+    let (retention, window) = (settings.block_retention.0, settings.compaction_window.0);
     tempoform_compactor::Options {
         cycle: settings.compaction_cycle.0,
         retention: Arc::new(move |tenant| {
@@ -106,6 +118,22 @@ pub(crate) fn compactor(config: &Config, limits: &Arc<TenantLimits>) -> tempofor
             if own.is_zero() { retention } else { own }
         }),
         compacted_retention: settings.compacted_block_retention.0,
+        retention_concurrency: settings.retention_concurrency as usize,
+        window: Arc::new(move |tenant| {
+            of_windows.of(tenant, |limits| match limits.compaction {
+                CompactionLimits { compaction_disabled: true, .. } => Duration::ZERO,
+                CompactionLimits { compaction_window, .. } if compaction_window.is_zero() => window,
+                CompactionLimits { compaction_window, .. } => compaction_window.0,
+            })
+        }),
+        max_block_bytes: settings.max_block_bytes.0,
+        max_traces: settings.max_compaction_objects,
+        max_time_per_tenant: settings.max_time_per_tenant.0,
+        owns,
+        memory: memory.clone(),
+        row_group_bytes: block.parquet_row_group_size_bytes.0,
+        bloom_false_positive: block.bloom_filter_false_positive,
+        bloom_shard_size_bytes: u32::try_from(block.bloom_filter_shard_size_bytes.0).unwrap_or(u32::MAX),
         concurrency: config.storage.trace.blocklist_poll_concurrency as usize,
     }
 }
@@ -126,6 +154,7 @@ fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
     ApiOptions {
         prefix: config.http_api_prefix.clone(),
         multitenancy: config.multitenancy_enabled,
+        tenants: tenants(config),
         multi_tenant_queries: config.query_frontend.multi_tenant_queries_enabled,
         max_query_bytes: usize::try_from(config.query_frontend.max_query_expression_size_bytes.0)
             .unwrap_or(usize::MAX),
@@ -150,6 +179,13 @@ fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
     }
 }
 
+/// The tenants that are served, if not all. Names that are none were refused with the configuration.
+fn tenants(config: &Config) -> Option<Arc<BTreeSet<TenantId>>> {
+    let listed = &config.multitenancy_allowed_tenants;
+    let tenants = listed.iter().filter_map(|name| name.parse().ok()).collect();
+    (!listed.is_empty()).then(|| Arc::new(tenants))
+}
+
 /// `query_frontend.api_timeout` is over all, if it is set.
 fn timeouts(config: &Config) -> QueryTimeouts {
     let all = config.query_frontend.api_timeout.0;
@@ -164,10 +200,15 @@ fn build() -> BuildInfo {
     BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), revision: String::new() }
 }
 
-pub(crate) fn querier(config: &Config, limits: &Arc<TenantLimits>) -> QuerierOptions {
+pub(crate) fn querier(
+    config: &Config,
+    limits: &Arc<TenantLimits>,
+    memory: &MemoryBudget,
+) -> QuerierOptions {
     let quorum = config.ingester.lifecycler.ring.replication_factor / 2 + 1;
     QuerierOptions {
         api: api(config, limits),
+        memory: memory.clone(),
         max_concurrent: config.querier.max_concurrent_queries as usize,
         timeouts: timeouts(config),
         tolerated_recent_failures: quorum as usize - 1,

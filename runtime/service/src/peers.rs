@@ -1,11 +1,14 @@
 //! Other processes as this one's components see them: whom to write to, whom to ask.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use tempoform_block::BlockMeta;
 use tempoform_config::{Config, Target};
-use tempoform_core::{RemoteBlocks, RemoteRecent, Result, SpanSink, TraceSource, push_rpc::RemoteIngester};
+use tempoform_core::{RemoteBlocks, RemoteRecent, Result, SpanSink, TenantId, TraceSource, push_rpc::RemoteIngester};
 use tempoform_distributor::Placement;
-use tempoform_ingester::Ingester;
+use tempoform_ingester::{Ingester, Uploaded};
 use tempoform_querier::{NamedSource, QuerierUrls, Sources};
 use tempoform_retriever::Retriever;
 
@@ -132,6 +135,24 @@ impl Peers {
         })
     }
 
+    /// Whether a piece of work is this process's among those of its kind.
+    pub(crate) fn owns(&self, target: Target) -> Arc<dyn Fn(&str) -> bool + Send + Sync> {
+        let (admin, own) = (Arc::clone(&self.admin), self.own_name());
+        Arc::new(move |work| {
+            let members = members(&admin);
+            let active: Vec<String> = of_target(&members, target)
+                .filter(|member| member.state == State::Active || member.name == own)
+                .map(|member| member.name.clone())
+                .collect();
+            tempoform_core::owner(work.as_bytes(), &active) == Some(own.as_str())
+        })
+    }
+
+    /// Tells all retrievers of blocks uploaded here.
+    pub(crate) fn announcer(&self) -> Arc<dyn Uploaded> {
+        Arc::new(Announcer { admin: Arc::clone(&self.admin), channels: Arc::clone(&self.channels), max_message: self.max_message })
+    }
+
     /// How many distributors share a limit that holds for all together; this process is one of them.
     pub(crate) fn distributors(&self) -> Arc<dyn Fn() -> u64 + Send + Sync> {
         let admin = Arc::clone(&self.admin);
@@ -141,6 +162,45 @@ impl Peers {
                 of_target(&members, Target::Distributor).filter(|member| member.state == State::Active);
             (active.count() as u64).max(1)
         })
+    }
+}
+
+/// Longest wait for a retriever to take note of a block.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Tells retrievers of new blocks, the own one and all others.
+struct Announcer {
+    admin: Arc<Admin>,
+    channels: Arc<Channels>,
+    max_message: usize,
+}
+
+#[async_trait::async_trait]
+impl Uploaded for Announcer {
+    async fn uploaded(&self, tenant: &TenantId, meta: &BlockMeta) {
+        let own_name = self.admin.membership.get().map(Membership::own_name);
+        let own = self.admin.retriever.get().map(|own| Arc::clone(own) as Arc<dyn TraceSource>);
+        let members = members(&self.admin);
+        let others = of_target(&members, Target::Retriever)
+            .filter(|member| Some(member.name.as_str()) != own_name)
+            .filter(|member| matches!(member.state, State::Active | State::Leaving))
+            .filter_map(|member| {
+                let channel = self.channels.get(&member.grpc)?;
+                Some(Arc::new(RemoteBlocks::new(channel, self.max_message)) as Arc<dyn TraceSource>)
+            });
+        let metas = vec![Bytes::from(meta.to_json())];
+        let told = own.into_iter().chain(others).map(|retriever| {
+            let metas = metas.clone();
+            async move { tokio::time::timeout(ANNOUNCE_TIMEOUT, retriever.announce(tenant, metas)).await }
+        });
+        for told in futures::future::join_all(told).await {
+            // It hears of the block with its next query, or finds it by its next look at the bucket.
+            match told {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a retriever did not take note of a block"),
+                Err(_) => tracing::debug!("a retriever did not take note of a block in time"),
+            }
+        }
     }
 }
 

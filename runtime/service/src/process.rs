@@ -161,14 +161,15 @@ impl Process {
             parts.retriever = Some(self.retriever(&parts, store.clone()));
         }
         if self.runs(Target::Compactor) {
-            let compactor = Compactor::new(store, component_options::compactor(config, &parts.limits));
-            self.spawn(compactor.run());
+            let owns = parts.peers.owns(Target::Compactor);
+            let options = component_options::compactor(config, &parts.limits, &parts.memory, owns);
+            self.spawn(Compactor::new(store, options).run());
         }
         Ok(parts)
     }
 
     async fn ingester(&self, parts: &Parts, store: BlockStore) -> Result<Arc<Ingester>> {
-        let options = component_options::ingester(&self.config, &parts.limits);
+        let options = component_options::ingester(&self.config, &parts.limits, parts.peers.announcer());
         let ingester = Ingester::start(options, store, parts.memory.clone()).await?;
         // Set once, here.
         drop(self.admin.ingester.set(Arc::clone(&ingester)));
@@ -179,6 +180,8 @@ impl Process {
 
     fn retriever(&self, parts: &Parts, store: BlockStore) -> Arc<Retriever> {
         let retriever = Retriever::new(store, component_options::retriever(&self.config, &parts.memory));
+        // Set once, here.
+        drop(self.admin.retriever.set(Arc::clone(&retriever)));
         let running = Arc::clone(&retriever);
         // Dropped when the process ends, which ends the polling.
         let (polling, stopped) = tokio::sync::watch::channel(false);
@@ -291,7 +294,7 @@ impl Process {
                 _ => Ok(()),
             }),
         );
-        Ok(Querier::new(recent, blocks, component_options::querier(&self.config, &parts.limits)).router())
+        Ok(Querier::new(recent, blocks, component_options::querier(&self.config, &parts.limits, &parts.memory)).router())
     }
 
     fn frontend(&self, parts: &Parts) -> Result<Router> {

@@ -5,6 +5,7 @@ use crate::batch::Spans;
 use crate::bitmap::Bitmap;
 use crate::compute::{Computation, Values};
 use crate::operate;
+use crate::reads::FieldTypes;
 use crate::{EvaluateError, SpanSet, Static};
 
 /// `aggregate op literal`, ready to run.
@@ -38,6 +39,11 @@ impl AggregateFilter {
         };
         let argument = aggregate.argument().map(Computation::new);
         Self { function, argument, op, literal: literal.clone(), name: aggregate.to_string() }
+    }
+
+    /// Adds the fields that it looks at.
+    pub(crate) fn reads(&self, fields: &mut FieldTypes) {
+        self.argument.iter().for_each(|argument| argument.reads(fields));
     }
 
     /// Keeps the spansets whose value compares; each gets the value as an attribute.

@@ -8,7 +8,8 @@ use crate::batch::{Spans, row_above, rows_below, value_in};
 use crate::bitmap::Bitmap;
 use crate::filter::Filter;
 use crate::operate;
-use crate::{Column, EvaluateError, Field, Layout, Level, Static};
+use crate::reads::FieldTypes;
+use crate::{Column, EvaluateError, Field, Layout, Level, Static, Types};
 
 /// An expression ready to run.
 #[derive(Clone, Debug)]
@@ -80,6 +81,19 @@ impl Computation {
         candidates: &Bitmap,
     ) -> Result<Values<'a>, EvaluateError> {
         Ok(Values { prepared: self.prepare(spans, candidates)?, layout: spans.layout() })
+    }
+
+    /// Adds the fields that it looks at.
+    pub(crate) fn reads(&self, fields: &mut FieldTypes) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Value(names) => names.iter().for_each(|field| fields.add(field, Types::ALL)),
+            Self::Truth(filter) => filter.reads(fields),
+            Self::Not(operand, _) | Self::Negate(operand, _) => operand.reads(fields),
+            Self::Compare(_, sides, _) | Self::Arithmetic(_, sides, _) => {
+                sides.iter().for_each(|side| side.reads(fields));
+            }
+        }
     }
 
     fn reads_level(&self, level: Level) -> bool {

@@ -1,12 +1,14 @@
 //! A condition: one attribute or intrinsic against one literal, evaluated on columns.
 
+use std::collections::{BTreeSet, HashSet};
+
 use crate::ast::Comparison;
 use crate::batch::Spans;
 use crate::bitmap::Bitmap;
 use crate::identifier::IntrinsicType;
 use crate::operate::ordering_satisfies;
 use crate::pattern::Pattern;
-use crate::{Column, Field, Identifier, Intrinsic, Sparse, Static};
+use crate::{Batch, Column, Field, Identifier, Intrinsic, Sparse, Static};
 
 /// What a value of a field must satisfy. Reads only values of the literal's type: an integer is neither
 /// `= "5"` nor `!= "5"` nor `= 5.0`.
@@ -19,7 +21,7 @@ pub struct Condition {
 }
 
 /// The values that a condition reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reads {
     /// Only strings.
     Strings,
@@ -38,13 +40,31 @@ pub enum Reads {
 #[derive(Clone, Debug)]
 enum Test {
     String(Comparison, String),
-    Pattern { pattern: Pattern, negated: bool },
+    /// Equal to any of them.
+    OneString(HashSet<String>),
+    Pattern {
+        pattern: Pattern,
+        negated: bool,
+    },
     Int(Comparison, i64),
+    /// Equal to any of them.
+    OneInt(BTreeSet<i64>),
     IntToFloat(Comparison, f64),
     Float(Comparison, f64),
     Bool(Comparison, bool),
     Exists,
     Missing,
+}
+
+impl Test {
+    /// An equality as a set of one.
+    fn into_set(self) -> Self {
+        match self {
+            Self::String(Comparison::Equal, literal) => Self::OneString(HashSet::from([literal])),
+            Self::Int(Comparison::Equal, literal) => Self::OneInt(BTreeSet::from([literal])),
+            test => test,
+        }
+    }
 }
 
 impl Condition {
@@ -61,8 +81,8 @@ impl Condition {
     /// Which values it reads: a store without any value of this kind in `fields` can skip the rows.
     pub fn reads(&self) -> Reads {
         match self.test {
-            Test::String(..) | Test::Pattern { .. } => Reads::Strings,
-            Test::Int(..) | Test::IntToFloat(..) => Reads::Ints,
+            Test::String(..) | Test::OneString(_) | Test::Pattern { .. } => Reads::Strings,
+            Test::Int(..) | Test::OneInt(_) | Test::IntToFloat(..) => Reads::Ints,
             Test::Float(..) => Reads::Floats,
             Test::Bool(..) => Reads::Bools,
             Test::Exists => Reads::Any,
@@ -74,6 +94,7 @@ impl Condition {
     pub fn matches_string(&self, value: &str) -> bool {
         match &self.test {
             Test::String(op, literal) => ordering_satisfies(*op, Some(value.cmp(literal))),
+            Test::OneString(literals) => literals.contains(value),
             Test::Pattern { pattern, negated } => pattern.matches(value) != *negated,
             Test::Exists => true,
             _ => false,
@@ -82,9 +103,10 @@ impl Condition {
 
     /// Whether an integer in `min..=max` may satisfy it. False if it does not read integers.
     pub fn may_match_ints(&self, min: i64, max: i64) -> bool {
-        match self.test {
-            Test::Int(op, literal) => may_match(op, &min, &max, &literal),
-            Test::IntToFloat(op, literal) => may_match(op, &(min as f64), &(max as f64), &literal),
+        match &self.test {
+            Test::Int(op, literal) => may_match(*op, &min, &max, literal),
+            Test::OneInt(literals) => min <= max && literals.range(min..=max).next().is_some(),
+            Test::IntToFloat(op, literal) => may_match(*op, &(min as f64), &(max as f64), literal),
             Test::Exists => true,
             _ => false,
         }
@@ -103,6 +125,39 @@ impl Condition {
     /// Whether the store must have a value for the condition to hold.
     pub(crate) fn needs_value(&self) -> bool {
         !matches!(self.test, Test::Missing)
+    }
+
+    /// The trace rows of a batch, ascending, that have a span which satisfies it.
+    pub fn traces(&self, batch: &Batch) -> Vec<u32> {
+        let found = self.spans(&Spans::new(batch));
+        let mut traces: Vec<_> = found.iter().map(|span| batch.layout.trace_of_span(span)).collect();
+        traces.dedup();
+        traces
+    }
+
+    /// Whether it is `= literal`, of strings or integers.
+    pub(crate) fn is_equality(&self) -> bool {
+        use Comparison::Equal;
+        matches!(
+            self.test,
+            Test::String(Equal, _) | Test::OneString(_) | Test::Int(Equal, _) | Test::OneInt(_)
+        )
+    }
+
+    /// Lets it hold also where `other` does: both are equalities of the same fields and type.
+    pub(crate) fn or_equal(&mut self, other: Self) {
+        let test = std::mem::replace(&mut self.test, Test::Missing);
+        self.test = match (test.into_set(), other.test.into_set()) {
+            (Test::OneString(mut literals), Test::OneString(more)) => {
+                literals.extend(more);
+                Test::OneString(literals)
+            }
+            (Test::OneInt(mut literals), Test::OneInt(more)) => {
+                literals.extend(more);
+                Test::OneInt(literals)
+            }
+            (test, _) => test,
+        };
     }
 
     /// The spans that satisfy it.
@@ -146,7 +201,11 @@ impl Condition {
         let rows = spans.rows(column.level);
         match &self.test {
             Test::String(op, _) => self.string_rows(column, rows, *op == Comparison::NotEqual),
+            Test::OneString(_) => self.string_rows(column, rows, false),
             Test::Pattern { negated, .. } => self.string_rows(column, rows, *negated),
+            Test::OneInt(literals) => {
+                value_rows(&column.ints, rows, Comparison::Equal, |value| literals.contains(value))
+            }
             Test::Int(op, literal) => {
                 value_rows(&column.ints, rows, *op, |value| ordering_satisfies(*op, Some(value.cmp(literal))))
             }

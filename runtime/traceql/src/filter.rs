@@ -1,11 +1,14 @@
 //! A `{ … }` ready to run: conditions on columns, and what must be computed span by span.
 
-use crate::Static;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::ast::{Comparison, Expr, Logical};
 use crate::batch::Spans;
 use crate::bitmap::Bitmap;
 use crate::compute::Computation;
-use crate::{Condition, EvaluateError, Level};
+use crate::reads::FieldTypes;
+use crate::{Condition, EvaluateError, Field, Level, Reads, Static};
 
 /// Which spans are kept.
 #[derive(Clone, Debug)]
@@ -63,9 +66,13 @@ impl Filter {
             return Self::Constant(decisive);
         }
         filters.retain(|filter| !matches!(filter, Self::Constant(_)));
+        if op == Logical::Or {
+            filters = one_of(filters);
+        }
         filters.sort_by_key(Self::cost);
         match (op, filters.len()) {
             (_, 0) => Self::Constant(!decisive),
+            (_, 1) => filters.swap_remove(0),
             (Logical::And, _) => Self::All(filters),
             (Logical::Or, _) => Self::Any(filters),
         }
@@ -127,6 +134,17 @@ impl Filter {
         matches!(self, Self::Constant(false))
     }
 
+    /// Adds the fields that it looks at.
+    pub(crate) fn reads(&self, fields: &mut FieldTypes) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Condition(condition) => fields.add_condition(condition),
+            Self::All(filters) | Self::Any(filters) => filters.iter().for_each(|filter| filter.reads(fields)),
+            Self::Not(filter) => filter.reads(fields),
+            Self::Computed(computation) => computation.reads(fields),
+        }
+    }
+
     /// Conditions that each must hold for a span to be kept.
     pub(crate) fn required(&self) -> Vec<Condition> {
         match self {
@@ -135,6 +153,31 @@ impl Filter {
             _ => Vec::new(),
         }
     }
+}
+
+/// `.a = 1 || .a = 2 || …` as one test of a set: such chains are generated, and long.
+fn one_of(filters: Vec<Filter>) -> Vec<Filter> {
+    let mut joined: Vec<Filter> = Vec::new();
+    let mut position_of: HashMap<(Vec<Field>, Reads), usize> = HashMap::new();
+    for filter in filters {
+        match filter {
+            Filter::Condition(condition) if condition.is_equality() => {
+                match position_of.entry((condition.fields.clone(), condition.reads())) {
+                    Entry::Occupied(position) => {
+                        if let Some(Filter::Condition(known)) = joined.get_mut(*position.get()) {
+                            known.or_equal(condition);
+                        }
+                    }
+                    Entry::Vacant(position) => {
+                        position.insert(joined.len());
+                        joined.push(Filter::Condition(condition));
+                    }
+                }
+            }
+            filter => joined.push(filter),
+        }
+    }
+    joined
 }
 
 fn condition(condition: Option<Condition>) -> Filter {

@@ -46,34 +46,67 @@ fn last_line(error: &regex::Error) -> String {
 fn translate(pattern: &str) -> String {
     let mut output = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
-    let mut in_class = false;
+    let mut class: Option<Element> = None;
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
-        match c {
-            '\\' => rest = translate_escape(rest, in_class, &mut output),
-            '[' if !in_class => {
-                in_class = true;
-                rest = open_class(rest, &mut output);
+        match (c, class) {
+            ('\\', _) => {
+                let is_set = rest.starts_with(['d', 'D', 'w', 'W', 's', 'S', 'p', 'P']);
+                rest = translate_escape(rest, class.is_some(), &mut output);
+                class = class.map(|element| if is_set { Element::First } else { element.next() });
             }
-            '[' if rest.starts_with(':') && rest.contains(":]") => {
+            ('[', None) => {
+                let inside = open_class(rest, &mut output);
+                let begins_with_bracket = rest.len() - inside.len() > usize::from(rest.starts_with('^'));
+                class = Some(if begins_with_bracket { Element::AfterOne } else { Element::First });
+                rest = inside;
+            }
+            ('[', Some(_)) if rest.starts_with(':') && rest.contains(":]") => {
                 let end = rest.find(":]").map_or(0, |end| end + 2);
                 output.push('[');
                 output.push_str(&rest[..end]);
                 rest = &rest[end..];
+                class = Some(Element::First);
             }
-            ']' if in_class => {
-                in_class = false;
+            (']', Some(_)) => {
+                class = None;
                 output.push(']');
             }
-            '[' | '&' | '~' if in_class => {
+            ('-', Some(Element::AfterOne)) if !rest.starts_with(']') => {
+                class = Some(Element::AfterDash);
+                output.push('-');
+            }
+            ('[' | '&' | '~' | '-', Some(element)) => {
+                class = Some(element.next());
                 output.push('\\');
                 output.push(c);
             }
-            '{' if !in_class && !is_repetition(rest) => output.push_str(r"\{"),
-            c => output.push(c),
+            ('{', None) if !is_repetition(rest) => output.push_str(r"\{"),
+            (c, element) => {
+                class = element.map(Element::next);
+                output.push(c);
+            }
         }
     }
     output
+}
+
+/// What comes next inside `[…]`: a dash makes a range only after a single character.
+#[derive(Clone, Copy)]
+enum Element {
+    First,
+    AfterOne,
+    AfterDash,
+}
+
+impl Element {
+    /// After one more character.
+    fn next(self) -> Self {
+        match self {
+            Self::First | Self::AfterOne => Self::AfterOne,
+            Self::AfterDash => Self::First,
+        }
+    }
 }
 
 /// After `[`: a negation, and a `]` that stands first and so is an element.
@@ -166,6 +199,15 @@ mod tests {
         assert!(matches(r"[^]a]+", "xy"));
         assert!(matches(r"[a&&b[]+", "&[ab"));
         assert!(matches(r"[[:alpha:]]+", "ab"));
+        assert!(
+            Pattern::new(r"[a--z]+").is_err(),
+            "no set difference, but a range that ends before it starts"
+        );
+        assert!(matches(r"[_--]*|[!--]+", "-!,"), "the same where the ends are in order");
+        assert!(matches(r"[+--]+", "+,-"), "a range up to the dash");
+        assert!(matches(r"[--a]+", "-Aa"), "a range from the dash");
+        assert!(matches(r"[a-z--]+", "az-"));
+        assert!(matches(r"[\d-z]+", "1-z") && !matches(r"[\d-z]+", "y"));
         assert!(matches(r"\<a\>", "<a>"));
     }
 

@@ -8,6 +8,7 @@ use crate::batch::Spans;
 use crate::bitmap::Bitmap;
 use crate::compute::Computation;
 use crate::filter::Filter;
+use crate::reads::FieldTypes;
 use crate::structure;
 use crate::{Condition, EvaluateError, SpanSet};
 
@@ -150,6 +151,18 @@ impl Pipeline {
     /// Whether the result is empty whatever the data.
     pub(crate) fn never_matches(&self) -> bool {
         self.stages.iter().any(|stage| matches!(stage, Stage::Spansets(one) if one.never_matches()))
+    }
+
+    /// Adds the fields that it looks at.
+    pub(crate) fn reads(&self, fields: &mut FieldTypes) {
+        for stage in &self.stages {
+            match stage {
+                Stage::Spansets(combination) => combination.reads(fields),
+                Stage::Aggregate(filter) => filter.reads(fields),
+                Stage::By { value, .. } => value.reads(fields),
+                Stage::Coalesce | Stage::Select => {}
+            }
+        }
     }
 
     /// Conditions that each must hold for some span of a batch.
@@ -304,6 +317,15 @@ impl Combination {
             Self::Structural { op, sides } => {
                 sides[1].never_matches() || op.mode != StructuralMode::NotRight && sides[0].never_matches()
             }
+        }
+    }
+
+    fn reads(&self, fields: &mut FieldTypes) {
+        match self {
+            Self::Filter(filter) => filter.reads(fields),
+            Self::Pipeline(pipeline) => pipeline.reads(fields),
+            Self::Logical { terms, .. } => terms.iter().for_each(|term| term.reads(fields)),
+            Self::Structural { sides, .. } => sides.iter().for_each(|side| side.reads(fields)),
         }
     }
 

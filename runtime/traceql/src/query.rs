@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::ast::{Aggregate, Metrics, Root, Scalar, SpansetExpr, Stage};
+use crate::ast::{Aggregate, Root, Scalar, SpansetExpr, Stage};
 use crate::batch::Spans;
 use crate::pipeline::Pipeline;
+use crate::reads::FieldTypes;
 use crate::{
-    Batch, Condition, EvaluateError, Field, Identifier, Intrinsic, ParseError, Static, ast, fold, parse,
-    validate,
+    Batch, Condition, EvaluateError, Field, Identifier, Intrinsic, ParseError, Static, Types, ast, fold,
+    parse, validate,
 };
 
 /// A parsed and validated query. Prints as canonical TraceQL, which parses to the same query. Cheap to
@@ -72,21 +73,6 @@ impl Query {
         &self.inner.root
     }
 
-    /// The metrics part. [`evaluate`](Self::evaluate) runs only the pipeline before it.
-    pub fn metrics(&self) -> Option<&Metrics> {
-        self.inner.root.metrics.as_ref()
-    }
-
-    /// The value of a hint of `with (…)`.
-    pub fn hint(&self, name: &str) -> Option<&Static> {
-        self.inner.root.hints.iter().rev().find(|hint| hint.name == name).map(|hint| &hint.value)
-    }
-
-    /// Whether `with (most_recent=true)` asks for the newest traces.
-    pub fn most_recent(&self) -> bool {
-        self.hint("most_recent").is_some_and(Static::is_true)
-    }
-
     /// The columns that [`evaluate`](Self::evaluate) and the values of the result need, each once. An
     /// unscoped attribute reads two: the span's and the resource's.
     pub fn fields(&self) -> Vec<Field> {
@@ -96,6 +82,18 @@ impl Query {
             fields.extend(numbers.map(Field::Intrinsic));
         }
         distinct(fields)
+    }
+
+    /// What [`evaluate`](Self::evaluate) looks at: fields, each once, and the types it reads of each. A batch needs no
+    /// more for the same matches. (What is only shown, like that of `select()`, is not among them.)
+    pub fn reads(&self) -> Vec<(Field, Types)> {
+        let mut fields = FieldTypes::default();
+        self.inner.pipeline.reads(&mut fields);
+        if has_structure(&self.inner.root.pipeline) {
+            let numbers = [Intrinsic::NestedSetLeft, Intrinsic::NestedSetRight, Intrinsic::NestedSetParent];
+            numbers.into_iter().for_each(|number| fields.add(&Field::Intrinsic(number), Types::ALL));
+        }
+        fields.into_list()
     }
 
     /// The fields whose values are shown as attributes of a resulting span: those of conditions,
@@ -117,7 +115,7 @@ impl Query {
         self.inner.pipeline.never_matches()
     }
 
-    /// Conditions that each must hold for at least one span of a batch, or else the query matches
+    /// Conditions that each must hold for at least one span of a trace for the trace to match, and so of a batch, or else the query matches
     /// nothing in it: a store whose statistics or dictionaries rule one out can skip the batch. (A
     /// query that would fail on the batch may so succeed.)
     pub fn prune(&self) -> Vec<Condition> {

@@ -1,5 +1,6 @@
 //! Tests of the crate as a whole.
 
+mod every_way;
 mod examples;
 mod generate;
 mod golden;

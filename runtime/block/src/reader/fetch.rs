@@ -1,13 +1,14 @@
 //! Getting the bytes of columns, and decoding them.
 
 use std::collections::HashMap;
+use std::iter;
 use std::ops::Range;
 
 use bytes::Bytes;
 use tempoform_core::Account;
 
 use super::parquet::Bounds;
-use super::parquet::column::{self, ChunkBytes, Column, Strings, Want};
+use super::parquet::column::{self, ChunkBytes, Column, Pieces, Strings, Want};
 use super::parquet::footer::{Chunk, Leaf};
 use super::parquet::page_index::{self, PageLocation};
 use super::placed::{Layers, Placed};
@@ -20,12 +21,64 @@ use crate::paths::BlockObject;
 pub(crate) struct Fetched {
     reader: BlockReader,
     row_group: usize,
-    rows: Range<u64>,
+    /// Ascending and disjoint.
+    rows: Vec<Range<u64>>,
     chunks: HashMap<usize, ChunkBytes>,
 }
 
-/// Pages of a column and the bounds of each.
-pub(super) type BoundedPages = (Vec<PageLocation>, Vec<Bounds>);
+/// What to fetch for some rows.
+#[derive(Debug)]
+pub(super) struct RowsPlan {
+    row_group: usize,
+    rows: Vec<Range<u64>>,
+    /// `None`: the whole chunk.
+    columns: Vec<(usize, Option<Pieces>)>,
+}
+
+impl RowsPlan {
+    /// Bytes to fetch.
+    pub(super) fn bytes(&self, reader: &BlockReader) -> u64 {
+        let length = |range: &Range<u64>| range.end - range.start;
+        let of_column = |(column, pieces): &(usize, Option<Pieces>)| match pieces {
+            None => length(&reader.chunk(self.row_group, *column).range),
+            Some(Pieces { dictionary, pages }) => {
+                dictionary.as_ref().map_or(0, length)
+                    + pages.iter().map(|(range, _)| length(range)).sum::<u64>()
+            }
+        };
+        self.columns.iter().map(of_column).sum()
+    }
+}
+
+/// Rows, ascending, as ranges.
+fn ranges_of(rows: &[u32]) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for row in rows.iter().copied().map(u64::from) {
+        match ranges.last_mut() {
+            Some(last) if last.end >= row => last.end = row + 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    ranges
+}
+
+/// Where the pages of some columns are.
+#[derive(Debug)]
+pub(super) struct Indexes {
+    row_group: usize,
+    /// By column, ascending; `None` where the file does not tell.
+    columns: Vec<(usize, Option<Vec<PageLocation>>)>,
+    bounds: Option<Vec<Bounds>>,
+}
+
+impl Indexes {
+    /// The pages of the column whose bounds were asked for, and the bounds of each.
+    pub(super) fn bounded(&self, column: usize) -> Option<(&[PageLocation], &[Bounds])> {
+        let position = self.columns.binary_search_by_key(&column, |(column, _)| *column).ok()?;
+        let (pages, bounds) = (self.columns[position].1.as_deref()?, self.bounds.as_deref()?);
+        (pages.len() == bounds.len()).then_some((pages, bounds))
+    }
+}
 
 impl BlockReader {
     /// Fetches whole column chunks; names that the file does not have are passed over.
@@ -35,113 +88,133 @@ impl BlockReader {
         let ranges: Vec<_> = columns.iter().map(|i| self.chunk(row_group, *i).range.clone()).collect();
         let bytes = self.read_data(&ranges, account).await?;
         let chunks = columns.into_iter().zip(bytes.into_iter().map(ChunkBytes::Whole)).collect();
-        Ok(Fetched { reader: self.clone(), row_group, rows: 0..rows, chunks })
+        Ok(Fetched { reader: self.clone(), row_group, rows: iter::once(0..rows).collect(), chunks })
     }
 
-    /// Fetches what is needed of columns for one row: its page where the file has an offset index.
-    pub(super) async fn fetch_row(
+    /// Where the pages of columns are, and the bounds of the pages of `bounded`; one read unless it came with the footer.
+    pub(super) async fn indexes(
         &self,
         row_group: usize,
         names: &[&str],
-        row: u64,
+        bounded: Option<&str>,
         account: &Account,
-    ) -> Result<Fetched> {
+    ) -> Result<Indexes> {
+        self.row_group(row_group)?;
         let columns = self.find_columns(names);
-        let indexes = self.offset_indexes(row_group, &columns, account).await?;
-        let mut ranges = Vec::new();
-        let mut pages = Vec::new();
-        for (column, index) in columns.iter().zip(&indexes) {
-            let chunk = self.chunk(row_group, *column);
-            let page = index.as_ref().and_then(|pages| column::ranges_of_row(chunk, pages, row));
-            match &page {
-                Some((dictionary, page, _)) => {
-                    ranges.extend([dictionary.clone().unwrap_or(0..0), page.clone()])
-                }
-                None => ranges.extend([0..0, chunk.range.clone()]),
+        let bounded = bounded.and_then(|name| self.0.file.schema.find(name));
+        let mut ranges: Vec<_> =
+            columns.iter().map(|i| self.chunk(row_group, *i).offset_index.clone().unwrap_or(0..0)).collect();
+        let bounds = bounded.and_then(|column| self.chunk(row_group, column).column_index.clone());
+        ranges.push(bounds.unwrap_or(0..0));
+        let mut bytes = self.read_index(&ranges, account).await?;
+        let bounds = match (bytes.pop(), bounded) {
+            (Some(bytes), Some(column)) if !bytes.is_empty() => {
+                let bounds = page_index::column_index(&bytes);
+                Some(bounds.map_err(|error| self.damaged(&self.name(column), error))?)
             }
-            pages.push(page);
+            _ => None,
+        };
+        let parsed = columns.into_iter().zip(bytes).map(|(column, bytes)| {
+            if bytes.is_empty() {
+                return Ok((column, None));
+            }
+            let pages = page_index::offset_index(&bytes);
+            pages.map(|pages| (column, Some(pages))).map_err(|error| self.damaged(&self.name(column), error))
+        });
+        Ok(Indexes { row_group, columns: parsed.collect::<Result<_>>()?, bounds })
+    }
+
+    /// What is needed for some rows (ascending and disjoint) of the columns of `names`: the pages that touch them
+    /// where the file has an offset index.
+    pub(super) fn plan_rows(
+        &self,
+        indexes: &Indexes,
+        names: &[&str],
+        rows: Vec<Range<u64>>,
+    ) -> Result<RowsPlan> {
+        let row_group = indexes.row_group;
+        let total = self.row_group(row_group)?.rows;
+        let columns = self.find_columns(names);
+        let wanted = indexes.columns.iter().filter(|(column, _)| columns.binary_search(column).is_ok());
+        let columns = wanted.map(|(column, pages)| {
+            let Some(pages) = pages else { return Ok((*column, None)) };
+            let wrong = || self.damaged(&self.name(*column), Malformed::new("has a wrong offset index"));
+            let pieces = column::pieces_of_rows(self.chunk(row_group, *column), pages, &rows, total);
+            Ok((*column, Some(pieces.ok_or_else(wrong)?)))
+        });
+        Ok(RowsPlan { row_group, columns: columns.collect::<Result<_>>()?, rows })
+    }
+
+    /// Fetches what was planned, all at once. Decoded columns have these rows alone, numbered from 0.
+    pub(super) async fn fetch_rows(&self, plan: RowsPlan, account: &Account) -> Result<Fetched> {
+        let RowsPlan { row_group, rows, columns } = plan;
+        let mut ranges = Vec::new();
+        for (column, pieces) in &columns {
+            match pieces {
+                None => ranges.push(self.chunk(row_group, *column).range.clone()),
+                Some(Pieces { dictionary, pages }) => {
+                    ranges.extend(dictionary.clone());
+                    ranges.extend(pages.iter().map(|(range, _)| range.clone()));
+                }
+            }
         }
-        let bytes = self.read_data(&ranges, account).await?;
-        let chunks = columns.into_iter().zip(pages).zip(bytes.as_chunks::<2>().0);
-        let chunks = chunks.map(|((column, page), [dictionary, data])| {
-            let bytes = match page {
-                None => ChunkBytes::Whole(data.clone()),
-                Some((has_dictionary, _, first_row)) => ChunkBytes::Page {
-                    dictionary: has_dictionary.map(|_| dictionary.clone()),
-                    page: data.clone(),
-                    first_row,
+        let mut bytes = self.read_data(&ranges, account).await?.into_iter();
+        let mut next = || bytes.next().unwrap_or_default();
+        let chunks = columns.into_iter().map(|(column, pieces)| {
+            let bytes = match pieces {
+                None => ChunkBytes::Whole(next()),
+                Some(Pieces { dictionary, pages }) => ChunkBytes::Pages {
+                    dictionary: dictionary.map(|_| next()),
+                    pages: pages.into_iter().map(|(_, rows)| (next(), rows)).collect(),
                 },
             };
             (column, bytes)
         });
-        Ok(Fetched { reader: self.clone(), row_group, rows: row..row + 1, chunks: chunks.collect() })
+        Ok(Fetched { reader: self.clone(), row_group, rows, chunks: chunks.collect() })
     }
 
-    /// Fetches just the dictionaries of string columns, or the whole chunk where the file does not tell
-    /// where a dictionary ends.
-    pub(super) async fn fetch_dictionaries(
+    /// Fetches what is needed of columns for some rows (ascending).
+    pub(crate) async fn fetch_some(
         &self,
         row_group: usize,
         names: &[&str],
+        rows: &[u32],
         account: &Account,
     ) -> Result<Fetched> {
-        let columns = self.find_columns(names);
-        let indexes = self.offset_indexes(row_group, &columns, account).await?;
-        let range = |(column, index): (&usize, &Option<Vec<PageLocation>>)| {
-            let range = self.chunk(row_group, *column).range.clone();
-            match index.as_ref().and_then(|pages| pages.first()) {
-                Some(first) if first.offset > range.start && first.offset <= range.end => {
-                    range.start..first.offset
-                }
-                _ => range,
+        let indexes = self.indexes(row_group, names, None, account).await?;
+        let plan = self.plan_rows(&indexes, names, ranges_of(rows))?;
+        self.fetch_rows(plan, account).await
+    }
+
+    /// Fetches just the dictionaries of string columns. Where the file does not tell where a dictionary ends, or it is
+    /// more than `share` percent of its column, the whole chunk is fetched, if all are `needed`.
+    pub(crate) async fn fetch_dictionaries(
+        &self,
+        row_group: usize,
+        names: &[&str],
+        share: u64,
+        needed: bool,
+        account: &Account,
+    ) -> Result<Fetched> {
+        let indexes = self.indexes(row_group, names, None, account).await?;
+        let range = |(column, index): (usize, Option<Vec<PageLocation>>)| {
+            let range = self.chunk(row_group, column).range.clone();
+            let end = index.as_ref().and_then(|pages| pages.first()).map(|first| first.offset);
+            let end = end.filter(|end| *end > range.start && *end <= range.end);
+            let end = end.filter(|end| (end - range.start) * 100 <= (range.end - range.start) * share);
+            match end {
+                Some(end) => Some((column, range.start..end)),
+                None => needed.then_some((column, range)),
             }
         };
-        let ranges: Vec<_> = columns.iter().zip(&indexes).map(range).collect();
+        let (columns, ranges): (Vec<_>, Vec<_>) = indexes.columns.into_iter().filter_map(range).unzip();
         let bytes = self.read_data(&ranges, account).await?;
         let chunks = columns.into_iter().zip(bytes.into_iter().map(ChunkBytes::Whole)).collect();
-        Ok(Fetched { reader: self.clone(), row_group, rows: 0..0, chunks })
-    }
-
-    /// The page locations of some columns; `None` where the file has no offset index for one.
-    async fn offset_indexes(
-        &self,
-        row_group: usize,
-        columns: &[usize],
-        account: &Account,
-    ) -> Result<Vec<Option<Vec<PageLocation>>>> {
-        let ranges = columns.iter().map(|i| self.chunk(row_group, *i).offset_index.clone().unwrap_or(0..0));
-        let bytes = self.read_index(ranges.collect(), account).await?;
-        let parsed = columns.iter().zip(bytes).map(|(column, bytes)| {
-            if bytes.is_empty() {
-                return Ok(None);
-            }
-            let name = self.leaf(*column).path.join(".");
-            page_index::offset_index(&bytes).map(Some).map_err(|error| self.damaged(&name, error))
-        });
-        parsed.collect()
-    }
-
-    /// Bounds of the pages of one column and where they are, if the file tells.
-    pub(super) async fn page_bounds(
-        &self,
-        row_group: usize,
-        column: usize,
-        account: &Account,
-    ) -> Result<Option<BoundedPages>> {
-        let chunk = self.chunk(row_group, column);
-        let (Some(offsets), Some(bounds)) = (chunk.offset_index.clone(), chunk.column_index.clone()) else {
-            return Ok(None);
-        };
-        let bytes = self.read_index(vec![offsets, bounds], account).await?;
-        let [offsets, bounds] = bytes.as_slice() else { return Ok(None) };
-        let name = self.leaf(column).path.join(".");
-        let offsets = page_index::offset_index(offsets).map_err(|error| self.damaged(&name, error))?;
-        let bounds = page_index::column_index(bounds).map_err(|error| self.damaged(&name, error))?;
-        Ok((offsets.len() == bounds.len()).then_some((offsets, bounds)))
+        Ok(Fetched { reader: self.clone(), row_group, rows: Vec::new(), chunks })
     }
 
     /// Parts of the page index: from the tail read at opening, else from the store.
-    async fn read_index(&self, ranges: Vec<Range<u64>>, account: &Account) -> Result<Vec<Bytes>> {
+    async fn read_index(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
         let file = &self.0.file;
         let cached: Option<Vec<_>> = ranges
             .iter()
@@ -149,12 +222,18 @@ impl BlockReader {
             .collect();
         match cached {
             Some(bytes) => Ok(bytes),
-            None => self.read_data(&ranges, account).await,
+            None => self.read_data(ranges, account).await,
         }
     }
 
+    /// Ranges of the file. None reaches beyond the file's end as the meta tells it: whatever a damaged index says,
+    /// no more is asked for, or allocated, than there is.
     pub(super) async fn read_data(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
-        self.0.store.read_ranges(&self.0.path, &BlockObject::Data, ranges, account).await
+        if ranges.iter().any(|range| range.start > range.end || range.end > self.0.meta.size) {
+            return Err(self.damaged("", Malformed::new("points behind its end")));
+        }
+        let content = (&self.0.meta).into();
+        self.0.store.read_ranges(&self.0.path, &BlockObject::Data, content, ranges, account).await
     }
 
     fn find_columns(&self, names: &[&str]) -> Vec<usize> {
@@ -175,6 +254,10 @@ impl BlockReader {
 
     pub(super) fn leaf(&self, column: usize) -> &Leaf {
         &self.0.file.footer.leaves[column]
+    }
+
+    fn name(&self, column: usize) -> String {
+        self.leaf(column).path.join(".")
     }
 }
 
@@ -214,7 +297,7 @@ impl Fetched {
     }
 
     /// A string column's dictionary; `None` when it has none.
-    pub(super) fn dictionary(&self, name: &str) -> Result<Option<Strings>> {
+    pub(crate) fn dictionary(&self, name: &str) -> Result<Option<Strings>> {
         let schema = &self.reader.0.file.schema;
         let Some((column, ChunkBytes::Whole(bytes))) =
             schema.find(name).and_then(|column| Some((column, self.chunks.get(&column)?)))
@@ -229,7 +312,7 @@ impl Fetched {
         let Some(column) = self.reader.0.file.schema.find(name) else { return Ok(None) };
         let Some(bytes) = self.chunks.get(&column) else { return Ok(None) };
         let (leaf, chunk) = (self.reader.leaf(column), self.reader.chunk(self.row_group, column));
-        let decoded = column::decode(leaf, chunk, bytes, self.rows.clone(), want)
+        let decoded = column::decode(leaf, chunk, bytes, &self.rows, want)
             .map_err(|error| self.reader.damaged(name, error))?;
         Ok(Some((leaf, decoded)))
     }

@@ -1,13 +1,14 @@
 //! A trace by its id: bloom, row group, page, row; then only the pages that hold the row.
 
+use std::iter;
 use std::ops::Range;
 
 use tempoform_core::{Account, TraceId};
 use tempoform_wire::otlp::TracesData;
 
+use super::fetch::{Indexes, RowsPlan};
 use super::parquet::Bounds;
-use super::parquet::column::{self, ChunkBytes, Want};
-use super::{BlockReader, level, placed::Placed};
+use super::{BlockReader, level};
 use crate::bloom;
 use crate::error::{BlockError, Result};
 use crate::meta::BlockMeta;
@@ -28,7 +29,7 @@ pub async fn may_contain(
     account: &Account,
 ) -> Result<bool> {
     let object = BlockObject::Bloom(bloom::shard_of(&id, meta.bloom_shard_count()));
-    let bytes = store.read(path, &object, account).await?;
+    let bytes = store.read_cached(path, &object, meta.into(), account).await?;
     let shard = bloom::BloomShard::parse(bytes).map_err(|error| BlockError::Corrupt {
         block: path.clone(),
         object: object.to_string(),
@@ -37,72 +38,81 @@ pub async fn may_contain(
     Ok(shard.may_contain(&id))
 }
 
+/// Where a trace lies in a block, see [`BlockReader::locate`].
+#[derive(Debug)]
+pub struct TracePlace {
+    pub(super) id: TraceId,
+    pub(super) row_group: usize,
+    pub(super) row: u64,
+    pub(super) plan: RowsPlan,
+    bytes: u64,
+}
+
+impl TracePlace {
+    /// Bytes to be fetched for the trace: the pages that it lies in.
+    pub fn stored_bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 impl BlockReader {
     /// The trace with this id; `None` when the block does not hold it.
-    ///
-    /// Two dependent reads once the block is open: the page of ids, then everything else at once. Ask
-    /// [`may_contain`] first.
     ///
     /// # Errors
     /// [`BlockError::Corrupt`] or the store's error.
     pub async fn find_trace(&self, id: TraceId, account: &Account) -> Result<Option<TracesData>> {
+        match self.locate(id, account).await? {
+            Some(place) => self.read_trace(place, account).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Where the trace with this id lies; `None` when the block does not hold it. Ask [`may_contain`] first.
+    ///
+    /// One read once the block is open, of the page of ids; two where the page index did not fit in what was read to
+    /// open it. [`read_trace`](Self::read_trace) is one more, or two likewise.
+    ///
+    /// # Errors
+    /// [`BlockError::Corrupt`] or the store's error.
+    pub async fn locate(&self, id: TraceId, account: &Account) -> Result<Option<TracePlace>> {
+        let column = self.0.file.schema.find(TRACE_ID);
+        let column = column.ok_or_else(|| self.damaged(TRACE_ID, super::Malformed::new("is not there")))?;
+        let names = self.trace_columns();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
         for row_group in 0..self.row_groups() {
-            if let Some(row) = self.find_row(row_group, id, account).await? {
-                return self.trace_at(row_group, row, account).await.map(Some);
+            let bounds = &self.chunk(row_group, column).bounds;
+            if bounds.as_ref().is_some_and(|bounds| !may_lie_within(bounds, id)) {
+                continue;
+            }
+            let indexes = self.indexes(row_group, &names, Some(TRACE_ID), account).await?;
+            for rows in self.pages_with(&indexes, row_group, column, id)? {
+                let first = rows.start;
+                let ids = self.plan_rows(&indexes, &[TRACE_ID], vec![rows])?;
+                let ids = self.fetch_rows(ids, account).await?.required(TRACE_ID, level::TRACE)?;
+                if let Some(position) = (0..ids.rows.len()).find(|i| ids.bytes(*i) == id.as_bytes()) {
+                    let row = first + position as u64;
+                    let plan = self.plan_rows(&indexes, &names, iter::once(row..row + 1).collect())?;
+                    let bytes = plan.bytes(self);
+                    return Ok(Some(TracePlace { id, row_group, row, plan, bytes }));
+                }
             }
         }
         Ok(None)
     }
 
-    async fn find_row(&self, row_group: usize, id: TraceId, account: &Account) -> Result<Option<u64>> {
-        let column = self.0.file.schema.find(TRACE_ID);
-        let column = column.ok_or_else(|| self.damaged(TRACE_ID, super::Malformed::new("is not there")))?;
-        let chunk = self.chunk(row_group, column);
-        if chunk.bounds.as_ref().is_some_and(|bounds| !may_lie_within(bounds, id)) {
-            return Ok(None);
-        }
-        let rows = self.row_group(row_group)?.rows;
-        if let Some((pages, bounds)) = self.page_bounds(row_group, column, account).await? {
-            let candidates = (0..pages.len()).filter(|i| may_lie_within(&bounds[*i], id));
-            for i in candidates {
-                let end = pages.get(i + 1).map_or(rows, |next| next.first_row);
-                let page_rows = pages[i].first_row..end;
-                let Some((dictionary, page, first_row)) =
-                    column::ranges_of_row(chunk, &pages, pages[i].first_row)
-                else {
-                    return Err(self.damaged(TRACE_ID, super::Malformed::new("has a wrong offset index")));
-                };
-                let ranges = [dictionary.clone().unwrap_or(0..0), page];
-                let bytes = self.read_data(&ranges, account).await?;
-                let [dictionary_bytes, page] = bytes.as_slice() else { return Ok(None) };
-                let dictionary = dictionary.map(|_| dictionary_bytes.clone());
-                let bytes = ChunkBytes::Page { dictionary, page: page.clone(), first_row };
-                if let Some(row) = self.find_in(row_group, column, &bytes, page_rows, id)? {
-                    return Ok(Some(row));
-                }
-            }
-            return Ok(None);
-        }
-        let mut bytes = self.read_data(std::slice::from_ref(&chunk.range), account).await?;
-        let bytes = ChunkBytes::Whole(bytes.pop().unwrap_or_default());
-        self.find_in(row_group, column, &bytes, 0..rows, id)
-    }
-
-    fn find_in(
+    /// The rows of the pages that may hold the id.
+    fn pages_with(
         &self,
+        indexes: &Indexes,
         row_group: usize,
         column: usize,
-        bytes: &ChunkBytes,
-        rows: Range<u64>,
         id: TraceId,
-    ) -> Result<Option<u64>> {
-        let leaf = self.leaf(column);
-        let first = rows.start;
-        let ids = column::decode(leaf, self.chunk(row_group, column), bytes, rows, Want::Values)
-            .and_then(|ids| Placed::new(leaf, ids, level::TRACE))
-            .map_err(|error| self.damaged(TRACE_ID, error))?;
-        let found = (0..ids.rows.len()).find(|i| ids.bytes(*i) == id.as_bytes());
-        Ok(found.map(|position| first + position as u64))
+    ) -> Result<Vec<Range<u64>>> {
+        let rows = self.row_group(row_group)?.rows;
+        let Some((pages, bounds)) = indexes.bounded(column) else { return Ok(iter::once(0..rows).collect()) };
+        let end = |i: usize| pages.get(i + 1).map_or(rows, |next| next.first_row);
+        let may_hold = |i: &usize| may_lie_within(&bounds[*i], id);
+        Ok((0..pages.len()).filter(may_hold).map(|i| pages[i].first_row..end(i)).collect())
     }
 }
 

@@ -11,7 +11,12 @@ mod summaries;
 mod tags;
 mod traces;
 
+use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use tempoform_traceql::Types;
+use tokio::task::JoinHandle;
 
 use crate::error::{BlockError, Result};
 use crate::meta::BlockMeta;
@@ -20,18 +25,22 @@ use crate::store::BlockStore;
 
 pub(crate) use attributes::Owner;
 pub(crate) use fetch::Fetched;
-pub use lookup::may_contain;
+pub use lookup::{TracePlace, may_contain};
 pub(crate) use open::ParsedFile;
 pub(crate) use parquet::Malformed;
 pub(crate) use parquet::column::Values;
-pub(crate) use placed::{Layers, Placed};
+pub(crate) use parquet::footer::{Chunk, Physical};
+pub(crate) use placed::Placed;
 pub(crate) use schema::level;
 pub use summaries::{SpanFacts, TraceSummary};
 pub use tags::{TagNames, TagScope};
 
 /// A block that is open for reading. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct BlockReader(Arc<Inner>);
+pub struct BlockReader(Arc<Inner>, Option<Guard>);
+
+/// Something that lives for as long as anything works on the block.
+type Guard = Arc<dyn Any + Send + Sync>;
 
 #[derive(Debug)]
 struct Inner {
@@ -64,29 +73,83 @@ impl BlockReader {
 
     /// Bytes of a column in a row group; the greatest number if it is not there.
     pub(crate) fn stored_bytes(&self, row_group: usize, name: &str) -> u64 {
-        let groups = &self.0.file.footer.row_groups;
-        let chunk =
-            self.0.file.schema.find(name).and_then(|column| groups.get(row_group)?.chunks.get(column));
+        let chunk = self.chunk_named(row_group, name);
         chunk.map_or(u64::MAX, |chunk| chunk.range.end - chunk.range.start)
     }
 
+    /// Bytes that decoding columns of a row group takes in memory, roughly: what is stored, what it is uncompressed, and
+    /// a row and a value for each entry.
+    pub(crate) fn memory_of_columns(&self, row_group: usize, names: &[&str]) -> u64 {
+        const ENTRY: u64 = 16;
+        let chunks = names.iter().collect::<HashSet<_>>().into_iter();
+        let chunks = chunks.filter_map(|name| self.chunk_named(row_group, name));
+        let of_chunk = |chunk: &Chunk| {
+            let stored = chunk.range.end - chunk.range.start;
+            stored.saturating_add(chunk.uncompressed).saturating_add(chunk.entries.saturating_mul(ENTRY))
+        };
+        chunks.map(of_chunk).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a column's type is one of `types`.
+    pub(crate) fn may_hold(&self, name: &str, types: Types) -> bool {
+        let physical = self.0.file.schema.find(name).map(|column| self.leaf(column).physical);
+        physical.is_some_and(|physical| match physical {
+            Physical::ByteArray => types.strings,
+            Physical::Int32 | Physical::Int64 => types.ints,
+            Physical::Double => types.floats,
+            Physical::Boolean => types.bools,
+            Physical::Other => false,
+        })
+    }
+
+    /// What the footer says of a column in a row group.
+    pub(crate) fn chunk_named(&self, row_group: usize, name: &str) -> Option<&Chunk> {
+        let column = self.0.file.schema.find(name)?;
+        self.0.file.footer.row_groups.get(row_group)?.chunks.get(column)
+    }
+
     /// The error for damaged data; `column` names what was being read.
-    fn damaged(&self, column: &str, malformed: Malformed) -> BlockError {
+    pub(crate) fn damaged(&self, column: &str, malformed: Malformed) -> BlockError {
         let object =
             if column.is_empty() { BlockObject::Data.to_string() } else { format!("data.parquet, {column}") };
         BlockError::Corrupt { block: self.0.path.clone(), object, what: malformed.to_string() }
     }
 
-    /// Runs CPU-bound decoding off the threads that serve requests. A panic in it, were there one, is
-    /// told as damage of this block instead of taking the process along.
-    pub(crate) async fn compute<T: Send + 'static>(
+    /// The same reader, with a guard that is dropped only when neither the reader nor work that it started is left.
+    /// A query that is cancelled leaves decoding under way behind: what bounds that work, like a permit, must be
+    /// given back after it, not before.
+    pub fn holding(&self, guard: impl Any + Send + Sync) -> Self {
+        Self(self.0.clone(), Some(Arc::new((self.1.clone(), guard))))
+    }
+
+    /// Runs CPU-bound work off the threads that serve requests. A panic in it, were there one, is told as damage of
+    /// this block instead of taking the process along. Work that has not begun when this is dropped never does.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        match tokio::task::spawn_blocking(work).await {
+        let guard = self.1.clone();
+        let mut running = Running(tokio::task::spawn_blocking(move || {
+            let outcome = work();
+            drop(guard);
+            outcome
+        }));
+        match (&mut running.0).await {
             Ok(outcome) => outcome,
             Err(_) => Err(self.damaged("", Malformed::new("could not be decoded"))),
         }
+    }
+}
+
+/// Blocking work that is called off when nobody waits for it any more, if it has not begun.
+struct Running<T>(JoinHandle<T>);
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

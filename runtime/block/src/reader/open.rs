@@ -18,8 +18,12 @@ use crate::store::BlockStore;
 
 /// Footer length and magic at the end of a file.
 const TRAILER: u64 = 8;
-/// Bytes read before the footer: the page index usually lies there.
+/// Bytes read before the footer, and kept: the page index, or the part of it that lookups need, usually lies there.
 const PAGE_INDEX_GUESS: u64 = 256 << 10;
+/// Most that is read ahead for the footer, whatever the meta says of its size.
+const MAX_FOOTER_GUESS: u64 = 4 << 20;
+/// The longest footer that is believed: one of a thousand row groups has 20 MiB.
+const MAX_FOOTER: u64 = 256 << 20;
 
 /// What is known of a file once it is open.
 #[derive(Debug)]
@@ -34,6 +38,13 @@ pub(crate) struct ParsedFile {
 }
 
 impl ParsedFile {
+    /// Bytes it takes in memory, roughly: a chunk is about as long parsed as it is encoded, and owns a few pieces.
+    pub(crate) fn memory(&self) -> usize {
+        const CHUNK: usize = std::mem::size_of::<super::parquet::footer::Chunk>() + 64;
+        let chunks: usize = self.footer.row_groups.iter().map(|group| group.chunks.len()).sum();
+        self.tail.len() + (chunks + self.footer.leaves.len()) * CHUNK
+    }
+
     /// Bytes of the file that came with the footer.
     pub(super) fn in_tail(&self, range: &Range<u64>) -> Option<Bytes> {
         let start = usize::try_from(range.start.checked_sub(self.tail_start)?).ok()?;
@@ -57,15 +68,15 @@ impl BlockReader {
         if !meta.version.is_readable() {
             return Err(BlockError::Unsupported { block: path, version: meta.version.clone() });
         }
-        let file = match store.parsed(&path) {
+        let file = match store.parsed(&path, meta.into()) {
             Some(file) => file,
             None => {
                 let file = Arc::new(read_file(store, &path, meta, account).await?);
-                store.keep_parsed(&path, &file);
+                store.keep_parsed(&path, meta.into(), &file);
                 file
             }
         };
-        Ok(Self(Arc::new(Inner { store: store.clone(), path, meta: meta.clone(), file })))
+        Ok(Self(Arc::new(Inner { store: store.clone(), path, meta: meta.clone(), file }), None))
     }
 }
 
@@ -84,33 +95,38 @@ async fn read_file(
     if size < TRAILER + 4 {
         return Err(damaged(Malformed::new("is too short to be a Parquet file")));
     }
-    let guess = u64::from(meta.footer_size) + TRAILER + PAGE_INDEX_GUESS;
-    let mut start = size.saturating_sub(guess);
-    let mut tail = read_tail(store, path, start..size, account).await?;
+    let footer = u64::from(meta.footer_size).min(MAX_FOOTER_GUESS);
+    let mut start = size.saturating_sub(footer + TRAILER + PAGE_INDEX_GUESS);
+    let mut tail = read_tail(store, path, meta, start..size, account).await?;
     let length = footer_length(&tail).map_err(damaged)?;
     let needed = length + TRAILER;
     if needed > size - 4 {
         return Err(damaged(Malformed::new("says that the footer is longer than the file")));
     }
+    if length > MAX_FOOTER {
+        return Err(damaged(Malformed::new("has an absurdly long footer")));
+    }
     if needed > tail.len() as u64 {
         start = size - needed;
-        tail = read_tail(store, path, start..size, account).await?;
+        tail = read_tail(store, path, meta, start..size, account).await?;
     }
     let footer_start = tail.len() - needed as usize;
     let footer = Footer::parse(&tail[footer_start..tail.len() - TRAILER as usize], size).map_err(damaged)?;
     let schema = Schema::new(&footer);
-    // The footer itself is parsed; a copy lets go of its bytes.
-    let tail = Bytes::copy_from_slice(&tail[..footer_start]);
-    Ok(ParsedFile { footer, schema, tail, tail_start: start, extra: OnceCell::new() })
+    // The footer itself is parsed; a copy lets go of its bytes, and of what was read because the meta said so.
+    let kept = footer_start.saturating_sub(PAGE_INDEX_GUESS as usize);
+    let tail = Bytes::copy_from_slice(&tail[kept..footer_start]);
+    Ok(ParsedFile { footer, schema, tail, tail_start: start + kept as u64, extra: OnceCell::new() })
 }
 
 async fn read_tail(
     store: &BlockStore,
     path: &BlockPath,
+    meta: &BlockMeta,
     range: Range<u64>,
     account: &Account,
 ) -> Result<Bytes> {
-    let mut read = store.read_ranges(path, &BlockObject::Data, &[range], account).await?;
+    let mut read = store.read_ranges(path, &BlockObject::Data, meta.into(), &[range], account).await?;
     Ok(read.pop().unwrap_or_default())
 }
 

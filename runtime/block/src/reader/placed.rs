@@ -73,6 +73,8 @@ impl Placed {
     }
 }
 
+const NO_ROW: Malformed = Malformed::of("has a value in a list that has not begun");
+
 /// Where an entry stands: which levels begin a new row with it.
 struct Entry {
     first: usize,
@@ -84,7 +86,8 @@ impl Entry {
     fn of(leaf: &Leaf, column: &Column, i: usize) -> Result<Self> {
         let rep = usize::from(column.rep.get(i).copied().unwrap_or(0));
         let def = usize::from(column.def.get(i).copied().unwrap_or(0));
-        if rep > def || usize::from(leaf.max_rep) >= MAX_LEVELS {
+        let before = i.checked_sub(1).map_or(0, |i| usize::from(column.def.get(i).copied().unwrap_or(0)));
+        if rep > def || rep > before || usize::from(leaf.max_rep) >= MAX_LEVELS {
             return Err(Malformed::new("has a list that goes on where there is none"));
         }
         Ok(Self { first: rep, last: def.min(usize::from(leaf.max_rep)) })
@@ -100,7 +103,7 @@ fn value_rows(leaf: &Leaf, column: &Column, level: u8) -> Result<Vec<u32>> {
             *count += 1;
         }
         if column.def[i] == leaf.max_def {
-            rows.push(counts[usize::from(level)].wrapping_sub(1));
+            rows.push(counts[usize::from(level)].checked_sub(1).ok_or(NO_ROW)?);
         }
     }
     Ok(rows)
@@ -119,7 +122,7 @@ impl Layers {
             let entry = Entry::of(leaf, column, i)?;
             for row_level in entry.first..=entry.last.min(level) {
                 if row_level > 0 {
-                    parents[row_level - 1].push(counts[row_level - 1].wrapping_sub(1));
+                    parents[row_level - 1].push(counts[row_level - 1].checked_sub(1).ok_or(NO_ROW)?);
                 }
                 counts[row_level] += 1;
             }
@@ -196,5 +199,11 @@ mod tests {
     fn levels_that_contradict_each_other_are_errors() {
         assert!(Placed::new(&leaf(2, 2), column(&[(0, 2), (2, 1)], vec![1]), 2).is_err());
         assert!(Placed::new(&leaf(5, 2), column(&[], vec![]), 2).is_err());
+        // The second entry goes on with a list of the second level that the first one does not have.
+        let orphan = [(0, 0), (2, 2)];
+        assert!(Placed::new(&leaf(2, 2), column(&orphan, vec![1]), 2).is_err());
+        assert!(Layers::new(&leaf(2, 2), &column(&orphan, vec![]), 2).is_err());
+        let first = [(1, 2)];
+        assert!(Layers::new(&leaf(2, 2), &column(&first, vec![]), 2).is_err());
     }
 }

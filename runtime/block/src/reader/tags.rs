@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tempoform_core::Account;
 use tempoform_traceql::{Column, Field};
-use tempoform_wire::tempopb::TagValue;
 
 use super::attributes::{Owner, text};
 use super::{BlockReader, Fetched};
+use crate::columns::int_tag_value;
 use crate::error::Result;
 
 /// Where attributes with names stand.
@@ -55,56 +55,82 @@ impl TagScope {
 pub type TagNames = BTreeMap<TagScope, BTreeSet<String>>;
 
 impl BlockReader {
-    /// The names of the attributes that occur in a block: reads dictionaries, not values.
+    /// The names of the attributes that occur in a row group: reads dictionaries, and values only of columns for one
+    /// attribute, whose names are not `known` yet, where the footer does not tell whether they have any.
     ///
     /// # Errors
     /// [`BlockError::Corrupt`](crate::BlockError::Corrupt) or the store's error.
-    pub async fn tag_names(&self, scopes: &[TagScope], account: &Account) -> Result<TagNames> {
-        let mut names = TagNames::new();
-        let scopes = scopes.iter().filter(|scope| self.searches(scope.owner()));
-        let scopes: Vec<_> = scopes.copied().collect();
+    pub async fn tag_names(
+        &self,
+        row_group: usize,
+        scopes: &[TagScope],
+        known: &TagNames,
+        account: &Account,
+    ) -> Result<TagNames> {
+        let scopes: Vec<_> = scopes.iter().filter(|scope| self.searches(scope.owner())).copied().collect();
         let keys: Vec<_> = scopes.iter().map(|scope| key_column(*scope)).collect();
-        let own: Vec<_> = scopes
-            .iter()
-            .flat_map(|scope| scope.owner().own_columns(self).into_iter().map(|own| (*scope, own)))
-            .collect();
-        for row_group in 0..self.row_groups() {
-            let key_names: Vec<_> = keys.iter().map(String::as_str).collect();
-            let dictionaries = self.fetch_dictionaries(row_group, &key_names, account).await?;
-            // A column is read only until one row group has a value in it.
-            let unknown = own.iter().filter(|(scope, (key, _))| {
-                !names.get(scope).is_some_and(|known: &BTreeSet<String>| known.contains(key))
-            });
-            let unknown: Vec<_> = unknown.cloned().collect();
-            let columns: Vec<_> = unknown.iter().map(|(_, (_, column))| column.as_str()).collect();
-            let values = self.fetch(row_group, &columns, account).await?;
-            let scopes = scopes.clone();
-            let found = self.compute(move || names_in(&dictionaries, &values, &scopes, &unknown)).await?;
-            for (scope, found) in found {
-                names.entry(scope).or_default().extend(found);
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        let dictionaries = self.fetch_dictionaries(row_group, &keys, 100, true, account).await?;
+        let mut found = TagNames::new();
+        let mut undecided = Vec::new();
+        for (scope, key, column) in self.own_columns(&scopes) {
+            let Some(chunk) = self.chunk_named(row_group, &column) else { continue };
+            // A missing service name stands there as an empty one: it is listed as Tempo lists it.
+            match chunk.nulls {
+                _ if known.get(&scope).is_some_and(|known| known.contains(&key)) => {}
+                Some(_) if chunk.is_empty() => {}
+                Some(_) => {
+                    found.entry(scope).or_default().insert(key);
+                }
+                None => undecided.push((scope, (key, column))),
             }
         }
-        Ok(names)
+        let columns: Vec<_> = undecided.iter().map(|(_, (_, column))| column.as_str()).collect();
+        let values = self.fetch(row_group, &columns, account).await?;
+        let more = self.compute(move || names_in(&dictionaries, &values, &scopes, &undecided)).await?;
+        for (scope, more) in more {
+            found.entry(scope).or_default().extend(more);
+        }
+        Ok(found)
     }
 
-    /// Distinct values of a field, in no order, `limit` at most (0 = all).
+    /// Bytes that [`tag_names`](Self::tag_names) takes in memory at most, roughly.
+    pub fn memory_of_tag_names(&self, row_group: usize, scopes: &[TagScope]) -> u64 {
+        let keys = scopes.iter().map(|scope| key_column(*scope));
+        let own = self.own_columns(scopes).into_iter().map(|(_, _, column)| column);
+        let own =
+            own.filter(|name| self.chunk_named(row_group, name).is_some_and(|chunk| chunk.nulls.is_none()));
+        let names: Vec<String> = keys.chain(own).collect();
+        self.memory_of_columns(row_group, &names.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn own_columns(&self, scopes: &[TagScope]) -> Vec<(TagScope, String, String)> {
+        let of_scope = |scope: &TagScope| {
+            let scope = *scope;
+            scope.owner().own_columns(self).into_iter().map(move |(key, column)| (scope, key, column))
+        };
+        scopes.iter().flat_map(of_scope).collect()
+    }
+
+    /// Distinct values of a field in a row group, in no order: as many as fit in `most_bytes` of text, and one more if
+    /// there are more.
     ///
     /// # Errors
     /// [`BlockError::Corrupt`](crate::BlockError::Corrupt) or the store's error.
-    pub async fn tag_values(&self, field: &Field, limit: usize, account: &Account) -> Result<Vec<TagValue>> {
-        let mut values = BTreeSet::new();
-        for row_group in 0..self.row_groups() {
-            let batch = self.stored_values(row_group, field, account).await?;
-            if let Some(column) = batch.columns.get(field) {
-                collect_values(field, column, &mut values);
-            }
-            if limit > 0 && values.len() >= limit {
-                break;
-            }
-        }
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        let values = values.into_iter().take(limit);
-        Ok(values.map(|(kind, value)| TagValue { r#type: kind.to_owned(), value }).collect())
+    pub async fn tag_values(
+        &self,
+        row_group: usize,
+        field: &Field,
+        most_bytes: usize,
+        account: &Account,
+    ) -> Result<BTreeSet<(&'static str, String)>> {
+        let batch = self.stored_values(row_group, field, account).await?;
+        let field = field.clone();
+        self.compute(move || {
+            let column = batch.columns.get(&field);
+            Ok(column.map(|column| distinct_values(&field, column, most_bytes)).unwrap_or_default())
+        })
+        .await
     }
 
     /// vParquet3 stores events and links in a form that cannot be searched.
@@ -142,13 +168,25 @@ fn names_in(
     Ok(names)
 }
 
-/// Adds a column's distinct values: type and text.
-fn collect_values(field: &Field, column: &Column, out: &mut BTreeSet<(&'static str, String)>) {
+/// A column's distinct values: type and text.
+fn distinct_values(field: &Field, column: &Column, most_bytes: usize) -> BTreeSet<(&'static str, String)> {
     let used: BTreeSet<u32> = column.strings.ids.values.iter().copied().collect();
     let strings = used.iter().filter_map(|id| column.strings.dictionary.get(*id as usize));
-    out.extend(strings.map(|value| ("string", value.clone())));
     let ints: BTreeSet<i64> = column.ints.values.iter().copied().collect();
-    out.extend(ints.iter().map(|value| crate::columns::int_tag_value(field, *value)));
-    out.extend(column.floats.values.iter().map(|value| ("float", value.to_string())));
-    out.extend(column.bools.values.iter().map(|value| ("bool", value.to_string())));
+    let values = strings.map(|value| ("string", value.clone()));
+    let values = values.chain(ints.iter().map(|value| int_tag_value(field, *value)));
+    let values = values.chain(column.floats.values.iter().map(|value| ("float", value.to_string())));
+    let values = values.chain(column.bools.values.iter().map(|value| ("bool", value.to_string())));
+    let mut distinct = BTreeSet::new();
+    let mut bytes = 0;
+    for value in values {
+        let length = value.1.len();
+        if distinct.insert(value) {
+            bytes += length;
+            if bytes > most_bytes {
+                break;
+            }
+        }
+    }
+    distinct
 }

@@ -166,7 +166,11 @@ async fn tag_names_and_values_are_tempos() {
         let text = block.companion("tags.");
         let mut lines = text.lines();
         let (_, expected) = parse_list(lines.next().unwrap());
-        let names = reader.tag_names(&TagScope::ALL, &account).await.unwrap();
+        let mut names = TagNames::new();
+        for row_group in 0..reader.row_groups() {
+            let found = reader.tag_names(row_group, &TagScope::ALL, &names, &account).await.unwrap();
+            found.into_iter().for_each(|(scope, more)| names.entry(scope).or_default().extend(more));
+        }
         let found = names
             .iter()
             .flat_map(|(scope, names)| names.iter().map(move |name| format!("{}.{name}", scope.as_str())));
@@ -182,11 +186,14 @@ async fn tag_names_and_values_are_tempos() {
         for line in lines {
             let (head, expected) = parse_list(line);
             let tag = head.rsplit_once(' ').unwrap().0.trim();
-            let values = reader.tag_values(&field(tag), 0, &account).await.unwrap();
-            let found = values.iter().map(|value| match value.r#type.as_str() {
-                "string" => format!("`{}`", value.value),
-                "keyword" => keyword_number(&value.value).to_owned(),
-                _ => value.value.clone(),
+            let mut values = BTreeSet::new();
+            for row_group in 0..reader.row_groups() {
+                values.extend(reader.tag_values(row_group, &field(tag), 1 << 20, &account).await.unwrap());
+            }
+            let found = values.iter().map(|(kind, value)| match *kind {
+                "string" => format!("`{value}`"),
+                "keyword" => keyword_number(value).to_owned(),
+                _ => value.clone(),
             });
             let mut found: Vec<_> = found.collect();
             found.sort();
@@ -214,15 +221,53 @@ fn field(tag: &str) -> Field {
 }
 
 #[tokio::test]
+async fn guards_outlive_work_that_nobody_waits_for() {
+    let block = test_blocks().into_iter().find(|block| block.name == "v2.10.8-vp4-default").unwrap();
+    let guard = Arc::new(());
+    let reader = open(&block).await.holding(guard.clone());
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let (started, mut has_started) = tokio::sync::oneshot::channel();
+    let work = async move {
+        let work = reader.compute(move || {
+            started.send(()).unwrap();
+            wait.recv().ok();
+            Ok(())
+        });
+        work.await
+    };
+    let mut work = Box::pin(work);
+    tokio::select! {
+        _ = &mut work => panic!("it waits"),
+        _ = &mut has_started => {}
+    }
+    drop(work);
+    assert_eq!(Arc::strong_count(&guard), 2, "the work goes on");
+    drop(go_on);
+    while Arc::strong_count(&guard) > 1 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn values_stop_at_the_bytes_asked_for() {
+    let block = test_blocks().into_iter().find(|block| block.name == "v2.10.8-vp4-default").unwrap();
+    let (reader, account) = (open(&block).await, Account::default());
+    let names = field("name");
+    let all = reader.tag_values(0, &names, usize::MAX, &account).await.unwrap();
+    let some = reader.tag_values(0, &names, 1, &account).await.unwrap();
+    assert!(all.len() > 1 && some.len() == 1 && some.is_subset(&all), "{some:?}");
+}
+
+#[tokio::test]
 async fn summaries_and_span_facts_are_those_of_the_traces() {
     for block in test_blocks() {
         let (reader, account) = (open(&block).await, Account::default());
         let traces = reader.traces(0, &account).await.unwrap();
-        let rows: Vec<u32> = (0..traces.len() as u32 + 3).collect();
-        let summaries = reader.summaries(0, &rows, &account).await.unwrap();
-        assert_eq!(summaries.len(), traces.len());
+        let rows: Vec<u32> = (0..traces.len() as u32).filter(|row| row % 3 > 0).collect();
+        let shown = reader.shown(0, &rows, &[], &account).await.unwrap();
         let mut spans = Vec::new();
-        for (summary, (id, trace)) in summaries.iter().zip(&traces) {
+        for (i, row) in rows.iter().enumerate() {
+            let (summary, (id, trace)) = (shown.summary(i as u32), &traces[*row as usize]);
             assert_eq!(summary.trace_id, *id);
             let of_trace: Vec<_> = trace
                 .resource_spans
@@ -245,13 +290,12 @@ async fn summaries_and_span_facts_are_those_of_the_traces() {
             }
             spans.extend(of_trace.into_iter().cloned());
         }
-        let rows: Vec<u32> = (0..spans.len() as u32).collect();
-        let facts = reader.span_facts(0, &rows, &account).await.unwrap();
-        for (facts, span) in facts.iter().zip(&spans) {
+        for (row, span) in spans.iter().enumerate() {
+            let facts = shown.facts(row as u32).unwrap();
             assert_eq!((&facts.span_id, &facts.name), (&span.span_id, &span.name));
             assert_eq!(facts.start_unix_nano + facts.duration_nanos, span.end_time_unix_nano);
         }
-        assert_eq!(facts.len(), spans.len());
+        assert!(shown.facts(spans.len() as u32).is_none());
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole traces, put back together from columns.
 
+use std::ops::Range;
+
 use prost::Message;
 use tempoform_core::{Account, TraceId};
 use tempoform_wire::otlp::{
@@ -9,7 +11,7 @@ use tempoform_wire::otlp::{
 
 use super::attributes::{self, Attributes, Owner, text};
 use super::placed::{Layers, Placed};
-use super::{BlockReader, Fetched, Malformed, level};
+use super::{BlockReader, Fetched, Malformed, TracePlace, level};
 use crate::error::{BlockError, Result};
 use crate::extra::{self, Extra};
 use crate::paths::BlockObject;
@@ -65,15 +67,38 @@ impl BlockReader {
         Ok(self.with_extra(row_group, 0, traces))
     }
 
-    /// The trace at a row.
-    pub(super) async fn trace_at(&self, row_group: usize, row: u64, account: &Account) -> Result<TracesData> {
+    /// The traces of some rows of a row group, ids ascending; only the pages that touch them are read.
+    ///
+    /// # Errors
+    /// As [`traces`](Self::traces).
+    pub async fn traces_of_rows(
+        &self,
+        row_group: usize,
+        rows: Range<u64>,
+        account: &Account,
+    ) -> Result<Vec<(TraceId, TracesData)>> {
         let columns = self.trace_columns();
         let names: Vec<_> = columns.iter().map(String::as_str).collect();
-        let fetched = self.fetch_row(row_group, &names, row, account);
-        let (fetched, ()) = tokio::try_join!(fetched, self.load_extra(account))?;
+        let indexes = self.indexes(row_group, &names, None, account).await?;
+        let first = rows.start;
+        let plan = self.plan_rows(&indexes, &names, vec![rows])?;
+        let (fetched, ()) = tokio::try_join!(self.fetch_rows(plan, account), self.load_extra(account))?;
         let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
-        let trace = self.with_extra(row_group, row, traces).into_iter().next().map(|(_, trace)| trace);
-        trace.ok_or_else(|| self.damaged("TraceID", Malformed::new("has no such row")))
+        Ok(self.with_extra(row_group, first, traces))
+    }
+
+    /// The trace at a place that [`locate`](Self::locate) found.
+    ///
+    /// # Errors
+    /// [`BlockError::Corrupt`](crate::BlockError::Corrupt), also when another trace is there, or the store's error.
+    pub async fn read_trace(&self, place: TracePlace, account: &Account) -> Result<TracesData> {
+        let TracePlace { id, row_group, row, plan, .. } = place;
+        let (fetched, ()) = tokio::try_join!(self.fetch_rows(plan, account), self.load_extra(account))?;
+        let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
+        match self.with_extra(row_group, row, traces).pop() {
+            Some((found, trace)) if found == id => Ok(trace),
+            _ => Err(self.damaged("TraceID", Malformed::new("has another trace than its index says"))),
+        }
     }
 
     /// Looks for the sidecar with what vParquet has no columns for, once a block. Tempo's own blocks have
@@ -84,7 +109,12 @@ impl BlockReader {
             return Ok(());
         }
         let object = BlockObject::Sidecar(extra::OBJECT_NAME);
-        let load = async || match self.0.store.read(&self.0.path, &object, account).await {
+        let load = async || match self
+            .0
+            .store
+            .read_cached(&self.0.path, &object, (&self.0.meta).into(), account)
+            .await
+        {
             Ok(bytes) => Extra::decode(&bytes).map(Some).map_err(|error| BlockError::Corrupt {
                 block: self.0.path.clone(),
                 object: object.to_string(),
@@ -111,7 +141,7 @@ impl BlockReader {
         traces
     }
 
-    fn trace_columns(&self) -> Vec<String> {
+    pub(super) fn trace_columns(&self) -> Vec<String> {
         let owners = [Owner::Resource, Owner::Scope, Owner::Span, Owner::Event, Owner::Link];
         let attributes = owners.into_iter().flat_map(|owner| attributes::columns(self, owner));
         COLUMNS.iter().map(|name| (*name).to_owned()).chain(attributes).collect()
@@ -120,6 +150,7 @@ impl BlockReader {
 
 /// Columns of some rows, and where reading them stands. Every column is read once, from front to back.
 struct Assembly {
+    reader: BlockReader,
     ids: Placed,
     layers: Layers,
     resource: ResourceColumns,
@@ -198,6 +229,7 @@ impl Assembly {
         let span = |leaf: &str| fetched.required(&format!("rs.ss.Spans.{leaf}"), level::SPAN);
         let (span_ids, layers) = fetched.required_in_layers(SPAN_ID, level::SPAN)?;
         let assembly = Self {
+            reader: fetched.reader().clone(),
             ids: fetched.required("TraceID", level::TRACE)?,
             layers,
             resource: ResourceColumns {
@@ -228,12 +260,12 @@ impl Assembly {
             events: EventColumns::new(fetched)?,
             links: LinkColumns::new(fetched)?,
         };
-        assembly.check(fetched.reader())?;
+        assembly.check()?;
         Ok(assembly)
     }
 
     /// Required columns must have a value a row, or columns do not belong together.
-    fn check(&self, reader: &BlockReader) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let SpanColumns { id, parent, name, kind, trace_state, start, duration, status, .. } = &self.span;
         let rows = self.layers.rows(level::SPAN) as usize;
         let spans = [id, parent, name, kind, trace_state, start, duration, status];
@@ -244,7 +276,7 @@ impl Assembly {
         if fits {
             Ok(())
         } else {
-            Err(reader.damaged("", Malformed::new("has columns of different lengths")))
+            Err(self.reader.damaged("", Malformed::new("has columns of different lengths")))
         }
     }
 
@@ -252,7 +284,9 @@ impl Assembly {
         (0..self.layers.traces)
             .map(|trace| {
                 let bytes = self.ids.bytes(trace as usize).to_vec();
-                let id = TraceId::from_slice(&bytes).unwrap_or_default();
+                let id = TraceId::from_slice(&bytes).ok_or_else(|| {
+                    self.reader.damaged("TraceID", Malformed::new("has an id that has not 16 bytes"))
+                })?;
                 let resources = self.layers.children(level::RESOURCE, trace);
                 let resource_spans =
                     resources.map(|resource| self.resource_spans(resource, &bytes)).collect();

@@ -7,8 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use object_store::path::Path;
 
-/// What is cached: a whole object (`None`) or a range.
-type Key = (Path, Option<(u64, u64)>);
+use super::Content;
+
+/// What is cached: of an object of a block of this content, all (`None`) or a range.
+type Key = (Path, Content, Option<(u64, u64)>);
 
 /// Cost of an entry besides its bytes.
 const OVERHEAD: usize = 256;
@@ -32,8 +34,8 @@ impl Cache {
         Self { capacity, state: Mutex::default() }
     }
 
-    pub(super) fn get(&self, path: &Path, range: Option<&Range<u64>>) -> Option<Bytes> {
-        let key = key(path, range);
+    pub(super) fn get(&self, path: &Path, content: Content, range: Option<&Range<u64>>) -> Option<Bytes> {
+        let key = key(path, content, range);
         let mut state = self.lock();
         state.clock += 1;
         let now = state.clock;
@@ -46,11 +48,11 @@ impl Cache {
     }
 
     /// Keeps `bytes`, unless they would take over an eighth of the cache.
-    pub(super) fn put(&self, path: &Path, range: Option<&Range<u64>>, bytes: &Bytes) {
+    pub(super) fn put(&self, path: &Path, content: Content, range: Option<&Range<u64>>, bytes: &Bytes) {
         if bytes.len() + OVERHEAD > self.capacity / 8 {
             return;
         }
-        let key = key(path, range);
+        let key = key(path, content, range);
         let mut state = self.lock();
         state.clock += 1;
         let now = state.clock;
@@ -78,13 +80,15 @@ impl Cache {
     }
 }
 
-fn key(path: &Path, range: Option<&Range<u64>>) -> Key {
-    (path.clone(), range.map(|range| (range.start, range.end)))
+fn key(path: &Path, content: Content, range: Option<&Range<u64>>) -> Key {
+    (path.clone(), content, range.map(|range| (range.start, range.end)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CONTENT: Content = Content { size: 1, footer_size: 2, traces: 3 };
 
     fn bytes(length: usize) -> Bytes {
         Bytes::from(vec![0; length])
@@ -95,12 +99,12 @@ mod tests {
         let cache = Cache::new(8 * (1000 + OVERHEAD));
         let paths: Vec<_> = (0..9).map(|i| Path::from(format!("o{i}"))).collect();
         for path in &paths[..8] {
-            cache.put(path, None, &bytes(1000));
+            cache.put(path, CONTENT, None, &bytes(1000));
         }
-        assert!(cache.get(&paths[0], None).is_some());
-        cache.put(&paths[8], None, &bytes(1000));
-        assert!(cache.get(&paths[0], None).is_some(), "used lately");
-        assert!(cache.get(&paths[1], None).is_none(), "longest unused");
+        assert!(cache.get(&paths[0], CONTENT, None).is_some());
+        cache.put(&paths[8], CONTENT, None, &bytes(1000));
+        assert!(cache.get(&paths[0], CONTENT, None).is_some(), "used lately");
+        assert!(cache.get(&paths[1], CONTENT, None).is_none(), "longest unused");
         assert_eq!(cache.used(), 8 * (1000 + OVERHEAD));
     }
 
@@ -108,11 +112,13 @@ mod tests {
     fn replaced_and_oversize_entries_are_accounted() {
         let cache = Cache::new(8000);
         let path = Path::from("o");
-        cache.put(&path, Some(&(0..9)), &bytes(500));
-        cache.put(&path, Some(&(0..9)), &bytes(100));
+        cache.put(&path, CONTENT, Some(&(0..9)), &bytes(500));
+        cache.put(&path, CONTENT, Some(&(0..9)), &bytes(100));
         assert_eq!(cache.used(), 100 + OVERHEAD);
-        cache.put(&path, None, &bytes(5000));
-        assert!(cache.get(&path, None).is_none());
-        assert_eq!(cache.get(&path, Some(&(0..9))).unwrap().len(), 100);
+        cache.put(&path, CONTENT, None, &bytes(5000));
+        assert!(cache.get(&path, CONTENT, None).is_none());
+        assert_eq!(cache.get(&path, CONTENT, Some(&(0..9))).unwrap().len(), 100);
+        let other = Content { size: 4, ..CONTENT };
+        assert!(cache.get(&path, other, Some(&(0..9))).is_none(), "another upload of the block");
     }
 }

@@ -85,6 +85,19 @@ impl BlockStore {
         Ok(list)
     }
 
+    /// Names of the tenant's folders that may be blocks: live, compacted or half written.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn block_folders(&self, tenant: &TenantId, account: &Account) -> Result<Vec<Uuid>> {
+        let folder = paths::tenant_folder(tenant);
+        let key = self.key(&folder);
+        let request = self.0.objects.list_with_delimiter(Some(&key));
+        let listing = self.timed("LIST", &folder, account, |_| 0, request).await?;
+        let names = listing.common_prefixes.iter().filter_map(|folder| folder.filename());
+        Ok(names.filter_map(|name| Uuid::try_parse(name).ok()).collect())
+    }
+
     /// Folders of blocks without a meta in which nothing was written since `cutoff`: uploads that did not come to their
     /// end.
     ///

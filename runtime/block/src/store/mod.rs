@@ -33,7 +33,7 @@ pub use upload::{BlockObjects, BlockUpload};
 /// How a [`BlockStore`] behaves, besides where it is.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Most bytes of objects and ranges kept in memory; 0 = none.
+    /// Most bytes of objects, ranges and parsed footers kept in memory; 0 = none.
     pub cache_bytes: usize,
     /// Longest time of one request, retries included.
     pub timeout: Duration,
@@ -41,7 +41,7 @@ pub struct StoreOptions {
     pub concurrency: usize,
     /// Requests at once of the whole store; more wait.
     pub max_requests: usize,
-    /// Ranges nearer than this are fetched as one, bytes.
+    /// Ranges nearer than this may be fetched as one, bytes. No more is fetched in vain than is wanted.
     pub coalesce_gap: u64,
 }
 
@@ -52,7 +52,7 @@ impl Default for StoreOptions {
             timeout: Duration::from_secs(60),
             concurrency: 16,
             max_requests: 64,
-            coalesce_gap: 256 << 10,
+            coalesce_gap: 64 << 10,
         }
     }
 }
@@ -71,11 +71,22 @@ struct Inner {
     metrics: metrics::Metrics,
 }
 
-/// Whether a read may come from, and stay in, the cache: right for objects that never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Caching {
-    Immutable,
-    None,
+/// Part of the cache that is for parsed footers.
+const FOOTERS_SHARE: usize = 4;
+
+/// Which content of a block is meant, as far as its meta tells: a crash in the middle of an upload may lead to another
+/// one, of other bytes, under the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Content {
+    size: u64,
+    footer_size: u32,
+    traces: u64,
+}
+
+impl From<&BlockMeta> for Content {
+    fn from(meta: &BlockMeta) -> Self {
+        Self { size: meta.size, footer_size: meta.footer_size, traces: meta.total_objects }
+    }
 }
 
 impl BlockStore {
@@ -94,44 +105,57 @@ impl BlockStore {
             problem: error.to_string(),
         })?;
         let objects: Arc<dyn ObjectStore> = Arc::new(LimitStore::new(objects, options.max_requests.max(1)));
-        let cache = cache::Cache::new(options.cache_bytes);
+        let footer_bytes = options.cache_bytes / FOOTERS_SHARE;
+        let cache = cache::Cache::new(options.cache_bytes - footer_bytes);
         let metrics = metrics::Metrics::new(registry);
-        let parsed = parsed::ParsedFiles::default();
+        let parsed = parsed::ParsedFiles::new(footer_bytes);
         Ok(Self(Arc::new(Inner { objects, prefix, options, cache, parsed, metrics })))
     }
 
     /// Bytes the cache holds now.
     pub fn cached_bytes(&self) -> usize {
-        self.0.cache.used()
+        self.0.cache.used() + self.0.parsed.used()
     }
 
-    /// A whole object of a block. Blocks never change, so it may come from the cache.
+    /// A whole object of a block, without the cache.
     ///
     /// # Errors
     /// [`BlockError::NotFound`] when it is not there; otherwise the store's error.
     pub async fn read(&self, block: &BlockPath, object: &BlockObject, account: &Account) -> Result<Bytes> {
-        let caching = match object {
-            BlockObject::Meta | BlockObject::CompactedMeta | BlockObject::NoCompact => Caching::None,
-            _ => Caching::Immutable,
-        };
-        self.get(&block.object(object), caching, account).await
+        self.get(&block.object(object), None, account).await
     }
 
-    /// Ranges of an object, in order. Near ones are fetched together, all at once.
+    /// A whole object of the block that `content` is of; it may come from the cache.
     ///
     /// # Errors
-    /// As [`BlockStore::read`]; also when the object ends before a range does.
-    pub async fn read_ranges(
+    /// As [`BlockStore::read`].
+    pub(crate) async fn read_cached(
         &self,
         block: &BlockPath,
         object: &BlockObject,
+        content: Content,
+        account: &Account,
+    ) -> Result<Bytes> {
+        self.get(&block.object(object), Some(content), account).await
+    }
+
+    /// Ranges of an object of the block that `content` is of, in order. Near ones are fetched together, all at
+    /// once.
+    ///
+    /// # Errors
+    /// As [`BlockStore::read`]; also when the object ends before a range does.
+    pub(crate) async fn read_ranges(
+        &self,
+        block: &BlockPath,
+        object: &BlockObject,
+        content: Content,
         ranges: &[Range<u64>],
         account: &Account,
     ) -> Result<Vec<Bytes>> {
         let path = &block.object(object);
         let fetches = coalesce(ranges, self.0.options.coalesce_gap);
         let fetched: Vec<Bytes> = stream::iter(fetches.clone())
-            .map(|range| async move { self.get_range(path, range, account).await })
+            .map(|range| async move { self.get_range(path, content, range, account).await })
             .buffered(self.0.options.concurrency.max(1))
             .try_collect()
             .await?;
@@ -200,7 +224,7 @@ impl BlockStore {
             (paths::tenant_index_json(tenant), TenantIndex::from_json),
         ];
         for (path, parse) in forms {
-            match self.get(&path, Caching::None, account).await {
+            match self.get(&path, None, account).await {
                 Ok(bytes) => {
                     let parsed = parse(&bytes)
                         .map_err(|error| BlockError::CorruptObject { path, what: error.to_string() })?;
@@ -239,18 +263,18 @@ impl BlockStore {
     }
 
     /// A block's footer, if it was parsed lately.
-    pub(crate) fn parsed(&self, block: &BlockPath) -> Option<Arc<ParsedFile>> {
-        self.0.parsed.get(block)
+    pub(crate) fn parsed(&self, block: &BlockPath, content: Content) -> Option<Arc<ParsedFile>> {
+        self.0.parsed.get(block, content)
     }
 
     /// Keeps a block's footer.
-    pub(crate) fn keep_parsed(&self, block: &BlockPath, file: &Arc<ParsedFile>) {
-        self.0.parsed.put(block, file);
+    pub(crate) fn keep_parsed(&self, block: &BlockPath, content: Content, file: &Arc<ParsedFile>) {
+        self.0.parsed.put(block, content, file);
     }
 
-    async fn get(&self, path: &Path, caching: Caching, account: &Account) -> Result<Bytes> {
-        if caching == Caching::Immutable
-            && let Some(bytes) = self.0.cache.get(path, None)
+    async fn get(&self, path: &Path, content: Option<Content>, account: &Account) -> Result<Bytes> {
+        if let Some(content) = content
+            && let Some(bytes) = self.0.cache.get(path, content, None)
         {
             account.cache_hit(bytes.len() as u64);
             return Ok(bytes);
@@ -259,14 +283,20 @@ impl BlockStore {
         let objects = &self.0.objects;
         let request = async move { objects.get(&key).await?.bytes().await };
         let bytes = self.timed("GET", path, account, |bytes: &Bytes| bytes.len() as u64, request).await?;
-        if caching == Caching::Immutable {
-            self.0.cache.put(path, None, &bytes);
+        if let Some(content) = content {
+            self.0.cache.put(path, content, None, &bytes);
         }
         Ok(bytes)
     }
 
-    async fn get_range(&self, path: &Path, range: Range<u64>, account: &Account) -> Result<Bytes> {
-        if let Some(bytes) = self.0.cache.get(path, Some(&range)) {
+    async fn get_range(
+        &self,
+        path: &Path,
+        content: Content,
+        range: Range<u64>,
+        account: &Account,
+    ) -> Result<Bytes> {
+        if let Some(bytes) = self.0.cache.get(path, content, Some(&range)) {
             account.cache_hit(bytes.len() as u64);
             return Ok(bytes);
         }
@@ -277,7 +307,7 @@ impl BlockStore {
             let what = format!("ends before byte {}", range.end);
             return Err(BlockError::CorruptObject { path: path.clone(), what });
         }
-        self.0.cache.put(path, Some(&range), &bytes);
+        self.0.cache.put(path, content, Some(&range), &bytes);
         Ok(bytes)
     }
 
@@ -339,16 +369,30 @@ fn patience(operation: &str) -> u32 {
     }
 }
 
-/// Sorted, disjoint ranges that cover `ranges`; those with a gap of up to `gap` bytes become one.
-fn coalesce(ranges: &[Range<u64>], gap: u64) -> Vec<Range<u64>> {
+/// Gaps of this size are never worth a request of their own, bytes.
+const SMALL_GAP: u64 = 4 << 10;
+
+/// Sorted, disjoint ranges that cover `ranges`. Those with a gap of up to `most` bytes become one as long as the gaps
+/// together are no larger than what is wanted: pages of many columns must not add up to the whole file.
+fn coalesce(ranges: &[Range<u64>], most: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<_> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
     sorted.sort_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
+    let (mut wanted, mut wasted) = (0, 0);
     for range in sorted {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end.saturating_add(gap) => last.end = last.end.max(range.end),
-            _ => merged.push(range),
+        let length = range.end - range.start;
+        if let Some(last) = merged.last_mut() {
+            let gap = range.start.saturating_sub(last.end);
+            let is_small = gap <= SMALL_GAP || wasted + gap <= wanted + length;
+            if gap <= most && is_small {
+                wanted += range.end.saturating_sub(last.end.max(range.start));
+                wasted += gap;
+                last.end = last.end.max(range.end);
+                continue;
+            }
         }
+        (wanted, wasted) = (length, 0);
+        merged.push(range);
     }
     merged
 }

@@ -13,6 +13,10 @@ fn meta_for(size: u64) -> BlockMeta {
     BlockMeta { size, bloom_shards: 1, ..BlockMeta::new(BlockVersion::VParquet4, block().block(), "team-a") }
 }
 
+fn content() -> Content {
+    Content::from(&meta_for(1))
+}
+
 fn objects() -> BlockObjects {
     BlockObjects {
         blooms: vec![Bytes::from_static(b"bloom")],
@@ -32,6 +36,19 @@ fn near_ranges_are_fetched_together() {
     assert!(coalesce(&[7..7, 3..3], 9).is_empty());
 }
 
+#[test]
+fn no_more_is_fetched_in_vain_than_is_wanted() {
+    const K: u64 = 1 << 10;
+    let pages: Vec<_> = (0..100).map(|i| i * 50 * K..i * 50 * K + 10 * K).collect();
+    assert_eq!(coalesce(&pages, 64 * K), pages);
+    let near: Vec<_> = (0..100).map(|i| i * 12 * K..i * 12 * K + 10 * K).collect();
+    assert_eq!(coalesce(&near, 64 * K).as_slice(), std::slice::from_ref(&(0..1198 * K)));
+    assert_eq!(
+        coalesce(&[0..100 * K, 130 * K..131 * K, 231 * K..240 * K], 64 * K),
+        [0..131 * K, 231 * K..240 * K]
+    );
+}
+
 #[tokio::test]
 async fn ranges_come_back_in_the_order_asked_for() {
     let store = open(Arc::new(InMemory::new()));
@@ -40,7 +57,9 @@ async fn ranges_come_back_in_the_order_asked_for() {
     store.put(&block().object(&BlockObject::Data), data.into(), &account).await.unwrap();
     let read = |ranges: Vec<Range<u64>>| {
         let store = store.clone();
-        async move { store.read_ranges(&block(), &BlockObject::Data, &ranges, &Account::default()).await }
+        async move {
+            store.read_ranges(&block(), &BlockObject::Data, content(), &ranges, &Account::default()).await
+        }
     };
     let parts = read(vec![200..203, 0..2, 7..7, 1..4]).await.unwrap();
     assert_eq!(
@@ -56,8 +75,8 @@ async fn reads_are_accounted_and_immutable_objects_cached() {
     let account = Account::default();
     store.put(&block().object(&BlockObject::Bloom(0)), Bytes::from(vec![1; 1000]), &account).await.unwrap();
     let before = account.snapshot();
-    store.read(&block(), &BlockObject::Bloom(0), &account).await.unwrap();
-    store.read(&block(), &BlockObject::Bloom(0), &account).await.unwrap();
+    store.read_cached(&block(), &BlockObject::Bloom(0), content(), &account).await.unwrap();
+    store.read_cached(&block(), &BlockObject::Bloom(0), content(), &account).await.unwrap();
     let after = account.snapshot();
     assert_eq!(after.requests - before.requests, 1);
     assert_eq!(after.bytes - before.bytes, 1000);

@@ -6,7 +6,6 @@ use std::io::{Chain, Cursor, Read};
 
 use bytes::{Buf as _, Bytes};
 use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType, ZstdLevel};
-use parquet::column::page::{CompressedPage, Page, PageWriter as _};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
@@ -15,10 +14,10 @@ use parquet::file::metadata::{
 };
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::{Statistics, ValueStatistics};
-use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::dictionary::Dictionary;
+use super::page::{DataPage, put_data_page, put_dictionary_page};
 use super::{PageCompression, WriteError};
 use crate::schema::{Leaf, LeafCodec, LeafEncoding, LeafType, v4};
 
@@ -82,7 +81,7 @@ impl Compressor {
 pub(super) struct Chunk {
     leaf: &'static Leaf,
     descriptor: ColumnDescPtr,
-    pages: TrackedWrite<Vec<u8>>,
+    pages: Vec<u8>,
     column_index: ColumnIndexBuilder,
     offset_index: OffsetIndexBuilder,
     page_count: i32,
@@ -99,7 +98,7 @@ impl Chunk {
         Self {
             leaf,
             descriptor,
-            pages: TrackedWrite::new(Vec::new()),
+            pages: Vec::new(),
             column_index: ColumnIndexBuilder::new(leaf.leaf_type.physical()),
             offset_index: OffsetIndexBuilder::new(),
             page_count: 0,
@@ -140,22 +139,20 @@ impl Chunk {
             body.truncate(level_bytes);
             body.extend_from_slice(values);
         }
-        let page = Page::DataPageV2 {
-            buf: body.into(),
-            num_values: levels.entries as u32,
+        let page = DataPage {
+            rows,
+            levels,
             encoding: self.leaf.encoding.encoding(),
-            num_nulls: levels.nulls as u32,
-            num_rows: rows as u32,
-            def_levels_byte_len: levels.def.len() as u32,
-            rep_levels_byte_len: levels.rep.len() as u32,
             is_compressed,
-            statistics: None,
+            uncompressed: level_bytes + values.len(),
+            body: &body,
         };
-        let page = CompressedPage::new(page, level_bytes + values.len());
-        let written = SerializedPageWriter::new(&mut self.pages).write_page(page)?;
+        let offset = self.pages.len();
+        let header = put_data_page(&mut self.pages, &page);
         self.offset_index.append_row_count(rows as i64);
-        self.offset_index.append_offset_and_size(written.offset as i64, written.compressed_size as i32);
-        self.uncompressed_bytes += written.uncompressed_size;
+        let length = self.pages.len() - offset;
+        self.offset_index.append_offset_and_size(offset as i64, length as i32);
+        self.uncompressed_bytes += header + page.uncompressed;
         self.entries += levels.entries;
         self.nulls += levels.nulls;
         self.page_count += 1;
@@ -201,8 +198,7 @@ impl Chunk {
         if self.leaf == &v4::LEAVES[v4::at::TRACE_ID] {
             column_index.set_boundary_order(BoundaryOrder::ASCENDING);
         }
-        let data_pages = self.pages.into_inner()?;
-        let bytes = ChunkBytes { dictionary_page: dictionary_page.into(), data_pages: data_pages.into() };
+        let bytes = ChunkBytes { dictionary_page: dictionary_page.into(), data_pages: self.pages.into() };
         let mut metadata = ColumnChunkMetaData::builder(self.descriptor)
             .set_compression(codec)
             .set_encodings_mask(encodings(self.leaf))
@@ -234,24 +230,17 @@ impl Chunk {
         dictionary: &Dictionary,
         compressor: &mut Compressor,
     ) -> Result<(Vec<u8>, usize), WriteError> {
+        let mut compressed = Vec::new();
         let body = match self.leaf.codec {
-            LeafCodec::Uncompressed => Bytes::copy_from_slice(dictionary.page()),
+            LeafCodec::Uncompressed => dictionary.page(),
             LeafCodec::Snappy => {
-                let mut compressed = Vec::new();
                 compressor.compress(dictionary.page(), &mut compressed)?;
-                compressed.into()
+                compressed.as_slice()
             }
         };
-        let page = Page::DictionaryPage {
-            buf: body,
-            num_values: dictionary.len() as u32,
-            encoding: Encoding::PLAIN,
-            is_sorted: false,
-        };
-        let page = CompressedPage::new(page, dictionary.page().len());
-        let mut sink = TrackedWrite::new(Vec::new());
-        let written = SerializedPageWriter::new(&mut sink).write_page(page)?;
-        Ok((sink.into_inner()?, written.uncompressed_size))
+        let mut page = Vec::with_capacity(body.len() + 32);
+        let header = put_dictionary_page(&mut page, dictionary.len(), dictionary.page().len(), body);
+        Ok((page, header + dictionary.page().len()))
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) mod dictionary;
 mod encode;
 mod nested_set;
 mod output;
+mod page;
 mod pages;
 mod resources;
 mod rows;

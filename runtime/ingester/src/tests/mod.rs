@@ -56,6 +56,7 @@ impl Place {
             bloom_shard_size_bytes: 100 << 10,
             row_group_bytes: 16 << 20,
             max_trace_bytes: Arc::new(|_| 0),
+            uploaded: None,
             max_live_traces: Arc::new(|_| 0),
         }
     }

@@ -87,6 +87,12 @@ async fn memory_that_is_taken_is_told_and_not_passed() {
     let none = search(&retriever, everything("{ span.rows > 20 }")).await;
     assert!(none.traces.is_empty());
     assert!(none.failures[0].message.contains("memory ceiling"), "{:?}", none.failures);
+    let (id, _) = bucket.golden().swap_remove(50);
+    let none = find(&retriever, id).await;
+    assert!(none.pieces.is_empty());
+    assert!(none.failures[0].message.contains("memory ceiling"), "{:?}", none.failures);
+    let none = retriever.tag_names(&tenant(), TagNamesRequest::default()).await.unwrap();
+    assert!(none.failures[0].message.contains("memory ceiling"), "{:?}", none.failures);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{generate, model, naive};
+use super::{every_way, generate, model, naive};
 use crate::ast::{Expr, SpansetExpr};
 use crate::{Column, Condition, Query, Reads, lenient_filter, parse, value_of};
 
@@ -54,6 +54,39 @@ proptest! {
     }
 
     #[test]
+    fn what_is_not_read_does_not_matter(filter in generate::condition(), traces in generate::traces()) {
+        let Ok(query) = Query::parse(&SpansetExpr::Filter(filter).to_string()) else { return Ok(()) };
+        let all = model::batch(&traces, &query.fields());
+        let mut read = all.clone();
+        let reads: std::collections::HashMap<_, _> = query.reads().into_iter().collect();
+        read.columns.retain(|field, _| reads.contains_key(field));
+        for (field, column) in &mut read.columns {
+            let types = reads[field];
+            let mut rest = Column::new(column.level);
+            if types.strings { rest.strings = column.strings.clone(); }
+            if types.ints { rest.ints = column.ints.clone(); }
+            if types.floats { rest.floats = column.floats.clone(); }
+            if types.bools { rest.bools = column.bools.clone(); }
+            *column = rest;
+        }
+        prop_assert_eq!(query.evaluate(&read), query.evaluate(&all), "{}", query);
+    }
+
+    #[test]
+    fn a_trace_that_matches_has_a_span_for_each_condition(
+        filter in generate::condition(),
+        traces in generate::traces(),
+    ) {
+        let Ok(query) = Query::parse(&SpansetExpr::Filter(filter).to_string()) else { return Ok(()) };
+        let batch = model::batch(&traces, &query.fields());
+        let Ok(matches) = query.evaluate(&batch) else { return Ok(()) };
+        for condition in query.prune() {
+            let candidates = condition.traces(&batch);
+            prop_assert!(matches.iter().all(|one| candidates.contains(&one.trace)), "{query}");
+        }
+    }
+
+    #[test]
     fn what_exists_has_a_value(traces in generate::traces(), name in generate::attribute()) {
         let query = Query::parse(&format!("{{ {name} != nil }}")).unwrap();
         let batch = model::batch(&traces, &query.fields());
@@ -67,14 +100,14 @@ proptest! {
 
     #[test]
     fn any_text_is_parsed_or_refused(text in "[ -~\n\u{e4}]{0,60}") {
-        crate::fuzz::parse(&text);
+        every_way::parse(&text);
     }
 
     #[test]
     fn any_tokens_are_parsed_or_refused(
         tokens in prop::collection::vec(prop::sample::select(TOKENS.to_vec()), 0..16),
     ) {
-        crate::fuzz::parse(&tokens.join(" "));
+        every_way::parse(&tokens.join(" "));
     }
 
     #[test]

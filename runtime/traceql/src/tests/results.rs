@@ -307,11 +307,24 @@ fn fields_and_values_of_results() {
 }
 
 #[test]
+fn a_chain_of_equalities_is_one_condition() {
+    let chain: Vec<_> = (0..2000).map(|i| format!("span.a = \"{i}\"")).collect();
+    let query = Query::parse(&format!("{{ {} || span.a = 7 }}", chain[..1000].join(" || ")));
+    assert!(query.is_ok(), "{query:?}");
+    let query = Query::parse(&format!("{{ {} }}", chain.join(" || "))).unwrap();
+    let [condition] = &query.prune()[..] else { panic!("{query}") };
+    assert!(condition.matches_string("1999") && !condition.matches_string("2000"));
+    let numbers = Query::parse("{ .b = 1 || .b = 5 }").unwrap();
+    let condition = &numbers.prune()[0];
+    assert!(condition.may_match_ints(2, 5) && !condition.may_match_ints(2, 4));
+}
+
+#[test]
 fn hints_and_constants() {
     let query = Query::parse("{ .a } | rate() with (most_recent=true, exemplars=5)").unwrap();
-    assert!(query.most_recent());
-    assert_eq!(query.hint("exemplars"), Some(&Static::Int(5)));
-    assert!(query.metrics().is_some());
+    let hints: Vec<_> = query.root().hints.iter().map(|hint| hint.name.as_str()).collect();
+    assert_eq!(hints, ["most_recent", "exemplars"]);
+    assert!(query.root().metrics.is_some());
     for (text, never) in [
         ("{ false }", true),
         ("{ .a = 1s }", true),

@@ -56,6 +56,21 @@ pub(crate) struct Chunk {
     pub(crate) column_index: Option<Range<u64>>,
     /// Least and greatest value, possibly cut short (the least downwards, the greatest upwards).
     pub(crate) bounds: Option<Bounds>,
+    /// Entries without a value, if the file tells.
+    pub(crate) nulls: Option<u64>,
+    /// Bytes of its pages before compression.
+    pub(crate) uncompressed: u64,
+    /// Whether it begins with a dictionary.
+    pub(crate) has_dictionary: bool,
+    /// Whether some values are known to be outside of the dictionary.
+    pub(crate) leaves_dictionary: bool,
+}
+
+impl Chunk {
+    /// Whether it is known to have no value at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries == 0 || self.nulls == Some(self.entries)
+    }
 }
 
 /// Compression of a chunk's pages.
@@ -248,10 +263,16 @@ fn column_metadata(thrift: &mut Compact<'_>, file_size: u64) -> Result<Chunk> {
         match (id, kind) {
             (4, Kind::Int) => chunk.codec = codec(thrift.int()?),
             (5, Kind::Int) => chunk.entries = thrift.unsigned()?,
+            (6, Kind::Int) => chunk.uncompressed = thrift.unsigned()?,
             (7, Kind::Int) => length = thrift.unsigned()?,
             (9, Kind::Int) => data = thrift.unsigned()?,
             (11, Kind::Int) => dictionary = Some(thrift.unsigned()?),
-            (12, Kind::Struct) => chunk.bounds = statistics(thrift)?,
+            (12, Kind::Struct) => (chunk.bounds, chunk.nulls) = statistics(thrift)?,
+            (13, Kind::List) => {
+                for _ in 0..thrift.list_of(Kind::Struct)? {
+                    chunk.leaves_dictionary |= is_data_outside_dictionary(thrift)?;
+                }
+            }
             (_, kind) => thrift.skip(kind)?,
         }
         Ok(())
@@ -260,7 +281,9 @@ fn column_metadata(thrift: &mut Compact<'_>, file_size: u64) -> Result<Chunk> {
         return Err(Malformed::new("has a column with an absurd number of values"));
     }
     // Some writers put 0 where there is no dictionary.
-    let offset = dictionary.filter(|offset| *offset > 0).map_or(data, |dictionary| dictionary.min(data));
+    let dictionary = dictionary.filter(|offset| *offset > 0);
+    chunk.has_dictionary = dictionary.is_some();
+    let offset = dictionary.map_or(data, |dictionary| dictionary.min(data));
     chunk.range = Piece { offset, length }.range(file_size)?.unwrap_or(offset..offset);
     Ok(chunk)
 }
@@ -275,15 +298,34 @@ fn codec(code: i64) -> Codec {
     }
 }
 
-fn statistics(thrift: &mut Compact<'_>) -> Result<Option<Bounds>> {
-    let (mut least, mut greatest) = (None, None);
+/// Whether these are data pages in another encoding than dictionary numbers.
+fn is_data_outside_dictionary(thrift: &mut Compact<'_>) -> Result<bool> {
+    const DICTIONARY_PAGE: i64 = 2;
+    const DICTIONARY_ENCODINGS: [i64; 2] = [2, 8];
+    let (mut page, mut encoding, mut count) = (0, 0, 0);
     thrift.fields(|thrift, id, kind| {
         match (id, kind) {
+            (1, Kind::Int) => page = thrift.int()?,
+            (2, Kind::Int) => encoding = thrift.int()?,
+            (3, Kind::Int) => count = thrift.int()?,
+            (_, kind) => thrift.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(page != DICTIONARY_PAGE && count > 0 && !DICTIONARY_ENCODINGS.contains(&encoding))
+}
+
+/// Bounds and number of nulls. The deprecated bounds (fields 1 and 2) have no defined order.
+fn statistics(thrift: &mut Compact<'_>) -> Result<(Option<Bounds>, Option<u64>)> {
+    let (mut least, mut greatest, mut nulls) = (None, None, None);
+    thrift.fields(|thrift, id, kind| {
+        match (id, kind) {
+            (3, Kind::Int) => nulls = Some(thrift.unsigned()?),
             (5, Kind::Bytes) => greatest = Some(thrift.bytes()?.into()),
             (6, Kind::Bytes) => least = Some(thrift.bytes()?.into()),
             (_, kind) => thrift.skip(kind)?,
         }
         Ok(())
     })?;
-    Ok(least.zip(greatest))
+    Ok((least.zip(greatest), nulls))
 }

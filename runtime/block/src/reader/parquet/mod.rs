@@ -29,6 +29,10 @@ impl Malformed {
     pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
         Self(what.into())
     }
+
+    pub(crate) const fn of(what: &'static str) -> Self {
+        Self(Cow::Borrowed(what))
+    }
 }
 
 /// Least and greatest value of a page or chunk, possibly cut short.

@@ -1,5 +1,8 @@
 //! A page's values, by encoding.
 
+use std::iter;
+use std::ops::Range;
+
 use super::footer::Physical;
 use super::page::Encoding;
 use super::{Malformed, Result, delta, hybrid};
@@ -45,7 +48,8 @@ impl Strings {
     /// chunk.
     pub(super) fn set_dictionary(&mut self, page: Vec<u8>, count: usize) -> Result<()> {
         let mut rest = page.as_slice();
-        self.entries = Vec::with_capacity(count);
+        // Each takes four bytes at least, for its length.
+        self.entries = Vec::with_capacity(count.min(page.len() / 4));
         for _ in 0..count {
             let value = plain_bytes(&mut rest)?;
             let end = page.len() - rest.len();
@@ -87,85 +91,101 @@ impl Values {
 }
 
 /// Which values of a page to take.
-#[derive(Clone, Copy)]
-pub(super) struct Window {
-    /// Values before.
-    pub(super) skip: usize,
-    /// Values wanted.
-    pub(super) take: usize,
+pub(super) struct Selection {
+    /// How many the page has.
+    pub(super) of: usize,
+    /// Positions of those wanted: ascending, disjoint, within the page.
+    pub(super) ranges: Vec<Range<usize>>,
 }
 
-impl Window {
-    fn end(self) -> usize {
-        self.skip + self.take
+impl Selection {
+    /// The position behind the last wanted.
+    fn end(&self) -> usize {
+        self.ranges.last().map_or(0, |range| range.end)
+    }
+
+    /// The wanted ones of `values`, which begin with the page's first.
+    fn pick<'a, T>(&'a self, values: &'a [T]) -> Result<impl Iterator<Item = &'a T>> {
+        if values.len() < self.end() {
+            return Err(ends());
+        }
+        Ok(self.ranges.iter().flat_map(|range| &values[range.clone()]))
     }
 }
 
-/// Appends a page's values in `window`. `dictionary_entries` is the size of the chunk's dictionary.
+/// Appends the wanted values of a page. `dictionary_entries` is the size of the chunk's dictionary.
 pub(super) fn decode(
     values: &mut Values,
     physical: Physical,
     encoding: Encoding,
     bytes: &[u8],
-    window: Window,
+    wanted: &Selection,
     dictionary: Option<&NumberDictionary>,
     dictionary_entries: usize,
 ) -> Result<()> {
-    if window.take == 0 {
+    if wanted.ranges.iter().all(Range::is_empty) {
         return Ok(());
     }
     match (values, encoding) {
         (Values::Strings(strings), Encoding::Dictionary) => {
-            let ids = indexes(bytes, window, dictionary_entries)?;
-            strings.ids.extend(ids);
+            let ids = indexes(bytes, wanted, dictionary_entries)?;
+            strings.ids.extend(wanted.pick(&ids)?);
             Ok(())
         }
-        (Values::Strings(strings), encoding) => decode_strings(strings, encoding, bytes, window),
+        (Values::Strings(strings), encoding) => decode_strings(strings, encoding, bytes, wanted),
         (Values::Ints(ints), Encoding::Dictionary) => match dictionary {
             Some(NumberDictionary::Ints(entries)) => {
-                ints.extend(indexes(bytes, window, entries.len())?.iter().map(|i| entries[*i as usize]));
+                let ids = indexes(bytes, wanted, entries.len())?;
+                ints.extend(wanted.pick(&ids)?.map(|i| entries[*i as usize]));
                 Ok(())
             }
             _ => Err(no_dictionary()),
         },
         (Values::Ints(ints), Encoding::Plain) => {
-            let decoded = plain_ints(bytes, physical, window)?;
-            ints.extend(decoded);
+            match physical {
+                Physical::Int32 => {
+                    let words = wanted.pick(words::<4>(bytes))?;
+                    ints.extend(words.map(|word| i64::from(i32::from_le_bytes(*word))));
+                }
+                _ => ints.extend(wanted.pick(words::<8>(bytes))?.map(|word| i64::from_le_bytes(*word))),
+            }
             Ok(())
         }
         (Values::Ints(ints), Encoding::DeltaBinaryPacked) => {
-            let (decoded, _) = delta::decode(bytes, super::MAX_PAGE_ENTRIES as usize)?;
-            let wanted = decoded.get(window.skip..window.end()).ok_or_else(ends)?;
+            let (decoded, _) = delta::decode(bytes, wanted.of)?;
+            let picked = wanted.pick(&decoded)?;
             // INT32 deltas wrap at 32 bits.
             match physical {
-                Physical::Int32 => ints.extend(wanted.iter().map(|value| i64::from(*value as i32))),
-                _ => ints.extend_from_slice(wanted),
+                Physical::Int32 => ints.extend(picked.map(|value| i64::from(*value as i32))),
+                _ => ints.extend(picked),
             }
             Ok(())
         }
         (Values::Doubles(doubles), Encoding::Dictionary) => match dictionary {
             Some(NumberDictionary::Doubles(entries)) => {
-                doubles.extend(indexes(bytes, window, entries.len())?.iter().map(|i| entries[*i as usize]));
+                let ids = indexes(bytes, wanted, entries.len())?;
+                doubles.extend(wanted.pick(&ids)?.map(|i| entries[*i as usize]));
                 Ok(())
             }
             _ => Err(no_dictionary()),
         },
         (Values::Doubles(doubles), Encoding::Plain) => {
-            doubles.extend(words::<8>(bytes, window)?.map(f64::from_le_bytes));
+            doubles.extend(wanted.pick(words::<8>(bytes))?.map(|word| f64::from_le_bytes(*word)));
             Ok(())
         }
         (Values::Bools(bools), Encoding::Plain) => {
-            if window.end().div_ceil(8) > bytes.len() {
+            if wanted.end().div_ceil(8) > bytes.len() {
                 return Err(ends());
             }
-            bools.extend((window.skip..window.end()).map(|i| bytes[i / 8] >> (i % 8) & 1 == 1));
+            let positions = wanted.ranges.iter().cloned().flatten();
+            bools.extend(positions.map(|i| bytes[i / 8] >> (i % 8) & 1 == 1));
             Ok(())
         }
         (Values::Bools(bools), Encoding::Rle) => {
             let levels = bytes.get(4..).ok_or_else(ends)?;
             let mut decoded: Vec<bool> = Vec::new();
-            hybrid::decode(levels, 1, window.end(), &mut decoded)?;
-            bools.extend_from_slice(&decoded[window.skip..]);
+            hybrid::decode(levels, 1, wanted.end(), &mut decoded)?;
+            bools.extend(wanted.pick(&decoded)?);
             Ok(())
         }
         (_, encoding) => Err(Malformed::new(format!("has values in an unexpected encoding ({encoding:?})"))),
@@ -174,23 +194,21 @@ pub(super) fn decode(
 
 /// Reads a dictionary page of numbers.
 pub(super) fn number_dictionary(physical: Physical, page: &[u8], count: usize) -> Result<NumberDictionary> {
-    let window = Window { skip: 0, take: count };
-    match physical {
-        Physical::Int32 | Physical::Int64 => {
-            Ok(NumberDictionary::Ints(plain_ints(page, physical, window)?.collect()))
-        }
-        Physical::Double => {
-            Ok(NumberDictionary::Doubles(words::<8>(page, window)?.map(f64::from_le_bytes).collect()))
-        }
+    let mut values = Values::new(physical)?;
+    let all = Selection { of: count, ranges: iter::once(0..count).collect() };
+    decode(&mut values, physical, Encoding::Plain, page, &all, None, 0)?;
+    match values {
+        Values::Ints(ints) => Ok(NumberDictionary::Ints(ints)),
+        Values::Doubles(doubles) => Ok(NumberDictionary::Doubles(doubles)),
         _ => Err(Malformed::new("has a dictionary in a column of booleans")),
     }
 }
 
-fn indexes(bytes: &[u8], window: Window, entries: usize) -> Result<Vec<u32>> {
+/// The dictionary indexes of a page, up to the last wanted.
+fn indexes(bytes: &[u8], wanted: &Selection, entries: usize) -> Result<Vec<u32>> {
     let (width, packed) = bytes.split_first().ok_or_else(ends)?;
     let mut ids: Vec<u32> = Vec::new();
-    hybrid::decode(packed, *width, window.end(), &mut ids)?;
-    ids.drain(..window.skip);
+    hybrid::decode(packed, *width, wanted.end(), &mut ids)?;
     match ids.iter().max() {
         Some(max) if *max as usize >= entries => {
             Err(Malformed::new("has a dictionary index beyond the dictionary"))
@@ -199,46 +217,58 @@ fn indexes(bytes: &[u8], window: Window, entries: usize) -> Result<Vec<u32>> {
     }
 }
 
-fn decode_strings(strings: &mut Strings, encoding: Encoding, bytes: &[u8], window: Window) -> Result<()> {
+fn decode_strings(strings: &mut Strings, encoding: Encoding, bytes: &[u8], wanted: &Selection) -> Result<()> {
+    let mut rest = bytes;
     match encoding {
-        Encoding::Plain => {
-            let mut rest = bytes;
-            for i in 0..window.end() {
-                let value = plain_bytes(&mut rest)?;
-                if i >= window.skip {
-                    strings.add_value(value)?;
+        Encoding::Plain => add_wanted(strings, wanted, |_| plain_bytes(&mut rest)),
+        Encoding::DeltaLengthByteArray => {
+            let (lengths, data) = delta::decode(bytes, wanted.of)?;
+            rest = data;
+            add_wanted(strings, wanted, |i| take(&mut rest, *lengths.get(i).ok_or_else(ends)?))
+        }
+        Encoding::DeltaByteArray => {
+            let (prefixes, suffixes) = delta::decode(bytes, wanted.of)?;
+            let (lengths, data) = delta::decode(suffixes, prefixes.len())?;
+            rest = data;
+            let mut value = Vec::new();
+            let mut at = 0;
+            for range in &wanted.ranges {
+                while at < range.end {
+                    let (Some(prefix), Some(length)) = (prefixes.get(at), lengths.get(at)) else {
+                        return Err(ends());
+                    };
+                    let prefix = usize::try_from(*prefix).ok().filter(|prefix| *prefix <= value.len());
+                    value.truncate(prefix.ok_or_else(ends)?);
+                    value.extend_from_slice(take(&mut rest, *length)?);
+                    if at >= range.start {
+                        strings.add_value(&value)?;
+                    }
+                    at += 1;
                 }
             }
             Ok(())
         }
-        Encoding::DeltaLengthByteArray => {
-            let (lengths, data) = delta::decode(bytes, super::MAX_PAGE_ENTRIES as usize)?;
-            let mut rest = data;
-            for (i, length) in lengths.iter().take(window.end()).enumerate() {
-                let value = take(&mut rest, *length)?;
-                if i >= window.skip {
-                    strings.add_value(value)?;
-                }
-            }
-            if lengths.len() < window.end() { Err(ends()) } else { Ok(()) }
-        }
-        Encoding::DeltaByteArray => {
-            let (prefixes, rest) = delta::decode(bytes, super::MAX_PAGE_ENTRIES as usize)?;
-            let (lengths, data) = delta::decode(rest, prefixes.len())?;
-            let mut rest = data;
-            let mut value = Vec::new();
-            for (i, (prefix, length)) in prefixes.iter().zip(&lengths).take(window.end()).enumerate() {
-                let prefix = usize::try_from(*prefix).ok().filter(|prefix| *prefix <= value.len());
-                value.truncate(prefix.ok_or_else(ends)?);
-                value.extend_from_slice(take(&mut rest, *length)?);
-                if i >= window.skip {
-                    strings.add_value(&value)?;
-                }
-            }
-            if lengths.len() < window.end() { Err(ends()) } else { Ok(()) }
-        }
         other => Err(Malformed::new(format!("has text in an unexpected encoding ({other:?})"))),
     }
+}
+
+/// Adds the wanted ones of the values that `next` gives one after the other.
+fn add_wanted<'a>(
+    strings: &mut Strings,
+    wanted: &Selection,
+    mut next: impl FnMut(usize) -> Result<&'a [u8]>,
+) -> Result<()> {
+    let mut at = 0;
+    for range in &wanted.ranges {
+        while at < range.end {
+            let value = next(at)?;
+            if at >= range.start {
+                strings.add_value(value)?;
+            }
+            at += 1;
+        }
+    }
+    Ok(())
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: i64) -> Result<&'a [u8]> {
@@ -254,22 +284,9 @@ fn plain_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8]> {
     take(rest, i64::from(u32::from_le_bytes(*length)))
 }
 
-fn plain_ints<'a>(
-    bytes: &'a [u8],
-    physical: Physical,
-    window: Window,
-) -> Result<Box<dyn Iterator<Item = i64> + 'a>> {
-    Ok(match physical {
-        Physical::Int32 => {
-            Box::new(words::<4>(bytes, window)?.map(|word| i64::from(i32::from_le_bytes(word))))
-        }
-        _ => Box::new(words::<8>(bytes, window)?.map(i64::from_le_bytes)),
-    })
-}
-
-fn words<const N: usize>(bytes: &[u8], window: Window) -> Result<impl Iterator<Item = [u8; N]> + '_> {
-    let wanted = bytes.get(window.skip * N..window.end() * N).ok_or_else(ends)?;
-    Ok(wanted.as_chunks::<N>().0.iter().copied())
+/// Numbers of fixed size; what is left over at the end is none.
+fn words<const N: usize>(bytes: &[u8]) -> &[[u8; N]] {
+    bytes.as_chunks::<N>().0
 }
 
 fn ends() -> Malformed {

@@ -1,13 +1,10 @@
-//! What fuzzing runs.
+//! A text, parsed in every way there is.
 
 use crate::{Batch, ParseError, Query, lenient_filter, parse_attribute};
 
 /// Parses `text` in every way there is. What parses must print as a text that parses to the same, and
 /// run on an empty batch.
-///
-/// # Panics
-/// If it does not: that is what fuzzing looks for.
-pub fn parse(text: &str) {
+pub(super) fn parse(text: &str) {
     let _ = parse_attribute(text);
     for query in [Query::parse(text).ok(), lenient_filter(text)].into_iter().flatten() {
         let printed = query.to_string();
