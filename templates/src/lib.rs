@@ -131,4 +131,44 @@ mod tests {
         assert_eq!(embedded, expected);
         assert_eq!(embedded.len(), ALL.len(), "a name is used twice");
     }
+
+    /// The metrics that dashboards and rules ask for. A name that is added here must be one that the runtime has.
+    const METRICS: [&str; 18] = [
+        "tempo_build_info",
+        "tempo_discarded_spans_total",
+        "tempo_distributor_bytes_received_total",
+        "tempo_distributor_push_duration_seconds",
+        "tempo_distributor_spans_received_total",
+        "tempo_ingester_blocks_flushed_total",
+        "tempo_ingester_failed_flushes_total",
+        "tempo_ingester_live_traces",
+        "tempo_query_frontend_bytes_inspected_total",
+        "tempo_request_duration_seconds",
+        "tempo_runtime_config_last_reload_successful",
+        "tempodb_backend_request_duration_seconds",
+        "tempodb_blocklist_length",
+        "tempodb_blocklist_tenant_index_age_seconds",
+        "tempodb_compaction_bytes_written_total",
+        "tempodb_compaction_outstanding_blocks",
+        "tempodb_retention_deleted_total",
+        "tempodb_retention_errors_total",
+    ];
+
+    fn metrics_in(text: &str) -> impl Iterator<Item = &str> {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let ours = |name: &&str| {
+            ["tempo_", "tempodb_", "process_", "go_"].iter().any(|prefix| name.starts_with(prefix))
+        };
+        let names = text.split(move |c| !word(c)).filter(ours);
+        names.map(|name| {
+            ["_bucket", "_count", "_sum"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
+        })
+    }
+
+    #[test]
+    fn dashboards_and_rules_ask_for_metrics_that_there_are() {
+        let rules = ALL.iter().find(|t| t.name == "kubernetes/monitoring/prometheusrule.yaml").unwrap();
+        let asked: BTreeSet<&str> = metrics_in(DASHBOARD).chain(metrics_in(rules.text)).collect();
+        assert_eq!(asked, BTreeSet::from(METRICS));
+    }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use tempoform_api::Target;
 use tempoform_engine::plan::DangerKind;
 
 /// Declares tracing backends that are compatible with Grafana Tempo, and runs them.
@@ -19,6 +20,10 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check documents, and show every problem with its place.
+    ///
+    /// Some settings only make sense on one target: a Kubernetes secret, a file of this machine. Without --target a
+    /// document is checked for both, problems are told for each, and it is valid when it can run on at least one of
+    /// them. In a pipeline, name the target that it is for.
     Validate(Validate),
     /// Print what a document becomes: Kubernetes manifests, the resource, or processes.
     Render(Render),
@@ -52,7 +57,7 @@ impl Command {
     /// The documents that it works on.
     pub(crate) fn files(&self) -> Option<&Files> {
         match self {
-            Self::Validate(Validate { files })
+            Self::Validate(Validate { files, .. })
             | Self::Render(Render { files, .. })
             | Self::Plan(Plan { files, .. })
             | Self::Apply(Apply { files, .. })
@@ -85,6 +90,26 @@ pub(crate) enum Format {
 pub(crate) struct Validate {
     #[command(flatten)]
     pub(crate) files: Files,
+    /// Check for this target only. Default: both, and one must do.
+    #[arg(long, value_enum)]
+    pub(crate) target: Option<CheckTarget>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckTarget {
+    /// A cluster: what `render --as manifests` makes.
+    Kubernetes,
+    /// This machine: what `apply` runs.
+    Local,
+}
+
+impl From<CheckTarget> for Target {
+    fn from(target: CheckTarget) -> Self {
+        match target {
+            CheckTarget::Kubernetes => Self::Kubernetes,
+            CheckTarget::Local => Self::Local,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -111,7 +111,37 @@ fn good() -> Folder {
 #[test]
 fn a_valid_document_is_called_so() {
     let Transcript { code, out, err } = good().run(&["validate"]);
-    assert_eq!((code, out.as_str(), err.as_str()), (0, "DIR/tempo.yaml: traces is valid\n", ""));
+    assert_eq!(
+        (code, out.as_str(), err.as_str()),
+        (0, "DIR/tempo.yaml: traces is valid for kubernetes and local\n", "")
+    );
+}
+
+#[test]
+fn a_document_for_one_target_is_told_so() {
+    let secret = "backend: s3\n      s3: { bucket: my-traces, region: eu-west-1, credentials: { secretRef: { name: keys } } }";
+    let folder = Folder::with(&[("tempo.yaml", &GOOD.replace("backend: local", secret))]);
+    let Transcript { code, out, err } = folder.run(&["validate"]);
+    assert_eq!((code, out.as_str()), (0, "DIR/tempo.yaml: traces is valid for kubernetes\n"), "{err}");
+    assert!(err.contains("cannot run on target local"), "{err}");
+    assert!(err.contains("without effect on Kubernetes: tempo.ports"), "{err}");
+    let Transcript { code, out, err } = folder.run(&["validate", "--target", "local"]);
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert_eq!(folder.run(&["validate", "--target", "kubernetes"]).code, 0);
+}
+
+#[test]
+fn manifests_are_rendered_only_of_what_can_run_on_kubernetes() {
+    let folder = Folder::with(&[("tempo.yaml", &GOOD.replace("singleBinary", "distributed").replace("  tempo:\n    ports:\n      http: 23200\n      grpc: 29095\n      otlpGrpc: 24317\n      otlpHttp: 24318\n", ""))]);
+    for form in ["manifests", "tempo"] {
+        let Transcript { code, out, err } = folder.run(&["render", "--as", form]);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        assert!(
+            err.contains("spec.storage.trace.backend: on Kubernetes the components do not share a disk"),
+            "{err}"
+        );
+    }
+    assert_eq!(folder.run(&["render", "--as", "processes"]).code, 0);
 }
 
 #[test]

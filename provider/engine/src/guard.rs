@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tempoform_api::{Component, Storage, ValidatedTempo};
+use tempoform_api::{BLOCKS_FOLDER, Component, Storage, ValidatedTempo};
 
 use crate::object::Guarded;
 
@@ -25,7 +25,7 @@ pub fn place(storage: &Storage, folder: &Path) -> String {
     };
     match storage {
         Storage::Local(local) => {
-            format!("local:{}", folder.join(local.path.as_deref().unwrap_or("blocks")).display())
+            format!("local:{}", folder.join(local.path.as_deref().unwrap_or(BLOCKS_FOLDER)).display())
         }
         Storage::S3(s3) => format!("s3://{}{} at {}", s3.bucket, below(&s3.prefix), s3.endpoint),
         Storage::Gcs(gcs) => format!("gs://{}{}", gcs.bucket, below(&gcs.prefix)),

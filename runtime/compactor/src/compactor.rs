@@ -101,11 +101,8 @@ impl Compactor {
         if window.is_zero() {
             return;
         }
-        let limits = Limits {
-            window,
-            max_bytes: self.options.max_block_bytes,
-            max_traces: self.options.max_traces,
-        };
+        let limits =
+            Limits { window, max_bytes: self.options.max_block_bytes, max_traces: self.options.max_traces };
         let metas: Vec<Arc<BlockMeta>> = blocks
             .live
             .iter()

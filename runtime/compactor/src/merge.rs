@@ -188,7 +188,12 @@ async fn read(
 }
 
 fn spans(trace: &TracesData) -> usize {
-    trace.resource_spans.iter().flat_map(|resource| &resource.scope_spans).map(|scope| scope.spans.len()).sum()
+    trace
+        .resource_spans
+        .iter()
+        .flat_map(|resource| &resource.scope_spans)
+        .map(|scope| scope.spans.len())
+        .sum()
 }
 
 fn write(

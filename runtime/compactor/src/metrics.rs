@@ -34,14 +34,16 @@ fn by_tenant(name: &str, help: &str) -> IntGaugeVec {
 pub(crate) static BLOCKLIST_LENGTH: LazyLock<IntGaugeVec> =
     LazyLock::new(|| by_tenant("tempodb_compactor_blocklist_length", "Live blocks in the index written."));
 pub(crate) static INDEX_AGE: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    by_tenant("tempodb_blocklist_tenant_index_age_seconds", "Age of the tenant index when it was looked at last.")
+    by_tenant(
+        "tempodb_blocklist_tenant_index_age_seconds",
+        "Age of the tenant index when it was looked at last.",
+    )
 });
 pub(crate) static INDEX_ERRORS: LazyLock<IntCounter> = LazyLock::new(|| {
     counter("tempodb_blocklist_tenant_index_errors_total", "Tenant indexes that could not be written.")
 });
-pub(crate) static MARKED: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter("tempodb_retention_marked_for_deletion_total", "Blocks past their retention.")
-});
+pub(crate) static MARKED: LazyLock<IntCounter> =
+    LazyLock::new(|| counter("tempodb_retention_marked_for_deletion_total", "Blocks past their retention."));
 pub(crate) static DELETED: LazyLock<IntCounter> =
     LazyLock::new(|| counter("tempodb_retention_deleted_total", "Blocks deleted."));
 pub(crate) static LEFTOVERS: LazyLock<IntCounter> =
@@ -77,5 +79,8 @@ pub(crate) static SPANS_DEDUPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     .expect(REGISTERED)
 });
 pub(crate) static OUTSTANDING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    by_tenant("tempodb_compaction_outstanding_blocks", "Blocks that merging would take off the list: the backlog.")
+    by_tenant(
+        "tempodb_compaction_outstanding_blocks",
+        "Blocks that merging would take off the list: the backlog.",
+    )
 });

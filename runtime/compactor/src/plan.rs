@@ -126,8 +126,13 @@ mod tests {
 
     #[test]
     fn blocks_of_one_window_and_level_are_merged() {
-        let metas =
-            [meta(1, 10, 0, 10), meta(2, 20, 0, 10), meta(3, 30, 1, 10), meta(4, 7200, 0, 10), meta(5, 40, 0, 10)];
+        let metas = [
+            meta(1, 10, 0, 10),
+            meta(2, 20, 0, 10),
+            meta(3, 30, 1, 10),
+            meta(4, 7200, 0, 10),
+            meta(5, 40, 0, 10),
+        ];
         assert_eq!(jobs(&metas), (vec![vec![1, 2, 5]], 2));
     }
 

@@ -43,7 +43,8 @@ fn options() -> Options {
 /// A store, and the bucket below it.
 fn bucket() -> (BlockStore, Arc<InMemory>) {
     let objects = Arc::new(InMemory::new());
-    let store = BlockStore::new(Arc::clone(&objects) as _, "", StoreOptions::default(), None).expect("a store");
+    let store =
+        BlockStore::new(Arc::clone(&objects) as _, "", StoreOptions::default(), None).expect("a store");
     (store, objects)
 }
 
@@ -136,7 +137,8 @@ async fn an_expired_block_is_marked_then_deleted_and_the_index_follows() {
     assert!(live(&store).await.is_empty());
 
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    let mut second = Compactor::new(store.clone(), Options { compacted_retention: Duration::ZERO, ..options() });
+    let mut second =
+        Compactor::new(store.clone(), Options { compacted_retention: Duration::ZERO, ..options() });
     second.cycle().await.expect("a cycle");
     let left = store.blocks(&tenant, &account).await.expect("listed");
     assert!(left.live.is_empty() && left.compacted.is_empty(), "{young} and {old} are deleted: {left:?}");
@@ -153,10 +155,19 @@ fn spans_with_a_wrong_clock_are_kept_as_long_as_others() {
     };
     let soon = SignedDuration::from_mins(30);
     assert!(!expired(at(0), at(0), at(0) + soon) && expired(at(0), at(0), at(1) + soon));
-    assert!(!expired(Timestamp::UNIX_EPOCH, at(0), at(0) + soon), "sent late, or by a clock that starts at 1970");
+    assert!(
+        !expired(Timestamp::UNIX_EPOCH, at(0), at(0) + soon),
+        "sent late, or by a clock that starts at 1970"
+    );
     assert!(expired(Timestamp::UNIX_EPOCH, at(0), at(1) + soon));
-    assert!(!expired(at(50_000), at(0), at(0) + soon) && expired(at(50_000), at(0), at(1) + soon), "from the future");
-    assert!(expired(at(0), at(0) + soon, at(1) + SignedDuration::from_mins(1)), "usually by the spans' times");
+    assert!(
+        !expired(at(50_000), at(0), at(0) + soon) && expired(at(50_000), at(0), at(1) + soon),
+        "from the future"
+    );
+    assert!(
+        expired(at(0), at(0) + soon, at(1) + SignedDuration::from_mins(1)),
+        "usually by the spans' times"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,12 +188,15 @@ async fn merged_blocks_give_what_their_inputs_gave() {
     compactor(&store).cycle().await.expect("a cycle");
     let merged = live(&store).await;
     assert_eq!(merged.len(), 1, "{merged:?}");
-    let expected: BTreeMap<_, _> = pieces.into_iter().map(|(id, pieces)| (id, combine_traces(pieces))).collect();
+    let expected: BTreeMap<_, _> =
+        pieces.into_iter().map(|(id, pieces)| (id, combine_traces(pieces))).collect();
     assert_eq!(read(&store, merged[0]).await, expected);
     let account = Account::default();
-    let meta = store.read_meta(&BlockPath::new(TenantId::single(), merged[0]), &account).await.expect("a meta");
+    let meta =
+        store.read_meta(&BlockPath::new(TenantId::single(), merged[0]), &account).await.expect("a meta");
     assert_eq!((meta.compaction_level, meta.total_objects), (1, 5));
-    let index = store.read_tenant_index(&TenantId::single(), &account).await.expect("readable").expect("an index");
+    let index =
+        store.read_tenant_index(&TenantId::single(), &account).await.expect("readable").expect("an index");
     assert_eq!((index.live.len(), index.compacted.len()), (1, 3));
 
     compactor(&store).cycle().await.expect("a cycle");
@@ -192,8 +206,10 @@ async fn merged_blocks_give_what_their_inputs_gave() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_between_writing_and_marking_and_a_second_compactor_do_no_harm() {
     let (store, objects) = bucket();
-    let inputs =
-        [write(&store, &BTreeMap::from([(1, vec![1])]), now()).await, write(&store, &BTreeMap::from([(2, vec![1])]), now()).await];
+    let inputs = [
+        write(&store, &BTreeMap::from([(1, vec![1])]), now()).await,
+        write(&store, &BTreeMap::from([(2, vec![1])]), now()).await,
+    ];
     let (mut one, mut other) = (compactor(&store), compactor(&store));
     let (first, second) = tokio::join!(one.cycle(), other.cycle());
     first.and(second).expect("cycles");
@@ -237,7 +253,13 @@ async fn what_an_upload_left_behind_goes_after_a_day() {
     let whole = write(&store, &BTreeMap::from([(1, vec![1])]), now()).await;
     let half = Uuid::new_v4();
     objects.put(&key(half, "data.parquet"), "PAR1".into()).await.expect("written");
-    assert!(store.half_written(&tenant, now() - Duration::from_secs(60), &account).await.expect("listed").is_empty());
+    assert!(
+        store
+            .half_written(&tenant, now() - Duration::from_secs(60), &account)
+            .await
+            .expect("listed")
+            .is_empty()
+    );
     let left = store.half_written(&tenant, now() + Duration::from_secs(60), &account).await.expect("listed");
     assert_eq!(left, [half], "{whole} is a block");
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tempoform_wire::internal::blocks_client::BlocksClient;
 use tempoform_wire::internal::blocks_server::Blocks;
 use tempoform_wire::internal::recent_client::RecentClient;
 use tempoform_wire::internal::recent_server::Recent;
 use tempoform_wire::internal::{
-    AccountRequest, AnnounceRequest, AnnounceResponse, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse,
-    TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
+    AccountRequest, AnnounceRequest, AnnounceResponse, FindTraceRequest, FindTraceResponse, ReadAccount,
+    SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
-use bytes::Bytes;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockOutput, BlockPath, BlockVersion, BlockWriter, DedicatedColumn, EncodedResource,
-    EncodedScope, WriterOptions, WrittenBlock,
+    BlockMeta, BlockObjects, BlockOutput, BlockPath, BlockVersion, BlockWriter, DedicatedColumn,
+    EncodedResource, EncodedScope, WriterOptions, WrittenBlock,
 };
 use tempoform_core::protobuf::{Fields, Value};
 use tempoform_core::{Account, Error, ErrorKind, Result, SELF_TRACE};

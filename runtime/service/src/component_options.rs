@@ -200,11 +200,7 @@ fn build() -> BuildInfo {
     BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), revision: String::new() }
 }
 
-pub(crate) fn querier(
-    config: &Config,
-    limits: &Arc<TenantLimits>,
-    memory: &MemoryBudget,
-) -> QuerierOptions {
+pub(crate) fn querier(config: &Config, limits: &Arc<TenantLimits>, memory: &MemoryBudget) -> QuerierOptions {
     let quorum = config.ingester.lifecycler.ring.replication_factor / 2 + 1;
     QuerierOptions {
         api: api(config, limits),

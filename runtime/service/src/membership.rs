@@ -153,11 +153,6 @@ impl Membership {
         Ok(())
     }
 
-    /// Whether there is no cluster: this process is all of it.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.spread.is_zero()
-    }
-
     /// This process's name.
     pub(crate) fn own_name(&self) -> &str {
         &self.own_name

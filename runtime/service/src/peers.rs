@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempoform_block::BlockMeta;
 use tempoform_config::{Config, Target};
-use tempoform_core::{RemoteBlocks, RemoteRecent, Result, SpanSink, TenantId, TraceSource, push_rpc::RemoteIngester};
+use tempoform_core::{
+    RemoteBlocks, RemoteRecent, Result, SpanSink, TenantId, TraceSource, push_rpc::RemoteIngester,
+};
 use tempoform_distributor::Placement;
 use tempoform_ingester::{Ingester, Uploaded};
 use tempoform_querier::{NamedSource, QuerierUrls, Sources};
@@ -150,7 +152,11 @@ impl Peers {
 
     /// Tells all retrievers of blocks uploaded here.
     pub(crate) fn announcer(&self) -> Arc<dyn Uploaded> {
-        Arc::new(Announcer { admin: Arc::clone(&self.admin), channels: Arc::clone(&self.channels), max_message: self.max_message })
+        Arc::new(Announcer {
+            admin: Arc::clone(&self.admin),
+            channels: Arc::clone(&self.channels),
+            max_message: self.max_message,
+        })
     }
 
     /// How many distributors share a limit that holds for all together; this process is one of them.

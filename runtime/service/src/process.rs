@@ -294,7 +294,12 @@ impl Process {
                 _ => Ok(()),
             }),
         );
-        Ok(Querier::new(recent, blocks, component_options::querier(&self.config, &parts.limits, &parts.memory)).router())
+        Ok(Querier::new(
+            recent,
+            blocks,
+            component_options::querier(&self.config, &parts.limits, &parts.memory),
+        )
+        .router())
     }
 
     fn frontend(&self, parts: &Parts) -> Result<Router> {

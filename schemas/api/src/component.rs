@@ -22,7 +22,7 @@ pub enum Component {
     QueryFrontend,
     /// The only reader of object storage on the query path.
     Retriever,
-    /// Merges blocks and applies retention.
+    /// Keeps the list of blocks in the bucket up to date, and applies retention.
     Compactor,
     /// Every component in one process (`mode: singleBinary`).
     Tempo,

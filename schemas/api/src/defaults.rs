@@ -42,6 +42,9 @@ pub(crate) const RETENTION: GoDuration = GoDuration::from_hours(336);
 pub(crate) const SAMPLING_FRACTION: f64 = 0.1;
 pub(crate) const LISTEN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// The folder of blocks with the local backend: below `/var/tempo` in a pod, below the state directory elsewhere.
+pub const BLOCKS_FOLDER: &str = "blocks";
+
 const VOLUME_SIZE: &str = "10Gi";
 const CACHE_MEMORY: ByteSize = ByteSize::from_mib(64);
 
@@ -147,7 +150,8 @@ pub(crate) const fn section(backend: Backend) -> &'static str {
     }
 }
 
-pub(crate) const LIMITS: TenantLimits = TenantLimits {
+/// The limits of a tenant. They are Grafana Tempo's own, too.
+pub const LIMITS: TenantLimits = TenantLimits {
     ingestion: IngestionLimits {
         rate_strategy: RateStrategy::Local,
         rate_limit_bytes: ByteSize(30_000_000),
@@ -162,7 +166,8 @@ pub(crate) const LIMITS: TenantLimits = TenantLimits {
     },
 };
 
-pub(crate) const QUERY: Query = Query {
+/// The bounds of the query API. They are Grafana Tempo's own, too.
+pub const QUERY: Query = Query {
     max_duration: GoDuration::from_hours(168),
     default_result_limit: 20,
     max_result_limit: 262_144,

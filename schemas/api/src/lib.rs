@@ -18,7 +18,10 @@ mod validated;
 
 pub use component::{Component, UnknownComponent};
 pub use crd::{crd, crd_yaml};
-pub use defaults::{GRPC_PORT, HTTP_PORT, IMAGE_REPOSITORY, OTLP_GRPC_PORT, OTLP_HTTP_PORT};
+pub use defaults::{
+    BLOCKS_FOLDER, GRPC_PORT, HTTP_PORT, IMAGE_REPOSITORY, LIMITS as DEFAULT_LIMITS, OTLP_GRPC_PORT,
+    OTLP_HTTP_PORT, QUERY as DEFAULT_QUERY,
+};
 pub use load::{TempoDocument, load, load_sound};
 pub use spec::{Tempo, TempoSpec};
 pub use status::{ComponentStatus, Health, PROGRESSING, READY, TempoStatus, VALID};

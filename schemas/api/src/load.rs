@@ -43,6 +43,11 @@ impl TempoDocument {
         self.locate(self.validated.warnings.iter().cloned())
     }
 
+    /// [`ValidatedTempo::target_warnings`] with their positions.
+    pub fn target_warnings(&self, target: Target) -> Problems {
+        self.locate(self.validated.target_warnings(target).iter().cloned())
+    }
+
     /// Checks what depends on where the Tempo is to run.
     ///
     /// # Errors

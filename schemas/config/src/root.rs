@@ -21,6 +21,8 @@ pub struct Config {
     /// Whether requests name their tenant (`X-Scope-OrgID`); otherwise all belong to `single-tenant`.
     /// Default false.
     pub multitenancy_enabled: bool,
+    /// Tenants that are served, if multitenancy is enabled; none listed means any. Default none.
+    pub multitenancy_allowed_tenants: Vec<String>,
     /// How long `/ready` says no before the process begins to stop, so that load balancers notice.
     /// Default 0s.
     pub shutdown_delay: GoDuration,

@@ -23,7 +23,7 @@ const DIFFERENT: u8 = 2;
 
 pub(crate) async fn run(args: Args, invocation: &Invocation) -> Result<ExitCode, Failure> {
     match args.command {
-        Command::Validate(args) => validate::run(&args),
+        Command::Validate(args) => validate::run(&args, invocation),
         Command::Render(args) => render::run(&args),
         Command::Plan(args) => plan::run(&args).await,
         Command::Apply(args) => apply::run(&args, invocation).await,

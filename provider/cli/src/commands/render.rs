@@ -3,6 +3,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
+use tempoform_api::{Target, TempoDocument};
 use tempoform_engine::render::{self, Manifest, to_yaml_stream};
 
 use crate::args::{Encoding, Render, RenderAs};
@@ -29,6 +30,13 @@ pub(crate) fn run(args: &Render) -> Result<ExitCode, Failure> {
 
 fn render(declared: &Declared, form: RenderAs) -> Result<Vec<Manifest>, Failure> {
     let document = &declared.document;
+    let target = match form {
+        // An operator runs on Kubernetes.
+        RenderAs::Manifests | RenderAs::Tempo => Target::Kubernetes,
+        RenderAs::Processes => Target::Local,
+    };
+    document.check_target(target)?;
+    warn(document, &[target])?;
     match form {
         RenderAs::Manifests => {
             render::manifests(&document.validated).map_err(|error| declared.failure(error))
@@ -39,6 +47,18 @@ fn render(declared: &Declared, form: RenderAs) -> Result<Vec<Manifest>, Failure>
             definitions.iter().map(|definition| process(&document.validated.name, definition)).collect()
         }
     }
+}
+
+/// Prints what none of the targets takes any notice of. What only one of them does is meant for that one.
+pub(super) fn warn(document: &TempoDocument, targets: &[Target]) -> Result<(), Failure> {
+    let each = targets.iter().map(|target| render::warnings(&document.validated, *target));
+    let each = each.collect::<Result<Vec<_>, _>>()?;
+    let mut common = each.first().cloned().unwrap_or_default();
+    common.retain(|warning| each.iter().all(|warnings| warnings.contains(warning)));
+    for warning in &document.locate(common) {
+        output::note(&format!("warning: {}:{warning}", document.source_name()));
+    }
+    Ok(())
 }
 
 /// A process definition in the shape of an object, so that all forms are printed alike.

@@ -30,6 +30,18 @@ impl Flavour {
         }
     }
 
+    /// Who reads `querier` and who `query_frontend`. In ours the frontend keeps the querier's deadlines and the querier
+    /// checks every request by the frontend's bounds once more, so that both need both.
+    pub(crate) const fn query_sections(self) -> QuerySections {
+        use Component::{Querier, QueryFrontend};
+        match self {
+            Self::Native => {
+                QuerySections { queriers: &[Querier, QueryFrontend], frontends: &[Querier, QueryFrontend] }
+            }
+            Self::Upstream => QuerySections { queriers: &[Querier], frontends: &[QueryFrontend] },
+        }
+    }
+
     /// Grafana Tempo's members talk over TCP, ours over UDP.
     pub(crate) const fn gossip_protocol(self) -> &'static str {
         match self {
@@ -37,4 +49,13 @@ impl Flavour {
             Self::Upstream => "TCP",
         }
     }
+}
+
+/// The components that read the sections of the configuration that are about queries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QuerySections {
+    /// The readers of `querier`.
+    pub(crate) queriers: &'static [Component],
+    /// The readers of `query_frontend`.
+    pub(crate) frontends: &'static [Component],
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tempoform_api::{Component, ComponentSettings, Storage, ValidatedTempo};
+use tempoform_api::{BLOCKS_FOLDER, Component, ComponentSettings, Problem, Storage, ValidatedTempo};
 
 use super::RenderError;
 use super::config::storage::{Source, Variable};
@@ -14,8 +14,7 @@ use super::process::{Endpoint, EnvironmentName, OVERRIDES_FILE, PortRequest, Pro
 
 /// The processes, component by component in start order, each component's instances in the order of their numbers.
 pub(super) fn processes(tempo: &ValidatedTempo) -> Result<Vec<ProcessDefinition>, RenderError> {
-    let first = tempo.components.values().map(|settings| (native(settings), place(tempo, settings, 0)));
-    config::check(tempo, first)?;
+    check(tempo)?;
     let overrides = config::overrides_file(tempo, Flavour::Native)?;
     let mut all = Vec::new();
     for component in START_ORDER {
@@ -25,6 +24,12 @@ pub(super) fn processes(tempo: &ValidatedTempo) -> Result<Vec<ProcessDefinition>
         }
     }
     Ok(all)
+}
+
+/// Reads the configurations of all components as the runtime does, and gives what is allowed but not meant.
+pub(super) fn check(tempo: &ValidatedTempo) -> Result<Vec<Problem>, RenderError> {
+    let first = tempo.components.values().map(|settings| (native(settings), place(tempo, settings, 0)));
+    config::check(tempo, first)
 }
 
 const START_ORDER: [Component; 7] = [
@@ -199,7 +204,7 @@ fn environment(settings: &ComponentSettings, storage: &[Variable]) -> Vec<Enviro
 fn directories(tempo: &ValidatedTempo, instance: &str) -> Vec<String> {
     let mut all = vec![data(instance)];
     if let Storage::Local(local) = &tempo.storage {
-        let path = local.path.as_deref().unwrap_or("blocks");
+        let path = local.path.as_deref().unwrap_or(BLOCKS_FOLDER);
         all.extend((!path.starts_with('/')).then(|| path.to_owned()));
     }
     all

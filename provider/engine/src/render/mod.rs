@@ -21,7 +21,7 @@ mod yaml;
 
 use serde_json::Value;
 pub use tempoform_api::Component;
-use tempoform_api::{Tempo, ValidatedTempo};
+use tempoform_api::{Problem, Target, Tempo, ValidatedTempo};
 
 pub use error::RenderError;
 pub use manifest::{Manifest, to_yaml_stream};
@@ -43,6 +43,19 @@ pub fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderError> {
 /// When `spec.config` does not make a valid configuration.
 pub fn local(tempo: &ValidatedTempo) -> Result<Vec<ProcessDefinition>, RenderError> {
     local::processes(tempo)
+}
+
+/// What is valid and may not be meant, as far as the Tempo is to run on `target`: fields that have no effect there, and
+/// keys of `spec.config` that the runtime takes no notice of. [`ValidatedTempo::warnings`] are not among them.
+///
+/// # Errors
+/// When `spec.config` does not make a valid configuration.
+pub fn warnings(tempo: &ValidatedTempo, target: Target) -> Result<Vec<Problem>, RenderError> {
+    let of_config = match target {
+        Target::Kubernetes => kubernetes::check(tempo)?,
+        Target::Local => local::check(tempo)?,
+    };
+    Ok(tempo.target_warnings(target).iter().cloned().chain(of_config).collect())
 }
 
 /// The `Tempo` resource itself, for an operator to render: as written, without status.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails must fail its test")]
 
 mod golden;
+mod leaves;
 mod properties;
 mod refusals;
 mod scope;

@@ -43,10 +43,9 @@ fn additions() -> impl Strategy<Value = Value> {
     (
         prop::collection::btree_map("[A-Z][A-Z_]{0,8}", odd_text(), 0..3),
         prop::collection::btree_map("[a-z]{1,8}", odd_text(), 0..3),
-        prop::collection::vec(odd_text().prop_filter("not empty", |text| !text.is_empty()), 0..2),
         any::<bool>(),
     )
-        .prop_map(|(env, annotations, args, sidecar)| {
+        .prop_map(|(env, annotations, sidecar)| {
             let env: Vec<Value> =
                 env.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
             let mut template = json!({"annotations": annotations});
@@ -55,7 +54,7 @@ fn additions() -> impl Strategy<Value = Value> {
                     "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}]);
                 template["volumes"] = json!([{"name": "scratch", "emptyDir": {}}]);
             }
-            json!({"extraEnv": env, "extraArgs": args, "podTemplate": template})
+            json!({"extraEnv": env, "podTemplate": template})
         })
 }
 
@@ -83,6 +82,7 @@ prop_compose! {
     fn distributed()(
         storage in storage(true),
         more in additions(),
+        args in prop::collection::vec(odd_text().prop_filter("not empty", |text| !text.is_empty()), 0..2),
         zones in prop::sample::subsequence(vec!["a", "eu-west-1b", "Zone_3"], 0..=3),
         replicas in 3_u32..7,
         upstream in any::<bool>(),
@@ -93,10 +93,11 @@ prop_compose! {
         if matches!(zones.len(), 1 | 2) {
             spec["replication"]["factor"] = 1.into();
         }
+        spec[receiver] = more;
         if upstream {
             spec["image"] = "grafana/tempo:2.10.8".into();
+            spec[receiver]["extraArgs"] = args.into();
         }
-        spec[receiver] = more;
         spec
     }
 }

@@ -1,5 +1,7 @@
 //! What is refused, and how it is said.
 
+use serde_json::{Value, json};
+use tempoform_api::Target;
 use tempoform_engine::render::{self, RenderError};
 
 use crate::support::tempo;
@@ -77,4 +79,37 @@ fn a_pod_template_that_clashes_is_refused() {
         "{ volumes: [{ name: x, emptyDir: {} }], volumeMounts: [{ name: x, mountPath: /conf }] }",
     );
     assert!(path.starts_with("spec.tempo.podTemplate.volumeMounts"), "{path}");
+}
+
+#[test]
+fn keys_without_effect_are_told_where_they_stand() {
+    let tempo =
+        tempo(&format!("{SINGLE}  config: {{ query_frontend: {{ mcp_server: {{ enabled: true }} }} }}\n"));
+    for target in [Target::Kubernetes, Target::Local] {
+        let warnings = render::warnings(&tempo, target).unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert_eq!(warnings[0].path, "spec.config.query_frontend.mcp_server");
+        assert!(warnings[0].message.contains("no MCP server"), "{warnings:?}");
+    }
+}
+
+/// The keys that hold secrets are listed in `schemas/api`, which does not know this schema.
+#[test]
+fn no_key_that_holds_a_secret_takes_one_in_clear() {
+    fn secrets(path: &[&str], schema: &Value, found: &mut Vec<Vec<String>>) {
+        if schema["format"] == "password" {
+            found.push(path.iter().map(|step| (*step).to_owned()).collect());
+        }
+        for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
+            secrets(&[path, &[key.as_str()]].concat(), schema, found);
+        }
+    }
+    let mut found = Vec::new();
+    secrets(&[], &tempoform_config::Config::json_schema(), &mut found);
+    assert!(found.len() >= 3, "{found:?}");
+    for path in found {
+        let config = path.iter().rev().fold(json!("hunter2"), |inner, key| json!({ key.as_str(): inner }));
+        let problems = tempoform_api::load("test", &format!("{SINGLE}  config: {config}\n")).unwrap_err();
+        assert!(problems.to_string().contains("in clear"), "{path:?}: {problems}");
+    }
 }

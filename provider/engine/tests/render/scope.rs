@@ -34,8 +34,8 @@ fn only_those_restart_whose_configuration_changes() {
     assert_eq!(rolled(&original, &original), names(&[]));
     assert_eq!(
         rolled(&original, &with("  query: { maxConcurrentQueries: 7 }\n")),
-        names(&["querier"]),
-        "a querier's setting"
+        names(&["querier", "query-frontend"]),
+        "both enforce the settings of queries"
     );
     assert_eq!(
         rolled(&original, &with("  config: { compactor: { compaction: { compaction_window: 2h } } }\n")),
@@ -57,6 +57,23 @@ fn only_those_restart_whose_configuration_changes() {
         names(&[]),
         "more ingesters"
     );
+}
+
+/// The frontend keeps the deadlines that stand in `querier`; the querier checks again what `query_frontend` bounds.
+#[test]
+fn settings_of_queries_reach_whoever_enforces_them() {
+    let query = "  query: { searchTimeout: 77s, maxSpansPerSpanSet: 7 }\n  config: { query_frontend: { api_timeout: 99s } }\n";
+    let text = read(&example("distributed-local")) + query;
+    let processes = render::local(&tempo(&text)).unwrap();
+    let ports = ports(&processes);
+    for instance in ["querier-0", "query-frontend-0"] {
+        let process = processes.iter().find(|process| process.instance == instance).unwrap();
+        let text = process.resolve(&ports, Path::new("/state")).unwrap();
+        let config = Config::load(&text, instance, false).unwrap();
+        assert_eq!(config.querier.search.query_timeout.to_string(), "1m17s", "{instance}");
+        assert_eq!(config.query_frontend.search.max_spans_per_span_set, 7, "{instance}");
+        assert_eq!(config.query_frontend.api_timeout.to_string(), "1m39s", "{instance}");
+    }
 }
 
 #[test]
@@ -87,6 +104,55 @@ fn every_process_gets_a_configuration_that_the_runtime_takes() {
             assert_eq!(config.server.http_listen_port, http.port());
         }
     }
+}
+
+#[test]
+fn policies_can_be_left_out() {
+    let text = read(&example("distributed-s3")) + "  networkPolicy: { enabled: false }\n";
+    let manifests = render::manifests(&tempo(&text)).unwrap();
+    assert!(manifests.iter().all(|m| m.kind != "NetworkPolicy"));
+}
+
+/// The runtime speaks TLS on its receivers, with the keys that are rendered for it.
+#[test]
+fn receivers_get_the_certificates_that_are_mounted() {
+    let manifests = render::manifests(&tempo(&read(&case("receiver-tls")))).unwrap();
+    let text =
+        find(&manifests, "ConfigMap", "tempo-tls-config").value["data"]["tempo.yaml"].as_str().unwrap();
+    let config = Config::load_with(text, "test", &|_| Some("1".to_owned())).unwrap();
+    assert!(config.warnings().is_empty(), "{}", config.warnings());
+    let tls = config.distributor.receivers.otlp.protocols.grpc.unwrap().tls.unwrap();
+    assert_eq!(tls.cert_file, "/etc/tempo/otlp-grpc-tls/tls.crt");
+    let pod = &find(&manifests, "StatefulSet", "tempo-tls").value["spec"]["template"]["spec"];
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    for file in [&tls.cert_file, &tls.key_file, &tls.client_ca_file] {
+        let mounted = mounts.iter().any(|mount| file.starts_with(mount["mountPath"].as_str().unwrap()));
+        assert!(mounted, "{file}");
+    }
+}
+
+#[test]
+fn only_listed_tenants_are_served() {
+    let allowed = |text: &str, name: &str| {
+        let manifests = render::manifests(&tempo(text)).unwrap();
+        let text =
+            find(&manifests, "ConfigMap", name).value["data"]["tempo.yaml"].as_str().unwrap().to_owned();
+        Config::load_with(&text, "test", &|_| Some("1".to_owned())).unwrap().multitenancy_allowed_tenants
+    };
+    let listed = read(&example("distributed-s3"));
+    assert_eq!(allowed(&listed, "tempo-production-distributor-config"), ["checkout", "team-7"]);
+    assert_eq!(allowed(&listed, "tempo-production-query-frontend-config"), ["checkout", "team-7"]);
+    assert!(allowed(&listed, "tempo-production-ingester-config").is_empty());
+    assert!(allowed(&read(&example("quickstart")), "tempo-quickstart-config").is_empty());
+}
+
+#[test]
+fn a_process_may_flush_as_long_as_its_pod_may_stop() {
+    let text =
+        read(&example("quickstart")) + "  tempo: { podTemplate: { terminationGracePeriodSeconds: 600 } }\n";
+    let processes = render::local(&tempo(&text)).unwrap();
+    assert_eq!(processes[0].stop_grace_seconds, 600);
+    assert_eq!(processes[0].config["server"]["graceful_shutdown_timeout"], "9m50s");
 }
 
 #[test]

@@ -138,7 +138,8 @@ async fn without_enough_ingesters_nothing_is_acknowledged() {
 #[tokio::test]
 async fn tenants_are_checked_before_anything_is_read() {
     let known: TenantId = "team-a".parse().expect("a name");
-    let options = Options { multi_tenant: true, tenants: Some(Arc::new(BTreeSet::from([known.clone()]))), ..options() };
+    let options =
+        Options { multi_tenant: true, tenants: Some(Arc::new(BTreeSet::from([known.clone()]))), ..options() };
     let distributor =
         Distributor::new(options, Arc::new(|| Arc::new(Placement::new(Vec::new(), 1))), MemoryBudget::new(1));
     let kind = |header| distributor.tenant(header).map_err(|error| error.kind());

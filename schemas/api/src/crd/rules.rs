@@ -54,7 +54,7 @@ pub(crate) fn spec() -> Value {
             Some(".storage.trace.backend"),
         ),
         (
-            "self.mode != 'distributed' || !has(self.replication) || !has(self.replication.factor) || self.replication.factor <= (has(self.ingester) && has(self.ingester.replicas) ? self.ingester.replicas : 3)",
+            "self.mode != 'distributed' || !has(self.replication) || !has(self.replication.factor) || self.replication.factor <= (has(self.ingester) && has(self.ingester.replicas) ? self.ingester.replicas : 3) || (has(self.ingester) && has(self.ingester.replicas) && self.ingester.replicas == 0)",
             "replication.factor must not be larger than ingester.replicas (3 by default)",
             Some(".replication.factor"),
         ),

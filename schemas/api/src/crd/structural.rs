@@ -8,10 +8,11 @@ use super::rules;
 const KNOWN_FORMATS: [&str; 6] = ["int32", "int64", "float", "double", "date-time", "byte"];
 
 /// Fields of ours that hold Kubernetes' own types, whose descriptions are left to Kubernetes' documentation.
-const KUBERNETES_TYPES: [&str; 10] = [
+const KUBERNETES_TYPES: [&str; 11] = [
     "affinity",
     "conditions",
     "envFrom",
+    "extraEgress",
     "extraEnv",
     "imagePullSecrets",
     "instanceSelector",

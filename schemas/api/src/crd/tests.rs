@@ -106,10 +106,11 @@ fn list_maps_have_their_keys_required() {
 
 #[test]
 fn every_field_of_ours_is_described() {
-    const KUBERNETES: [&str; 10] = [
+    const KUBERNETES: [&str; 11] = [
         "affinity",
         "conditions",
         "envFrom",
+        "extraEgress",
         "extraEnv",
         "imagePullSecrets",
         "instanceSelector",

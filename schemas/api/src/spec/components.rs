@@ -27,7 +27,7 @@ pub struct PortsSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub http: Option<u16>,
-    /// gRPC between the components, and the streaming query API.
+    /// gRPC between the components.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub grpc: Option<u16>,
@@ -54,7 +54,8 @@ pub struct PodTemplateSpec {
     /// The pod's security context, in place of ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_context: Option<PodSecurityContext>,
-    /// How long a pod may take to stop, in seconds. Default: by component, 300 for those with a write-ahead log.
+    /// How long a pod, or a process of this machine, may take to flush and stop, in seconds.
+    /// Default: by component, 300 for those with a write-ahead log.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub termination_grace_period_seconds: Option<i64>,
@@ -100,7 +101,7 @@ macro_rules! component_block {
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schemars(range(min = 0, max = 1000))]
             pub replicas: Option<u32>,
-            /// The image, if not `spec.image`.
+            /// The image, if not `spec.image`. All components run either ours or Grafana Tempo's.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub image: Option<String>,
             /// CPU and memory. The memory limit is the ceiling the process keeps to, on this machine too.
@@ -127,7 +128,7 @@ macro_rules! component_block {
             /// Sources of environment variables.
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub env_from: Vec<EnvFromSource>,
-            /// Command-line arguments after ours.
+            /// Command-line arguments after ours, for images of Grafana Tempo. Our own runtime takes none: its settings go into `spec.config`.
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub extra_args: Vec<String>,
             /// What is added to the pods.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct LocalSpec {
     /// Folder for configuration, logs, write-ahead logs and, with the local backend, blocks. A relative path
-    /// starts at the document's folder. Default: a folder by the Tempo's name where the platform keeps state.
+    /// starts at the document's folder. Default: `.tempoform/<name>` beside the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_directory: Option<String>,
     /// IP address on which components listen. Default: `127.0.0.1`.

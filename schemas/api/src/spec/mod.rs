@@ -8,6 +8,7 @@ mod components;
 mod ingestion;
 mod limits;
 mod local;
+mod network_policy;
 mod observability;
 mod query;
 mod replication;
@@ -26,6 +27,7 @@ pub use limits::{
     IngestionLimitsSpec, LimitsSpec, QueryLimitsSpec, RateStrategy, RetentionSpec, TenantLimitsSpec,
 };
 pub use local::LocalSpec;
+pub use network_policy::NetworkPolicySpec;
 pub use observability::{
     DashboardsSpec, DatasourceSpec, LogFormat, LogLevel, ObservabilitySpec, PrometheusObjectSpec,
     SelfTracingSpec, ServiceMonitorsSpec,
@@ -90,7 +92,7 @@ pub struct ServiceAccountSpec {
     /// Its name. Default: `tempo-<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Whether it is created with the Tempo. Default: true, or false when `name` is given.
+    /// Whether it is created with the Tempo; false needs a `name`. Default: true, or false when `name` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub create: Option<bool>,
     /// Annotations of the created account, besides those that workload identity needs.
@@ -177,7 +179,7 @@ pub struct TempoSpec {
     /// Reads object storage for queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retriever: Option<ComponentSpec>,
-    /// Merges blocks and applies retention.
+    /// Keeps the list of blocks in the bucket up to date, and applies retention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compactor: Option<ComponentSpec>,
 
@@ -212,7 +214,11 @@ pub struct TempoSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observability: Option<ObservabilitySpec>,
 
-    /// Runtime configuration that is merged, deeply, over the rendered one: maps are joined, everything else is replaced. Checked against the runtime's own schema.
+    /// Which traffic to and from the pods is allowed (Kubernetes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicySpec>,
+
+    /// Runtime configuration that is merged, deeply, over the rendered one: maps are joined, everything else is replaced. Checked against the runtime's own schema. Keys that other fields of the document decide about, and secrets in clear, are refused.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "crate::crd::fragments::free_form_object")]
     pub config: Map<String, Value>,

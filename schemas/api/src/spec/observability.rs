@@ -84,6 +84,9 @@ pub struct DatasourceSpec {
     /// Which Grafana instances get it. Default: all in the namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_selector: Option<LabelSelector>,
+    /// Whether Grafana instances of other namespaces may get it. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_cross_namespace_import: Option<bool>,
 }
 
 /// Traces of the Tempo's own work.

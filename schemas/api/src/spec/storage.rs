@@ -56,8 +56,8 @@ pub struct TraceStorageSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct LocalStorageSpec {
-    /// The folder. On Kubernetes an absolute path in the pod, default `/var/tempo/blocks`; on this machine a
-    /// relative path starts at the state directory, default `blocks`.
+    /// The folder. On Kubernetes an absolute path in the pod, on its volume (`/var/tempo`) or on one of
+    /// `podTemplate.volumeMounts`, default `/var/tempo/blocks`; on this machine a relative path starts at the state directory, default `blocks`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -81,7 +81,8 @@ pub struct S3Spec {
     /// Talk plain HTTP. Default: what the endpoint's scheme says, else false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
-    /// Put the bucket into the path instead of the host name. Default: true when `endpoint` is given and is not AWS's.
+    /// Put the bucket into the path instead of the host name; with an `endpoint` our runtime always does.
+    /// Default: true when `endpoint` is given and is not AWS's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_path_style: Option<bool>,
     /// Which certificates are trusted.
@@ -108,7 +109,7 @@ pub struct S3CredentialsSpec {
     pub env: Option<S3Env>,
 }
 
-/// Keys in a Kubernetes secret.
+/// Keys in a Kubernetes secret. Pods read them when they start: restart them after a change of the secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct S3SecretRef {
@@ -192,7 +193,7 @@ pub struct GcsCredentialsSpec {
     pub env: Option<GcsEnv>,
 }
 
-/// A key file in a Kubernetes secret.
+/// A key file in a Kubernetes secret. Pods read it when they start: restart them after a change of the secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct GcsSecretRef {
@@ -268,7 +269,7 @@ pub struct AzureCredentialsSpec {
     pub env: Option<AzureEnv>,
 }
 
-/// The account's key in a Kubernetes secret.
+/// The account's key in a Kubernetes secret. Pods read it when they start: restart them after a change of the secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AzureSecretRef {

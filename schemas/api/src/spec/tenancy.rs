@@ -10,7 +10,7 @@ pub struct TenancySpec {
     /// Whether every request must name its tenant in the header `X-Scope-OrgID`. Default: true when tenants are listed, else false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// The tenants by name. When none is listed, any tenant is served.
+    /// The tenants by name: no other is served, except by images of Grafana Tempo. When none is listed, any tenant is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub tenants: Vec<TenantSpec>,

@@ -51,13 +51,13 @@ pub struct ClientTlsSpec {
     /// Authorities trusted instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<CaBundleRef>,
-    /// The name expected in the certificate. Default: the endpoint's host.
+    /// The name expected in the certificate; for S3 with images of Grafana Tempo only. Default: the endpoint's host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
-    /// Accept any certificate. For tests only. Default: false.
+    /// Accept any certificate. For tests only, and only for S3. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_verify: Option<bool>,
-    /// The lowest version, as text. Default: `"1.2"`.
+    /// The lowest version, as text; `"1.3"` for S3 with images of Grafana Tempo only. Default: `"1.2"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<TlsVersion>,
 }
@@ -79,7 +79,7 @@ pub struct ServerTlsSpec {
     /// Ask clients for a certificate of these authorities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<CaBundleRef>,
-    /// The lowest version, as text. Default: `"1.2"`.
+    /// The lowest version, as text; `"1.3"` with images of Grafana Tempo only. Default: `"1.2"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<TlsVersion>,
 }

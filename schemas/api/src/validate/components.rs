@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::report::Report;
-use super::{listen_address, names, quantity};
+use super::{fragments, images, listen_address, names, quantity};
 use crate::Component;
 use crate::defaults;
-use crate::spec::{CommonSpec, Mode, PersistenceSpec, PodTemplateSpec, PortsSpec, RawFragment, TempoSpec};
+use crate::spec::{CommonSpec, Mode, PersistenceSpec, PodTemplateSpec, PortsSpec, TempoSpec};
 use crate::validated::{
     ComponentSettings, Image, Ingestion, LocalListen, Persistence, PinnedPorts, PodTemplate, Ports,
     Scheduling,
 };
 use tempoform_document::ByteSize;
+use tempoform_document::path::child;
 
 /// A component's block, taken apart.
 #[derive(Clone, Copy)]
@@ -29,7 +30,7 @@ pub(super) fn resolve(
 ) -> BTreeMap<Component, ComponentSettings> {
     refuse_blocks_of_other_mode(spec, report);
     if let Some(image) = &spec.image {
-        report.check("spec.image", names::image(image));
+        report.check("spec.image", images::image(image));
     }
     let resolver = Resolver { spec, ingestion, address };
     defaults::components(spec.mode)
@@ -94,10 +95,10 @@ impl Resolver<'_> {
             image: self.image(common, &path, report),
             memory_limit,
             resources,
-            scheduling: common.map(scheduling).unwrap_or_default(),
+            scheduling: common.map(|common| scheduling(common, &path, report)).unwrap_or_default(),
             extra_env: extra_env(common, &path, report),
             env_from: common.map(|common| common.env_from.to_vec()).unwrap_or_default(),
-            extra_args: common.map(|common| common.extra_args.to_vec()).unwrap_or_default(),
+            extra_args: extra_args(common, &path, report),
             pod_template: pod_template(
                 component,
                 common.and_then(|common| common.pod_template),
@@ -115,7 +116,7 @@ impl Resolver<'_> {
     fn image(&self, common: Option<CommonSpec<'_>>, path: &str, report: &mut Report) -> Image {
         let own = common.and_then(|common| common.image);
         if let Some(image) = own {
-            report.check(format!("{path}.image"), names::image(image));
+            report.check(format!("{path}.image"), images::image(image));
         }
         let image = own.or(self.spec.image.as_deref()).map_or_else(defaults::image, str::to_owned);
         Image(image)
@@ -182,7 +183,8 @@ fn resources(
         requests.map(|(k, v)| ("requests", k, v)).chain(limits.map(|(k, v)| ("limits", k, v)))
     {
         let example = if name == "cpu" { "500m" } else { "2Gi" };
-        report.check(format!("{path}.resources.{kind}.{name}"), quantity::positive(amount, example));
+        let at = child(&format!("{path}.resources.{kind}"), name);
+        report.check(at, quantity::positive(amount, example));
     }
     for (name, limit) in given.limits.iter().flatten() {
         let request = given.requests.as_ref().and_then(|requests| requests.get(name));
@@ -192,7 +194,7 @@ fn resources(
         if asked > allowed {
             let request = request.map(|request| request.0.as_str()).unwrap_or_default();
             report.refuse(
-                format!("{path}.resources.requests.{name}"),
+                child(&format!("{path}.resources.requests"), name),
                 format!("the request {request} is above the limit {}", limit.0),
                 format!("request at most {}, or raise the limit", limit.0),
             );
@@ -205,7 +207,15 @@ fn memory_limit(resources: &k8s_openapi::api::core::v1::ResourceRequirements) ->
     resources.limits.as_ref()?.get("memory").and_then(quantity::bytes)
 }
 
-fn scheduling(common: CommonSpec<'_>) -> Scheduling {
+fn scheduling(common: CommonSpec<'_>, path: &str, report: &mut Report) -> Scheduling {
+    names::labels(&format!("{path}.nodeSelector"), common.node_selector, report);
+    for (index, constraint) in common.topology_spread_constraints.iter().enumerate() {
+        let at = format!("{path}.topologySpreadConstraints[{index}].topologyKey");
+        report.check(at, names::label_key(&constraint.topology_key));
+    }
+    if let Some(class) = common.priority_class_name {
+        report.check(format!("{path}.priorityClassName"), names::dns_name(class));
+    }
     Scheduling {
         node_selector: common.node_selector.clone(),
         tolerations: common.tolerations.to_vec(),
@@ -222,6 +232,7 @@ fn extra_env(
 ) -> Vec<k8s_openapi::api::core::v1::EnvVar> {
     let env = common.map(|common| common.extra_env).unwrap_or_default();
     for (index, variable) in env.iter().enumerate() {
+        report.check(format!("{path}.extraEnv[{index}].name"), names::variable(&variable.name));
         if env[..index].iter().any(|earlier| earlier.name == variable.name) {
             report.refuse(
                 format!("{path}.extraEnv[{index}].name"),
@@ -233,6 +244,32 @@ fn extra_env(
     env.to_vec()
 }
 
+/// Grafana Tempo takes the last of two flags of one name, so that a repeated one of ours would move what others expect.
+fn extra_args(common: Option<CommonSpec<'_>>, path: &str, report: &mut Report) -> Vec<String> {
+    const OURS: [(&str, &str); 8] = [
+        ("target", "the component's block decides about it"),
+        ("config.file", "its content goes into spec.config"),
+        ("config.expand-env", "it is always set"),
+        ("server.http-listen-address", "probes and services expect the rendered one"),
+        ("server.http-listen-port", "probes and services expect the rendered one"),
+        ("server.grpc-listen-address", "the other components expect the rendered one"),
+        ("server.grpc-listen-port", "the other components expect the rendered one"),
+        ("memberlist.bind-port", "the other components expect the rendered one"),
+    ];
+    let args = common.map(|common| common.extra_args).unwrap_or_default();
+    for (index, arg) in args.iter().enumerate() {
+        let flag = arg.trim_start_matches('-').split('=').next().unwrap_or_default();
+        if let Some((flag, reason)) = OURS.into_iter().find(|(ours, _)| *ours == flag) {
+            report.refuse(
+                format!("{path}.extraArgs[{index}]"),
+                format!("-{flag} cannot be given: {reason}"),
+                "remove it",
+            );
+        }
+    }
+    args.to_vec()
+}
+
 fn pod_template(
     component: Component,
     spec: Option<&PodTemplateSpec>,
@@ -240,15 +277,8 @@ fn pod_template(
     report: &mut Report,
 ) -> PodTemplate {
     let spec = spec.cloned().unwrap_or_default();
-    let lists = [
-        ("initContainers", &spec.init_containers),
-        ("sidecars", &spec.sidecars),
-        ("volumes", &spec.volumes),
-        ("volumeMounts", &spec.volume_mounts),
-    ];
-    for (name, fragments) in lists {
-        refuse_unnamed(fragments, &format!("{path}.{name}"), report);
-    }
+    names::labels(&format!("{path}.labels"), &spec.labels, report);
+    names::annotations(&format!("{path}.annotations"), &spec.annotations, report);
     let grace = spec.termination_grace_period_seconds;
     if let Some(seconds) = grace.filter(|seconds| *seconds < 0) {
         report.refuse(
@@ -263,19 +293,14 @@ fn pod_template(
         security_context: spec.security_context,
         termination_grace_period_seconds: grace
             .unwrap_or_else(|| defaults::termination_grace_period_seconds(component)),
-        init_containers: spec.init_containers,
-        sidecars: spec.sidecars,
-        volumes: spec.volumes,
-        volume_mounts: spec.volume_mounts,
-    }
-}
-
-fn refuse_unnamed(fragments: &[RawFragment], path: &str, report: &mut Report) {
-    for (index, fragment) in fragments.iter().enumerate() {
-        let name = fragment.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
-        if name.is_empty() {
-            report.refuse(format!("{path}[{index}].name"), "the name is missing", "give it a name");
-        }
+        init_containers: fragments::containers(
+            &format!("{path}.initContainers"),
+            &spec.init_containers,
+            report,
+        ),
+        sidecars: fragments::containers(&format!("{path}.sidecars"), &spec.sidecars, report),
+        volumes: fragments::volumes(&format!("{path}.volumes"), &spec.volumes, report),
+        volume_mounts: fragments::mounts(&format!("{path}.volumeMounts"), &spec.volume_mounts, report),
     }
 }
 
@@ -284,6 +309,9 @@ fn persistence(spec: Option<&PersistenceSpec>, path: &str, report: &mut Report) 
     let Some(spec) = spec else { return default };
     if let Some(size) = &spec.size {
         report.check(format!("{path}.persistence.size"), quantity::positive(size, "50Gi"));
+    }
+    if let Some(class) = &spec.storage_class {
+        report.check(format!("{path}.persistence.storageClass"), names::dns_name(class));
     }
     Persistence {
         size: spec.size.as_ref().map_or(default.size, |size| size.0.clone()),

@@ -4,13 +4,13 @@ use super::report::Report;
 use super::tls;
 use crate::defaults;
 use crate::spec::{Mode, ReceiverSpec, ServerTlsSpec, TempoSpec};
-use crate::validated::{Ingestion, Receiver};
+use crate::validated::{Ingestion, Receiver, ServerTls};
 
 pub(super) fn resolve(spec: &TempoSpec, report: &mut Report) -> Ingestion {
     let otlp = spec.ingestion.as_ref().and_then(|ingestion| ingestion.otlp.as_ref());
-    let shared = shared_tls(spec);
+    let shared = shared_tls(spec).and_then(|(path, tls)| tls::server(path, tls, report));
     let receiver = |name: &str, spec: Option<&ReceiverSpec>, port: u16, report: &mut Report| {
-        resolve_receiver(&format!("spec.ingestion.otlp.{name}"), spec, shared, port, report)
+        resolve_receiver(&format!("spec.ingestion.otlp.{name}"), spec, shared.as_ref(), port, report)
     };
     let otlp_grpc =
         receiver("grpc", otlp.and_then(|otlp| otlp.grpc.as_ref()), defaults::OTLP_GRPC_PORT, report);
@@ -31,15 +31,16 @@ fn shared_tls(spec: &TempoSpec) -> Option<(&'static str, &ServerTlsSpec)> {
 fn resolve_receiver(
     path: &str,
     spec: Option<&ReceiverSpec>,
-    shared: Option<(&'static str, &ServerTlsSpec)>,
+    shared: Option<&ServerTls>,
     default_port: u16,
     report: &mut Report,
 ) -> Option<Receiver> {
-    let own = spec.and_then(|spec| spec.tls.as_ref()).map(|tls| (format!("{path}.tls"), tls));
-    let tls = own.or(shared.map(|(path, tls)| (path.to_owned(), tls)));
     let receiver = Receiver {
         port: spec.and_then(|spec| spec.port).unwrap_or(default_port),
-        tls: tls.and_then(|(path, tls)| tls::server(&path, tls, report)),
+        tls: match spec.and_then(|spec| spec.tls.as_ref()) {
+            Some(own) => tls::server(&format!("{path}.tls"), own, report),
+            None => shared.cloned(),
+        },
     };
     if receiver.port == 0 {
         report.refuse(format!("{path}.port"), "port 0 does not exist", "use a port from 1 to 65535");

@@ -5,13 +5,18 @@
 
 mod bounds;
 mod components;
+mod config;
+mod effect;
 mod endpoint;
+mod fragments;
+mod images;
 mod ingestion;
 mod names;
 mod observability;
 mod quantity;
 mod replication;
 mod report;
+mod runtime;
 mod storage;
 mod target;
 mod tenants;
@@ -20,15 +25,18 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use tempoform_document::Problems;
 
+use crate::Component;
 use crate::defaults;
-use crate::spec::{ServiceAccountSpec, Tempo};
-#[cfg(test)]
-use crate::validated::Target;
-use crate::validated::{Local, ServiceAccount, ValidatedTempo};
+use crate::spec::{NetworkPolicySpec, Tempo, TempoSpec};
+use crate::validated::{
+    ComponentSettings, Ingestion, Local, NetworkPolicy, ServiceAccount, Storage, Target, Targets,
+    ValidatedTempo,
+};
 use report::Report;
 
 /// The longest `metadata.name`, so that the names of all objects, with component and zone, are DNS labels.
@@ -66,14 +74,17 @@ fn resolve(tempo: &Tempo, report: &mut Report) -> ValidatedTempo {
     let retention = tenants::retention(spec.retention.as_ref(), &tenancy, blocks.max_duration, report);
     let replication = replication::resolve(spec, &components, report);
     let wal = replication::wal(spec.wal.as_ref(), &replication, report);
+    let storage = storage::resolve(&spec.storage.trace, report);
+    config::check(&spec.config, report);
+    metadata(tempo, report);
+    let targets = runtime(spec, &ingestion, &storage, &components, report);
     ValidatedTempo {
-        service_account: service_account(spec.service_account.as_ref(), &name, report),
+        service_account: service_account(spec, &name, report),
         name,
         namespace: tempo.metadata.namespace.clone(),
         labels: tempo.metadata.labels.clone().unwrap_or_default(),
-        annotations: tempo.metadata.annotations.clone().unwrap_or_default(),
         mode: spec.mode,
-        storage: storage::resolve(&spec.storage.trace, report),
+        storage,
         image_pull_policy: spec.image_pull_policy.unwrap_or_default(),
         image_pull_secrets: image_pull_secrets(tempo, report),
         cache: bounds::cache(spec.cache.as_ref(), &components, report),
@@ -87,9 +98,11 @@ fn resolve(tempo: &Tempo, report: &mut Report) -> ValidatedTempo {
         query: bounds::query(spec.query.as_ref(), report),
         blocks,
         observability: observability::resolve(spec.observability.as_ref(), report),
+        network_policy: network_policy(spec.network_policy.as_ref()),
         config: spec.config.clone(),
         deletion_policy: spec.deletion_policy.unwrap_or_default(),
         local,
+        targets,
         warnings: report.take_warnings(),
     }
 }
@@ -107,15 +120,90 @@ fn name(tempo: &Tempo, report: &mut Report) -> String {
     name
 }
 
-fn service_account(spec: Option<&ServiceAccountSpec>, tempo: &str, report: &mut Report) -> ServiceAccount {
-    let given = spec.and_then(|spec| spec.name.clone());
-    if let Some(name) = &given {
-        report.check("spec.serviceAccount.name", names::dns_name(name));
+fn metadata(tempo: &Tempo, report: &mut Report) {
+    if let Some(labels) = &tempo.metadata.labels {
+        names::labels("metadata.labels", labels, report);
+    }
+    effect::of_metadata(tempo, report);
+}
+
+/// Whose runtime it is decides what it can honour. On this machine it is always ours.
+fn runtime(
+    spec: &TempoSpec,
+    ingestion: &Ingestion,
+    storage: &Storage,
+    components: &BTreeMap<Component, ComponentSettings>,
+    report: &mut Report,
+) -> Targets {
+    images::refuse_mixture(spec, components, report);
+    let upstream = images::are_upstream(components);
+    effect::of_runtime(spec, upstream, report);
+    let mut ours = Report::default();
+    runtime::check(spec, ingestion, storage, components, &mut ours);
+    let mut problems = ours.take_problems().problems;
+    if !upstream {
+        report.absorb(std::mem::take(&mut problems));
+    }
+    Targets {
+        local_problems: problems,
+        local_warnings: effect::of_target(spec, Target::Local),
+        kubernetes_warnings: effect::of_target(spec, Target::Kubernetes),
+    }
+}
+
+fn network_policy(spec: Option<&NetworkPolicySpec>) -> Option<NetworkPolicy> {
+    let spec = spec.cloned().unwrap_or_default();
+    spec.enabled.unwrap_or(true).then_some(NetworkPolicy { extra_egress: spec.extra_egress })
+}
+
+fn service_account(spec: &TempoSpec, tempo: &str, report: &mut Report) -> ServiceAccount {
+    let path = "spec.serviceAccount";
+    let given = spec.service_account.clone().unwrap_or_default();
+    let create = given.create.unwrap_or(given.name.is_none());
+    names::annotations(&format!("{path}.annotations"), &given.annotations, report);
+    match &given.name {
+        Some(name) => report.check(format!("{path}.name"), names::dns_name(name)),
+        None if !create => report.refuse(
+            format!("{path}.create"),
+            "an account that is not created must be there, and none is named",
+            "name it in serviceAccount.name, or leave create out",
+        ),
+        None => {}
+    }
+    if !create {
+        warn_of_foreign_account(spec, !given.annotations.is_empty(), report);
     }
     ServiceAccount {
-        create: spec.and_then(|spec| spec.create).unwrap_or(given.is_none()),
-        name: given.unwrap_or_else(|| defaults::service_account_name(tempo)),
-        annotations: spec.map(|spec| spec.annotations.clone()).unwrap_or_default(),
+        create,
+        name: given.name.unwrap_or_else(|| defaults::service_account_name(tempo)),
+        annotations: given.annotations,
+    }
+}
+
+/// Nobody writes on an account that is somebody else's.
+fn warn_of_foreign_account(spec: &TempoSpec, annotated: bool, report: &mut Report) {
+    if annotated {
+        report.warn(
+            "spec.serviceAccount.annotations",
+            "they have no effect: the account is not created with the Tempo",
+            "annotate the account where it is made, or set create: true",
+        );
+    }
+    let trace = &spec.storage.trace;
+    let s3 = trace.s3.as_ref().and_then(|s3| s3.credentials.as_ref()?.workload_identity.as_ref());
+    let gcs = trace.gcs.as_ref().and_then(|gcs| gcs.credentials.as_ref()?.workload_identity.as_ref());
+    let azure = trace.azure.as_ref().and_then(|azure| azure.credentials.as_ref()?.workload_identity.as_ref());
+    let named = [
+        ("s3", s3.is_some_and(|identity| identity.role_arn.is_some())),
+        ("gcs", gcs.is_some_and(|identity| identity.service_account_email.is_some())),
+        ("azure", azure.is_some()),
+    ];
+    for (section, _) in named.into_iter().filter(|(_, named)| *named) {
+        report.warn(
+            format!("spec.storage.trace.{section}.credentials.workloadIdentity"),
+            "the identity must be written on the service account, which is not created with the Tempo",
+            "annotate the account where it is made, or set serviceAccount.create: true",
+        );
     }
 }
 

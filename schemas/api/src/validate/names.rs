@@ -1,6 +1,10 @@
 //! Names by the rules of those who read them: Kubernetes, the object stores, Tempo.
 
-use super::report::Refusal;
+use std::collections::BTreeMap;
+
+use tempoform_document::path;
+
+use super::report::{Refusal, Report};
 
 /// Length of a DNS label (RFC 1123).
 pub(super) const DNS_LABEL_LENGTH: usize = 63;
@@ -86,6 +90,18 @@ pub(super) fn env_name(name: &str) -> Result<(), Refusal> {
     ))
 }
 
+/// The name of a variable that the document sets beside its value, by Kubernetes' rules.
+pub(super) fn variable(name: &str) -> Result<(), Refusal> {
+    let starts = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    if starts && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("{name:?} is not the name of an environment variable"),
+        "use letters, digits, underscores, dashes and dots, not beginning with a digit",
+    ))
+}
+
 /// What can be in `X-Scope-OrgID` and be a folder's name.
 pub(super) fn tenant(id: &str) -> Result<(), Refusal> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!-_.*'()".contains(&byte);
@@ -153,7 +169,7 @@ pub(super) fn azure_account(account: &str) -> Result<(), Refusal> {
     ))
 }
 
-/// A label's value, as zones are.
+/// A label's value that says something, as zones are.
 pub(super) fn label_value(value: &str) -> Result<(), Refusal> {
     let bytes = value.as_bytes();
     let ends = bytes.first().zip(bytes.last());
@@ -165,8 +181,38 @@ pub(super) fn label_value(value: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        format!("{value:?} cannot be the value of a node's label"),
+        format!("{value:?} cannot be the value of a label"),
         "use at most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both ends",
+    ))
+}
+
+/// Labels of objects: Kubernetes takes an empty value, too.
+pub(super) fn labels(at: &str, labels: &BTreeMap<String, String>, report: &mut Report) {
+    for (key, value) in labels {
+        let at = path::child(at, key);
+        report.check(&at, label_key(key));
+        if !value.is_empty() {
+            report.check(&at, label_value(value));
+        }
+    }
+}
+
+/// Annotations of objects, whose values are free.
+pub(super) fn annotations(at: &str, annotations: &BTreeMap<String, String>, report: &mut Report) {
+    for key in annotations.keys() {
+        report.check(path::child(at, key), label_key(key));
+    }
+}
+
+/// The key of a label or an annotation: `team`, `example.com/team`.
+pub(super) fn label_key(key: &str) -> Result<(), Refusal> {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    if prefix.is_none_or(|prefix| dns_name(prefix).is_ok()) && label_value(name).is_ok() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("{key:?} cannot be the key of a label or an annotation"),
+        "use letters, digits, dashes, underscores and dots, at most 63, with a letter or digit at both ends; a domain and a slash may stand before",
     ))
 }
 

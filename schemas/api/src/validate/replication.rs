@@ -25,6 +25,9 @@ pub(super) fn resolve(
         zones: share_out(ingesters, &given.zones),
         topology_key: given.topology_key.clone().unwrap_or_else(|| defaults::TOPOLOGY_KEY.to_owned()),
     };
+    if let Some(key) = &given.topology_key {
+        report.check(format!("{PATH}.topologyKey"), names::label_key(key));
+    }
     match spec.mode {
         Mode::SingleBinary => check_single(&replication, report),
         Mode::Distributed => {

@@ -50,6 +50,15 @@ impl Report {
         self.warnings.push(Problem::new(path, message).help(help));
     }
 
+    pub(super) fn take_problems(&mut self) -> Problems {
+        std::mem::take(&mut self.problems)
+    }
+
+    /// Adds what another report found.
+    pub(super) fn absorb(&mut self, more: impl IntoIterator<Item = Problem>) {
+        self.problems.extend(more);
+    }
+
     pub(super) fn take_warnings(&mut self) -> Vec<Problem> {
         std::mem::take(&mut self.warnings)
     }

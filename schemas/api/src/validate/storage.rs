@@ -6,8 +6,10 @@ use super::endpoint::Endpoint;
 use super::report::Report;
 use super::{names, tls};
 use crate::defaults;
-use crate::spec::{AzureSpec, Backend, GcsSpec, LocalStorageSpec, S3Spec, TraceStorageSpec};
-use crate::validated::{AzureStorage, GcsStorage, LocalStorage, S3Storage, Storage};
+use crate::spec::{
+    AzureSpec, Backend, ClientTlsSpec, GcsSpec, LocalStorageSpec, S3Spec, TlsVersion, TraceStorageSpec,
+};
+use crate::validated::{AzureStorage, ClientTls, GcsStorage, LocalStorage, S3Storage, Storage};
 
 const PATH: &str = "spec.storage.trace";
 
@@ -103,7 +105,7 @@ fn resolve_gcs(spec: &GcsSpec, report: &mut Report) -> GcsStorage {
         prefix: prefix(&path, spec.prefix.as_deref(), report),
         endpoint: endpoint.map(|endpoint| endpoint.url(insecure)),
         insecure,
-        tls: tls::client(&format!("{path}.tls"), spec.tls.as_ref(), report),
+        tls: only_authorities(&path, spec.tls.as_ref(), report),
         credentials: credentials::gcs(&format!("{path}.credentials"), spec.credentials.as_ref(), report),
     }
 }
@@ -121,8 +123,30 @@ fn resolve_azure(spec: &AzureSpec, report: &mut Report) -> AzureStorage {
         endpoint_suffix: azure_suffix(&path, spec, report),
         endpoint: endpoint.map(|endpoint| endpoint.url(insecure)),
         insecure,
-        tls: tls::client(&format!("{path}.tls"), spec.tls.as_ref(), report),
+        tls: only_authorities(&path, spec.tls.as_ref(), report),
         credentials: credentials::azure(&format!("{path}.credentials"), spec.credentials.as_ref(), report),
+    }
+}
+
+/// The clients of these stores can be told whom to trust, and nothing else.
+fn only_authorities(path: &str, spec: Option<&ClientTlsSpec>, report: &mut Report) -> ClientTls {
+    let path = format!("{path}.tls");
+    let spec = spec.cloned().unwrap_or_default();
+    let given = [
+        ("serverName", spec.server_name.is_some()),
+        ("insecureSkipVerify", spec.insecure_skip_verify == Some(true)),
+        ("minVersion", spec.min_version.is_some_and(|version| version != TlsVersion::default())),
+    ];
+    for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+        report.refuse(
+            format!("{path}.{field}"),
+            "for this kind of storage only the trusted authorities can be set",
+            "remove it, and name the authority of the store's certificate in ca",
+        );
+    }
+    ClientTls {
+        ca: spec.ca.as_ref().and_then(|ca| tls::ca_bundle(&format!("{path}.ca"), ca, report)),
+        ..ClientTls::default()
     }
 }
 

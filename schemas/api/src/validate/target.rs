@@ -1,16 +1,20 @@
 //! What only one of the targets can do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::path::Path;
 
 use tempoform_document::Problems;
 
 use super::report::Report;
 use crate::spec::Mode;
 use crate::validated::{
-    AzureCredentials, CaBundle, Certificate, ClientTls, GcsCredentials, Receiver, S3Credentials, ServerTls,
-    Storage, Target, ValidatedTempo,
+    AzureCredentials, CaBundle, Certificate, ClientTls, GcsCredentials, S3Credentials, ServerTls, Storage,
+    Target, ValidatedTempo,
 };
+
+/// Where a pod's own volume is mounted.
+const DATA_FOLDER: &str = "/var/tempo";
 
 impl ValidatedTempo {
     /// Checks what depends on where the Tempo is to run.
@@ -21,7 +25,10 @@ impl ValidatedTempo {
         let mut report = Report::default();
         match target {
             Target::Kubernetes => check_kubernetes(self, &mut report),
-            Target::Local => check_local(self, &mut report),
+            Target::Local => {
+                report.absorb(self.targets.local_problems.iter().cloned());
+                check_local(self, &mut report);
+            }
         }
         check_references(self, target, &mut report);
         report.into_result(())
@@ -37,11 +44,32 @@ fn check_kubernetes(tempo: &ValidatedTempo, report: &mut Report) {
             "use s3, gcs or azure, set mode: singleBinary, or run it on this machine (target local)",
         );
     }
-    if let Some(path) = local.path.as_deref().filter(|path| !path.starts_with('/')) {
+    if let Some(path) = local.path.as_deref() {
+        check_pod_path(path, tempo, report);
+    }
+}
+
+/// The root of a pod's file system is read-only, and gone with the pod.
+fn check_pod_path(path: &str, tempo: &ValidatedTempo, report: &mut Report) {
+    let field = "spec.storage.trace.local.path";
+    if !path.starts_with('/') {
         report.refuse(
-            "spec.storage.trace.local.path",
+            field,
             format!("{path:?} is not an absolute path in the pod"),
             "write for example /var/tempo/blocks, or leave the field out",
+        );
+        return;
+    }
+    let settings = tempo.components.values().find(|settings| settings.component.has_wal());
+    let mounts = settings.map(|settings| settings.pod_template.volume_mounts.as_slice()).unwrap_or_default();
+    let writable = mounts.iter().filter(|mount| mount.get("readOnly") != Some(&true.into()));
+    let mounted = writable.filter_map(|mount| mount.get("mountPath").and_then(serde_json::Value::as_str));
+    let folders = std::iter::once(DATA_FOLDER).chain(mounted);
+    if !folders.into_iter().any(|folder| Path::new(path).starts_with(folder)) || path.contains("/../") {
+        report.refuse(
+            field,
+            format!("{path:?} is on no volume of the pod, whose own file system is read-only"),
+            "write a folder below /var/tempo, or mount a volume there by spec.tempo.podTemplate",
         );
     }
 }
@@ -81,11 +109,12 @@ fn overlap(one: IpAddr, other: IpAddr) -> bool {
 /// Kubernetes has secrets and config maps, this machine has files and environment variables.
 fn check_references(tempo: &ValidatedTempo, target: Target, report: &mut Report) {
     check_storage(&tempo.storage, target, report);
-    let receivers = [("grpc", &tempo.ingestion.otlp_grpc), ("http", &tempo.ingestion.otlp_http)];
-    for (name, receiver) in receivers {
-        if let Some(Receiver { tls: Some(tls), .. }) = receiver {
-            check_server_tls(&format!("spec.ingestion.otlp.{name}.tls"), tls, target, report);
-        }
+    let receivers = [&tempo.ingestion.otlp_grpc, &tempo.ingestion.otlp_http];
+    let certificates = receivers.into_iter().flatten().filter_map(|receiver| receiver.tls.as_ref());
+    // Both receivers may have theirs from the component's block.
+    let by_path: BTreeMap<&str, &ServerTls> = certificates.map(|tls| (tls.path.as_str(), tls)).collect();
+    for (path, tls) in by_path {
+        check_server_tls(path, tls, target, report);
     }
 }
 

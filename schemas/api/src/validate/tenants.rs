@@ -9,7 +9,7 @@ use crate::spec::{
     IngestionLimitsSpec, LimitsSpec, QueryLimitsSpec, RetentionSpec, TenancySpec, TenantLimitsSpec,
 };
 use crate::validated::{IngestionLimits, Limits, QueryLimits, Retention, Tenancy, Tenant, TenantLimits};
-use tempoform_document::GoDuration;
+use tempoform_document::{GoDuration, path};
 
 pub(super) fn tenancy(spec: Option<&TenancySpec>, report: &mut Report) -> Tenancy {
     let listed = spec.map(|spec| spec.tenants.as_slice()).unwrap_or_default();
@@ -83,15 +83,15 @@ fn refuse_without_tenancy(path: &str, any: bool, tenancy: &Tenancy, report: &mut
 }
 
 pub(super) fn limits(spec: Option<&LimitsSpec>, tenancy: &Tenancy, report: &mut Report) -> Limits {
-    let path = "spec.limits.perTenant";
+    let entries = "spec.limits.perTenant";
     let spec = spec.cloned().unwrap_or_default();
     let unset = TenantLimitsSpec::default();
     let given = spec.global.as_ref().unwrap_or(&unset);
     let global = inherit("spec.limits.global", given, &defaults::LIMITS, report);
-    refuse_without_tenancy(path, !spec.per_tenant.is_empty(), tenancy, report);
+    refuse_without_tenancy(entries, !spec.per_tenant.is_empty(), tenancy, report);
     let mut per_tenant = BTreeMap::new();
     for (name, entry) in &spec.per_tenant {
-        let path = format!("{path}.{name}");
+        let path = path::child(entries, name);
         let resolved = inherit(&path, entry, &global, report);
         if let Some(id) = tenant_id(&path, name, tenancy, report) {
             per_tenant.insert(id, resolved);
@@ -164,14 +164,14 @@ pub(super) fn retention(
     block_duration: GoDuration,
     report: &mut Report,
 ) -> Retention {
-    let path = "spec.retention.perTenant";
+    let entries = "spec.retention.perTenant";
     let spec = spec.cloned().unwrap_or_default();
     let global = spec.global.unwrap_or(defaults::RETENTION);
     check_retention("spec.retention.global", global, block_duration, report);
-    refuse_without_tenancy(path, !spec.per_tenant.is_empty(), tenancy, report);
+    refuse_without_tenancy(entries, !spec.per_tenant.is_empty(), tenancy, report);
     let mut per_tenant = BTreeMap::new();
     for (name, kept) in &spec.per_tenant {
-        let path = format!("{path}.{name}");
+        let path = path::child(entries, name);
         check_retention(&path, *kept, block_duration, report);
         if let Some(id) = tenant_id(&path, name, tenancy, report) {
             per_tenant.insert(id, *kept);

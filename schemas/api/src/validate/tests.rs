@@ -7,6 +7,7 @@ use crate::validated::{GcsCredentials, S3Credentials, Storage};
 
 mod bounds;
 mod components;
+mod refusals;
 mod replication;
 mod storage;
 mod targets;

@@ -29,6 +29,7 @@ pub(super) fn server(path: &str, spec: &ServerTlsSpec, report: &mut Report) -> O
         client_ca: spec.client_ca.as_ref().and_then(|ca| ca_bundle(&format!("{path}.clientCa"), ca, report)),
         certificate: certificate(path, spec, report)?,
         min_version: spec.min_version.unwrap_or_default(),
+        path: path.to_owned(),
     })
 }
 
@@ -64,7 +65,7 @@ fn certificate(path: &str, spec: &ServerTlsSpec, report: &mut Report) -> Option<
     }
 }
 
-fn ca_bundle(path: &str, spec: &CaBundleRef, report: &mut Report) -> Option<CaBundle> {
+pub(super) fn ca_bundle(path: &str, spec: &CaBundleRef, report: &mut Report) -> Option<CaBundle> {
     match (&spec.config_map, &spec.secret, &spec.file) {
         (Some(config_map), None, None) => {
             let (name, key) = key_ref(&format!("{path}.configMap"), config_map, report);

@@ -68,6 +68,12 @@ impl Image {
         }
     }
 
+    /// The tag, if there is one.
+    pub fn tag(&self) -> Option<&str> {
+        let name = self.0.split_once('@').map_or(self.as_str(), |(name, _)| name);
+        name.strip_prefix(self.repository())?.strip_prefix(':')
+    }
+
     /// Whether this is Grafana Tempo itself, which must get a configuration that is valid for it.
     pub fn is_grafana_tempo(&self) -> bool {
         let repository = self.repository();

@@ -12,9 +12,9 @@ pub use component::{
     ComponentSettings, Image, LocalListen, Persistence, PinnedPorts, PodTemplate, Ports, Scheduling,
 };
 pub use settings::{
-    Blocks, Cache, DedicatedColumn, Ingestion, IngestionLimits, Limits, Local, Monitoring, Observability,
-    Query, QueryLimits, Receiver, Replication, Retention, SelfTracing, ServiceAccount, Tenancy, Tenant,
-    TenantLimits, Wal, Zone,
+    Blocks, Cache, Datasource, DedicatedColumn, Ingestion, IngestionLimits, Limits, Local, Monitoring,
+    NetworkPolicy, Observability, Query, QueryLimits, Receiver, Replication, Retention, SelfTracing,
+    ServiceAccount, Tenancy, Tenant, TenantLimits, Wal, Zone,
 };
 pub use storage::{
     AzureCredentials, AzureStorage, GcsCredentials, GcsStorage, LocalStorage, S3Credentials, S3Storage,
@@ -43,8 +43,6 @@ pub struct ValidatedTempo {
     pub namespace: Option<String>,
     /// `metadata.labels`, for every object.
     pub labels: BTreeMap<String, String>,
-    /// `metadata.annotations`.
-    pub annotations: BTreeMap<String, String>,
     /// How the components are spread over processes.
     pub mode: Mode,
     /// Where traces are kept.
@@ -77,6 +75,8 @@ pub struct ValidatedTempo {
     pub blocks: Blocks,
     /// Monitoring of the Tempo itself.
     pub observability: Observability,
+    /// The network policies; `None`: none is created.
+    pub network_policy: Option<NetworkPolicy>,
     /// What is merged over the rendered runtime configuration.
     pub config: Map<String, Value>,
     /// What becomes of the data on removal.
@@ -86,9 +86,29 @@ pub struct ValidatedTempo {
     /// What is allowed but deserves a word; shown with the plan.
     #[serde(skip)]
     pub warnings: Vec<Problem>,
+    /// What holds for one target only.
+    #[serde(skip)]
+    pub(crate) targets: Targets,
+}
+
+/// What has been found out about the document as far as it is to run on one of the targets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Targets {
+    /// What images of Grafana Tempo could do, but this machine, where they mean nothing, cannot.
+    pub(crate) local_problems: Vec<Problem>,
+    pub(crate) local_warnings: Vec<Problem>,
+    pub(crate) kubernetes_warnings: Vec<Problem>,
 }
 
 impl ValidatedTempo {
+    /// What `target` takes no notice of, beside [`Self::warnings`], which hold for both.
+    pub fn target_warnings(&self, target: Target) -> &[Problem] {
+        match target {
+            Target::Kubernetes => &self.targets.kubernetes_warnings,
+            Target::Local => &self.targets.local_warnings,
+        }
+    }
+
     /// The settings of a component, if it runs in this mode.
     pub fn component(&self, component: Component) -> Option<&ComponentSettings> {
         self.components.get(&component)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Serialize;
 
@@ -230,14 +231,32 @@ pub struct Observability {
     pub rules: Option<BTreeMap<String, String>>,
     /// Labels of the dashboards.
     pub dashboards: Option<BTreeMap<String, String>>,
-    /// Which Grafana instances get the data source.
-    pub grafana_datasource: Option<LabelSelector>,
+    /// The data source.
+    pub grafana_datasource: Option<Datasource>,
     /// Traces of the Tempo's own work.
     pub self_tracing: Option<SelfTracing>,
     /// The least important log lines that are written.
     pub log_level: LogLevel,
     /// How log lines look.
     pub log_format: LogFormat,
+}
+
+/// The data source for Grafana.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Datasource {
+    /// Which Grafana instances get it.
+    pub instance_selector: LabelSelector,
+    /// Whether instances of other namespaces may.
+    pub allow_cross_namespace_import: bool,
+}
+
+/// The network policies.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicy {
+    /// Where the pods may connect to beside what the Tempo itself needs.
+    pub extra_egress: Vec<NetworkPolicyEgressRule>,
 }
 
 /// Service monitors.

@@ -68,4 +68,7 @@ pub struct ServerTls {
     pub client_ca: Option<CaBundle>,
     /// The lowest version.
     pub min_version: TlsVersion,
+    /// Where the document says it: `spec.distributor.tls`.
+    #[serde(skip)]
+    pub(crate) path: String,
 }

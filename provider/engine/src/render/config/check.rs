@@ -5,36 +5,59 @@ use tempoform_api::{Problem, Problems, ValidatedTempo};
 use tempoform_config::Config;
 
 use super::{Place, Process, escape_hatch, render};
+use crate::render::flavour::Flavour;
 use crate::render::{RenderError, process, yaml};
 
-/// Reads the configuration of each process as the runtime does.
+/// Reads the configuration of each process as the runtime does. Gives what the runtime warns of in the document's own
+/// part: keys without effect above all.
 ///
 /// # Errors
 /// Every problem of all of them, each at its field of the document.
 pub(crate) fn check<'a>(
     tempo: &ValidatedTempo,
     processes: impl IntoIterator<Item = (Process<'a>, Place)>,
-) -> Result<(), RenderError> {
+) -> Result<Vec<Problem>, RenderError> {
+    let mut warnings = Vec::new();
     let mut found = Problems::default();
     for (process, place) in processes {
         let mut config = render(tempo, &process, &place)?.config;
         config["target"] = process.component.target().into();
-        for problem in problems(config).problems {
+        let (problems, notes) = read(config);
+        for problem in problems.problems {
             let problem = in_document(problem, &tempo.config, &process);
             if !found.problems.contains(&problem) {
                 found.push(problem);
             }
         }
+        // What is without effect in ours may well have one in Grafana Tempo.
+        let ours = notes.into_iter().filter(|_| process.flavour == Flavour::Native);
+        for note in ours.filter_map(|note| in_own_part(note, &tempo.config)) {
+            if !warnings.contains(&note) {
+                warnings.push(note);
+            }
+        }
     }
-    if found.is_empty() { Ok(()) } else { Err(RenderError::Config(found)) }
+    if found.is_empty() { Ok(warnings) } else { Err(RenderError::Config(found)) }
 }
 
-fn problems(config: Value) -> Problems {
+/// What is wrong with a configuration, and what the runtime would warn of.
+fn read(config: Value) -> (Problems, Problems) {
     let text = yaml::to_string(&process::with_examples(config));
     match Config::load_with(&text, "", &|variable| Some(example(variable))) {
-        Ok(config) => config.validate(),
-        Err(problems) => problems,
+        Ok(config) => (config.validate(), config.warnings()),
+        Err(problems) => (problems, Problems::default()),
     }
+}
+
+/// A warning as one of the document, if it is about something that the document says.
+fn in_own_part(note: Problem, own: &Map<String, Value>) -> Option<Problem> {
+    let written = Value::Object(own.clone());
+    names_field(&written, &note.path).then(|| Problem {
+        path: tempoform_document::path::child("spec", "config") + &suffix(&note.path),
+        line: None,
+        column: None,
+        ..note
+    })
 }
 
 /// Something that may stand wherever a variable may: the value itself is known only where the process runs.
@@ -48,7 +71,7 @@ fn in_document(problem: Problem, own: &Map<String, Value>, process: &Process<'_>
     let written = Value::Object(own.clone());
     let (path, message) = if names_field(&written, &path) {
         (tempoform_document::path::child("spec", "config") + &suffix(&path), message)
-    } else if own.keys().any(|section| escape_hatch::concerns(section, process.component)) {
+    } else if own.keys().any(|section| escape_hatch::concerns(section, process)) {
         (
             "spec.config".to_owned(),
             format!("does not go together with {path} of {}, which {message}", process.component),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tempoform_api::spec::RateStrategy;
-use tempoform_api::{ByteSize, Component, GoDuration, TenantLimits, ValidatedTempo};
+use tempoform_api::{ByteSize, Component, DEFAULT_LIMITS, GoDuration, TenantLimits, ValidatedTempo};
 
 use super::Process;
 use crate::render::flavour::Flavour;
@@ -48,9 +48,6 @@ struct GlobalValues {
     max_bytes_per_trace: ByteSize,
 }
 
-/// The runtimes' own default, in bytes.
-const MAX_ATTRIBUTE_BYTES: u32 = 2048;
-
 /// The limits that hold for every tenant without an entry, as far as a component heeds them: a change of one restarts
 /// only whom it concerns.
 pub(super) fn defaults(tempo: &ValidatedTempo, process: &Process<'_>) -> LimitsValues {
@@ -87,10 +84,10 @@ fn complete(limits: &TenantLimits, retention: GoDuration, flavour: Flavour) -> L
 /// The document's 0 means no limit, the configuration's that of the distributor. Early versions of Tempo 2 do not
 /// know the key, so that it is left out for them where it says no more than the default.
 fn max_attribute_bytes(limit: u32, flavour: Flavour) -> Option<u32> {
+    let default = DEFAULT_LIMITS.ingestion.max_attribute_bytes;
     match limit {
         0 => Some(u32::MAX),
-        MAX_ATTRIBUTE_BYTES if flavour == Flavour::Upstream => None,
-        bytes => Some(bytes),
+        bytes => Some(bytes).filter(|bytes| flavour == Flavour::Native || *bytes != default),
     }
 }
 

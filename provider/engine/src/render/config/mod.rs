@@ -9,7 +9,7 @@ pub(crate) mod storage;
 mod values;
 
 use serde_json::Value;
-use tempoform_api::{Component, ComponentSettings, ValidatedTempo};
+use tempoform_api::{BLOCKS_FOLDER, Component, ComponentSettings, ValidatedTempo};
 
 pub(crate) use check::check;
 pub(crate) use limits::overrides_file;
@@ -71,7 +71,7 @@ impl Place {
         match path {
             Some(path) if path.starts_with('/') => path.to_owned(),
             Some(path) => format!("{}/{path}", self.blocks_root),
-            None => format!("{}/blocks", self.blocks_root),
+            None => format!("{}/{BLOCKS_FOLDER}", self.blocks_root),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tempoform_api::{Component, ValidatedTempo};
 
-use super::storage::{Access, Source, Variable, port};
+use super::storage::{Access, Source, Variable, is_service, port};
 
 /// Adds the variables, and the port of the receiver.
 pub(super) fn add(tempo: &ValidatedTempo, component: Component, access: &mut Access) {
@@ -15,6 +15,7 @@ pub(super) fn add(tempo: &ValidatedTempo, component: Component, access: &mut Acc
         ("OTEL_TRACES_SAMPLER_ARG", tracing.sampling_fraction.to_string()),
     ];
     access.variables.extend(variables.map(|(name, value)| Variable { name, source: Source::Literal(value) }));
+    access.in_cluster |= is_service(&tracing.endpoint);
     access.ports.push(port(&tracing.endpoint, false));
     access.ports.sort_unstable();
     access.ports.dedup();

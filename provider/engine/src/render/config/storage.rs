@@ -44,6 +44,8 @@ pub(crate) struct Access {
     pub(crate) labels: BTreeMap<String, String>,
     /// TCP ports of the store, of the services that vouch for the pod, and of the receiver of its own traces.
     pub(crate) ports: Vec<u16>,
+    /// Whether the store or that receiver seems to be a service of the cluster.
+    pub(crate) in_cluster: bool,
 }
 
 const S3_ACCESS_KEY: &str = "TEMPO_S3_ACCESS_KEY";
@@ -68,7 +70,26 @@ pub(crate) fn access(storage: &Storage, flavour: Flavour, blocks: impl Fn(Option
     };
     access.ports.sort_unstable();
     access.ports.dedup();
+    access.in_cluster = endpoint(storage).is_some_and(is_service);
     access
+}
+
+fn endpoint(storage: &Storage) -> Option<&str> {
+    match storage {
+        Storage::Local(_) => None,
+        Storage::S3(s3) => Some(&s3.endpoint),
+        Storage::Gcs(gcs) => gcs.endpoint.as_deref(),
+        Storage::Azure(azure) => azure.endpoint.as_deref(),
+    }
+}
+
+/// Whether a URL or `host:port` names a service of the cluster: `minio`, `minio.storage`, `minio.storage.svc`. A domain
+/// of two parts looks the same, and is then allowed more than it needs.
+pub(super) fn is_service(endpoint: &str) -> bool {
+    let (_, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
+    let host = rest.split(['/', ':']).next().unwrap_or(rest);
+    let labels: Vec<&str> = host.split('.').collect();
+    !host.is_empty() && !host.starts_with('[') && (labels.len() <= 2 || labels.get(2) == Some(&"svc"))
 }
 
 /// The key of a backend, which is also its section's.
@@ -280,6 +301,24 @@ pub(super) fn port(endpoint: &str, insecure: bool) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_of_the_cluster_are_told_from_hosts_outside() {
+        for inside in [
+            "minio",
+            "minio:9000",
+            "minio.storage",
+            "minio.storage.svc:80",
+            "http://a.b.svc.cluster.local:4318/x",
+        ] {
+            assert!(is_service(inside), "{inside}");
+        }
+        for outside in
+            ["s3.eu-west-1.amazonaws.com", "10.0.0.7:9000", "https://[fd00::1]:8443", "minio.example.org"]
+        {
+            assert!(!is_service(outside), "{outside}");
+        }
+    }
 
     #[test]
     fn ports_of_endpoints() {

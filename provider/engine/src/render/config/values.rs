@@ -1,10 +1,13 @@
 //! The values of `config/tempo.yaml`: what the template places, computed.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 use tempoform_api::spec::{LogFormat, LogLevel, WalDurability};
 use tempoform_api::{
-    ByteSize, Component, DedicatedColumn, GoDuration, Ingestion, Query, Receiver, ValidatedTempo,
+    ByteSize, Component, DEFAULT_QUERY, DedicatedColumn, GoDuration, Ingestion, Query, Receiver,
+    ValidatedTempo,
 };
 
 use super::files::{self, Mount, ReceiverTls};
@@ -13,8 +16,8 @@ use super::storage::{self, Access};
 use super::{Place, Process};
 use crate::render::flavour::Flavour;
 
-/// Largest message between processes of Grafana Tempo; its default, written down because clients must agree.
-const MAX_MESSAGE_BYTES: u64 = 16 << 20;
+/// Largest message between processes of Grafana Tempo. Its default of 16 MiB is less than its HTTP receiver takes.
+const MAX_MESSAGE_BYTES: u64 = 32 << 20;
 /// Memory that is left to what no account covers: code, stacks, allocator.
 const MEMORY_SHARE: (u64, u64) = (8, 10);
 
@@ -24,6 +27,8 @@ pub(super) struct ConfigValues<'a> {
     native: bool,
     upstream: bool,
     multitenancy: bool,
+    /// Ids of the tenants that are served; empty: any.
+    allowed_tenants: BTreeSet<&'a str>,
     memory_limit_bytes: Option<u64>,
     server: Server<'a>,
     memberlist: Memberlist<'a>,
@@ -46,6 +51,8 @@ struct Server<'a> {
     grpc_port: &'a Value,
     log_level: LogLevel,
     log_format: LogFormat,
+    /// How long ours may flush before it ends what is left of its connections.
+    stop_timeout: Option<GoDuration>,
     max_message_bytes: u64,
 }
 
@@ -159,26 +166,28 @@ pub(super) fn collect<'a>(
     process: &'a Process<'a>,
     place: &'a Place,
 ) -> (ConfigValues<'a>, Access) {
-    use Component::{Compactor, Distributor, Ingester, Querier, QueryFrontend, Retriever};
+    use Component::{Compactor, Distributor, Ingester, Querier, Retriever};
     let Process { component, flavour, settings } = *process;
     let one_of = |wanted: &[Component]| component == Component::Tempo || wanted.contains(&component);
     let native = flavour == Flavour::Native;
+    let querying = flavour.query_sections();
     let mut access = access(tempo, process, place);
     let values = ConfigValues {
         native,
         upstream: !native,
         multitenancy: tempo.tenancy.enabled,
+        allowed_tenants: allowed_tenants(tempo, component),
         memory_limit_bytes: settings
             .memory_limit
             .filter(|_| place.states_memory_limit)
             .map(|limit| limit.0 / MEMORY_SHARE.1 * MEMORY_SHARE.0),
-        server: server(tempo, place),
+        server: server(tempo, process, place),
         memberlist: memberlist(place),
         receivers: component.receives_spans().then(|| receivers(&tempo.ingestion, place, &mut access.mounts)),
         ring: one_of(&[Ingester, Distributor, Querier]).then(|| ring(tempo)),
         ingester: one_of(&[Ingester]).then(|| ingester(tempo, place)),
-        querier: one_of(&[Querier]).then(|| querier(&tempo.query, place)),
-        query_frontend: one_of(&[QueryFrontend]).then(|| query_frontend(&tempo.query, flavour)),
+        querier: one_of(querying.queriers).then(|| querier(&tempo.query, place)),
+        query_frontend: one_of(querying.frontends).then(|| query_frontend(&tempo.query, flavour)),
         retriever: (one_of(&[Retriever]) && native)
             .then_some(RetrieverValues { cache_bytes: tempo.cache.memory }),
         compactor: one_of(&[Compactor])
@@ -195,6 +204,13 @@ pub(super) fn collect<'a>(
     (values, access)
 }
 
+/// For those who take requests from outside: a further tenant then restarts nobody else.
+fn allowed_tenants(tempo: &ValidatedTempo, component: Component) -> BTreeSet<&str> {
+    let asked = component.receives_spans() || component.answers_queries() || component == Component::Querier;
+    let tenants = tempo.tenancy.tenants.iter().filter(|_| asked && tempo.tenancy.enabled);
+    tenants.map(|tenant| tenant.id.as_str()).collect()
+}
+
 fn access(tempo: &ValidatedTempo, process: &Process<'_>, place: &Place) -> Access {
     if process.flavour.uses_storage(process.component) {
         storage::access(&tempo.storage, process.flavour, |path| place.blocks(path))
@@ -203,15 +219,24 @@ fn access(tempo: &ValidatedTempo, process: &Process<'_>, place: &Place) -> Acces
     }
 }
 
-fn server<'a>(tempo: &ValidatedTempo, place: &'a Place) -> Server<'a> {
+fn server<'a>(tempo: &ValidatedTempo, process: &Process<'_>, place: &'a Place) -> Server<'a> {
+    let grace = process.settings.pod_template.termination_grace_period_seconds;
     Server {
         address: place.address.as_deref(),
         http_port: &place.http_port,
         grpc_port: &place.grpc_port,
         log_level: tempo.observability.log_level,
         log_format: tempo.observability.log_format,
+        stop_timeout: (process.flavour == Flavour::Native).then(|| stop_timeout(grace)),
         max_message_bytes: MAX_MESSAGE_BYTES,
     }
+}
+
+/// The grace period less what closing connections and taking leave of the others may take after the flush.
+fn stop_timeout(grace_seconds: i64) -> GoDuration {
+    const RESERVE: u64 = 10;
+    let grace = u64::try_from(grace_seconds).unwrap_or(0);
+    GoDuration::from_secs(grace - RESERVE.min(grace / 4))
 }
 
 fn memberlist(place: &Place) -> Memberlist<'_> {
@@ -270,13 +295,17 @@ fn query_frontend(query: &Query, flavour: Flavour) -> QueryFrontendValues {
     let number = |value: u32, default: u32| needed(value != default).then_some(Number { value });
     QueryFrontendValues {
         max_outstanding_per_tenant: query.max_outstanding_per_tenant,
-        max_expression_bytes: Some(query.max_expression_bytes).filter(|bytes| needed(bytes.0 != 128 << 10)),
+        max_expression_bytes: Some(query.max_expression_bytes)
+            .filter(|bytes| needed(*bytes != DEFAULT_QUERY.max_expression_bytes)),
         default_result_limit: query.default_result_limit,
         max_result_limit: query.max_result_limit,
         max_duration: query.max_duration,
         concurrent_jobs: query.concurrent_jobs,
         target_bytes_per_job: query.target_bytes_per_job,
-        default_spans_per_span_set: number(query.default_spans_per_span_set, 3),
-        max_spans_per_span_set: number(query.max_spans_per_span_set, 100),
+        default_spans_per_span_set: number(
+            query.default_spans_per_span_set,
+            DEFAULT_QUERY.default_spans_per_span_set,
+        ),
+        max_spans_per_span_set: number(query.max_spans_per_span_set, DEFAULT_QUERY.max_spans_per_span_set),
     }
 }

@@ -8,15 +8,15 @@ mod workload;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyEgressRule};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::Serialize;
-use tempoform_api::{Component, ValidatedTempo};
+use tempoform_api::{Component, Problem, ValidatedTempo};
 
 use self::meta::Meta;
 use self::ports::Port;
 use self::workload::{Configured, Part};
-use super::config::{self, Place, Process, Rendered};
+use super::config::{self, Access, Place, Process, Rendered};
 use super::flavour::Flavour;
 use super::hash::fingerprint;
 use super::names::Names;
@@ -25,7 +25,7 @@ use super::{Manifest, RenderError, typed, yaml};
 /// The objects in the order in which they are applied: what others refer to comes first, ingesters before those who
 /// write to them.
 pub(super) fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderError> {
-    config::check(tempo, Process::all(tempo).map(|process| (process, place(tempo, &process))))?;
+    check(tempo)?;
     let mut parts =
         Process::all(tempo).map(|process| component(tempo, &process)).collect::<Result<Vec<_>, _>>()?;
     parts.sort_by_key(|part| start_order(part.component));
@@ -35,6 +35,11 @@ pub(super) fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderE
     all.extend(monitoring::manifests(tempo)?);
     refuse_duplicates(&all)?;
     Ok(all)
+}
+
+/// Reads the configurations of all components as the runtime does, and gives what is allowed but not meant.
+pub(super) fn check(tempo: &ValidatedTempo) -> Result<Vec<Problem>, RenderError> {
+    config::check(tempo, Process::all(tempo).map(|process| (process, place(tempo, &process))))
 }
 
 /// Ingesters first, the query API last, the compactor when nobody waits any more.
@@ -143,14 +148,17 @@ fn component(tempo: &ValidatedTempo, process: &Process<'_>) -> Result<ComponentO
     let service_ports = ports::service(tempo, process);
 
     let config_meta = meta.named(names.of_component(component, "config"));
-    let mut foundation = vec![
-        network_policy(tempo, process, &meta, &access.ports)?,
+    let mut foundation = Vec::new();
+    if let Some(policy) = &tempo.network_policy {
+        foundation.push(network_policy(tempo, process, &meta, &access, policy)?);
+    }
+    foundation.extend([
         typed::render::<ConfigMap>(templates.config, &WithConfig { meta: config_meta, config })?,
         typed::render::<Service>(
             templates.service,
             &WithPorts { meta: meta.clone(), ports: &service_ports },
         )?,
-    ];
+    ]);
     if let Some(template) = templates.headless {
         let meta = meta.named(names.of_component(component, "headless"));
         foundation.push(typed::render::<Service>(template, &WithPorts { meta, ports: &service_ports })?);
@@ -198,7 +206,8 @@ fn network_policy(
     tempo: &ValidatedTempo,
     process: &Process<'_>,
     meta: &Meta<'_>,
-    storage_ports: &[u16],
+    access: &Access,
+    policy: &tempoform_api::NetworkPolicy,
 ) -> Result<Manifest, RenderError> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -207,13 +216,17 @@ fn network_policy(
         meta: Meta<'a>,
         public_ports: Vec<Port>,
         outward_ports: &'a [u16],
+        in_cluster: bool,
+        extra_egress: &'a [NetworkPolicyEgressRule],
     }
     typed::render::<NetworkPolicy>(
         "kubernetes/common/networkpolicy.yaml",
         &Values {
             meta: meta.clone(),
             public_ports: ports::public(tempo, process),
-            outward_ports: storage_ports,
+            outward_ports: &access.ports,
+            in_cluster: access.in_cluster,
+            extra_egress: &policy.extra_egress,
         },
     )
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Serialize;
-use tempoform_api::{Component, GoDuration, ValidatedTempo};
+use tempoform_api::{Component, Datasource, GoDuration, ValidatedTempo};
 
 use super::meta::Meta;
 use super::ports;
@@ -28,8 +28,8 @@ pub(super) fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderE
     if let Some(labels) = &observability.dashboards {
         all.push(dashboard(tempo, labels)?);
     }
-    if let Some(selector) = &observability.grafana_datasource {
-        all.extend(datasource(tempo, selector)?);
+    if let Some(wanted) = &observability.grafana_datasource {
+        all.extend(datasource(tempo, wanted)?);
     }
     Ok(all)
 }
@@ -122,7 +122,7 @@ fn dashboard(tempo: &ValidatedTempo, labels: &BTreeMap<String, String>) -> Resul
 }
 
 /// For the Grafana Operator, and as a file for the sidecar of a Grafana without it.
-fn datasource(tempo: &ValidatedTempo, selector: &LabelSelector) -> Result<Vec<Manifest>, RenderError> {
+fn datasource(tempo: &ValidatedTempo, wanted: &Datasource) -> Result<Vec<Manifest>, RenderError> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Source<'a> {
@@ -131,6 +131,8 @@ fn datasource(tempo: &ValidatedTempo, selector: &LabelSelector) -> Result<Vec<Ma
         url: String,
         /// Whose traces are shown; Grafana must send one where tenants are told apart.
         tenant: Option<&'a str>,
+        /// Whether searches are answered piece by piece, which ours does not do.
+        streaming: bool,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -140,6 +142,7 @@ fn datasource(tempo: &ValidatedTempo, selector: &LabelSelector) -> Result<Vec<Ma
         #[serde(flatten)]
         source: &'a Source<'a>,
         instance_selector: &'a LabelSelector,
+        allow_cross_namespace_import: bool,
         file: String,
         provisioning: String,
     }
@@ -161,6 +164,7 @@ fn datasource(tempo: &ValidatedTempo, selector: &LabelSelector) -> Result<Vec<Ma
             .first()
             .map(|tenant| tenant.id.as_str())
             .filter(|_| tempo.tenancy.enabled),
+        streaming: tempo.component(api).is_some_and(|settings| settings.image.is_grafana_tempo()),
     };
     let file = yaml::to_string(&engine::render_value("config/grafana-datasource.yaml", &source)?);
     let name = names.with("datasource");
@@ -168,7 +172,8 @@ fn datasource(tempo: &ValidatedTempo, selector: &LabelSelector) -> Result<Vec<Ma
         file: format!("{name}.yaml"),
         meta: Meta::new(tempo, "monitoring", name),
         source: &source,
-        instance_selector: selector,
+        instance_selector: &wanted.instance_selector,
+        allow_cross_namespace_import: wanted.allow_cross_namespace_import,
         provisioning: file,
     };
     Ok(vec![

@@ -149,7 +149,11 @@ fn valid_documents_pass() {
         stored(json!({ "backend": "local" })),
         distributed(json!({})),
         distributed(json!({ "ingester": { "replicas": 5 }, "replication": { "factor": 5, "zones": [] } })),
+        distributed(json!({ "ingester": { "replicas": 0 }, "replication": { "factor": 3 } })),
         distributed(json!({ "replication": { "factor": 3, "zones": ["a", "b", "c"] } })),
+        distributed(
+            json!({ "networkPolicy": { "extraEgress": [{ "ports": [{ "port": 3128 }, { "port": "proxy" }] }] } }),
+        ),
         distributed(json!({
             "tenancy": { "tenants": [{ "name": "dev" }] },
             "limits": { "perTenant": { "dev": {} } },

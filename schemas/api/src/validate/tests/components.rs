@@ -54,11 +54,13 @@ fn only_what_users_need_is_pinned_in_distributed_mode() {
 fn a_block_wins_over_the_spec() {
     let tempo = distributed(json!({
         "image": "docker.io/grafana/tempo:2.10.5",
-        "querier": { "image": "registry:5000/ours/tempo@sha256:abc", "replicas": 4, "listenAddress": "127.0.0.2" },
+        "querier": { "image": "registry:5000/grafana/tempo:2.9.0@sha256:abc", "replicas": 4, "listenAddress": "127.0.0.2" },
     }));
     let querier = tempo.component(Component::Querier).unwrap();
-    assert_eq!(querier.image.repository(), "registry:5000/ours/tempo");
-    assert!(!querier.image.is_grafana_tempo());
+    assert_eq!(
+        (querier.image.repository(), querier.image.tag()),
+        ("registry:5000/grafana/tempo", Some("2.9.0"))
+    );
     assert_eq!((querier.replicas, querier.local.address.to_string().as_str()), (4, "127.0.0.2"));
     let compactor = tempo.component(Component::Compactor).unwrap();
     assert!(compactor.image.is_grafana_tempo());
