@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use proptest::prelude::*;
 use tempoform_block::{
     BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, StoreOptions,
