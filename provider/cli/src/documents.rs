@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Processes,
     /// To run as objects of Kubernetes.
     Manifests,
+    /// To run somewhere.
+    Anything,
 }
 
 /// Every document of the given files and folders. Warnings are printed.
@@ -79,6 +81,10 @@ impl Declared {
             Purpose::Name => Ok(()),
             Purpose::Processes => render::local(&self.document.validated).map(drop),
             Purpose::Manifests => render::manifests(&self.document.validated).map(drop),
+            Purpose::Anything => {
+                let local = self.try_render(Purpose::Processes);
+                local.or_else(|error| self.try_render(Purpose::Manifests).map_err(|_| error))
+            }
         }
     }
 

@@ -311,7 +311,7 @@ fn every_form_is_rendered_the_same_each_time() {
     let folder = good();
     for form in ["manifests", "tempo", "processes"] {
         let json = folder.run(&["render", "--as", form, "-o", "json"]);
-        assert_eq!((json.code, json.err.as_str()), (0, ""));
+        assert_eq!(json.code, 0, "{}", json.err);
         let objects: Vec<Value> = serde_json::from_str(&json.out).unwrap();
         let yaml = folder.run(&["render", "--as", form]);
         assert_eq!(yaml.out.matches("\nkind: ").count(), objects.len(), "{form}");

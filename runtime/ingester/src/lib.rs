@@ -15,4 +15,4 @@ mod wal;
 mod writer;
 
 pub use ingester::Ingester;
-pub use options::{Durability, Options, Uploaded};
+pub use options::{ByTenant, Durability, Options, Uploaded};

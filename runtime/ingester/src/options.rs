@@ -17,6 +17,9 @@ pub enum Durability {
     },
 }
 
+/// A setting that tenants may have of their own, as it is at the moment of the call.
+pub type ByTenant<T> = Arc<dyn Fn(&TenantId) -> T + Send + Sync>;
+
 /// Hears of blocks that were uploaded.
 #[async_trait::async_trait]
 pub trait Uploaded: Send + Sync {
@@ -49,7 +52,7 @@ pub struct Options {
     /// deduplication").
     pub meta_replication_factor: u32,
     /// Columns for attributes of their own, by tenant.
-    pub dedicated_columns: Arc<dyn Fn(&TenantId) -> Vec<DedicatedColumn> + Send + Sync>,
+    pub dedicated_columns: ByTenant<Vec<DedicatedColumn>>,
     /// Bloom false positive rate, 0 to 1.
     pub bloom_false_positive: f64,
     /// Bytes of a bloom shard.
@@ -57,12 +60,12 @@ pub struct Options {
     /// Bytes of input in one row group.
     pub row_group_bytes: u64,
     /// Most bytes of one trace within a segment, by tenant; 0 = no limit.
-    pub max_trace_bytes: Arc<dyn Fn(&TenantId) -> u64 + Send + Sync>,
+    pub max_trace_bytes: ByTenant<u64>,
     /// Told of each block once it is verified in storage, before its log goes; readers that hear of it need not look for
     /// it.
     pub uploaded: Option<Arc<dyn Uploaded>>,
     /// Most live traces, by tenant; 0 = no limit.
-    pub max_live_traces: Arc<dyn Fn(&TenantId) -> u32 + Send + Sync>,
+    pub max_live_traces: ByTenant<u32>,
 }
 
 impl std::fmt::Debug for Options {

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use tempoform_block::results::NO_ROOT;
+use tempoform_block::results::{NO_ROOT, merge_trace};
 use tempoform_core::{Result, TenantId, TraceId};
 use tempoform_wire::internal;
-use tempoform_wire::tempopb::{SearchMetrics, SearchResponse, ServiceStats, SpanSet, TraceSearchMetadata};
+use tempoform_wire::tempopb::{SearchMetrics, SearchResponse, TraceSearchMetadata};
 
 use crate::fanout::Fanout;
 use crate::gathered::Gathered;
@@ -90,51 +90,8 @@ fn add(traces: &mut HashMap<Option<TraceId>, TraceSearchMetadata>, mut trace: Tr
         Entry::Vacant(entry) => {
             entry.insert(trace);
         }
-        Entry::Occupied(entry) => join(entry.into_mut(), trace),
+        Entry::Occupied(entry) => merge_trace(entry.into_mut(), trace),
     }
-}
-
-/// Two finds of one trace: the earliest start, the longest duration, the first root that is known,
-/// the larger counts; of span sets of one group the one that matched more.
-fn join(into: &mut TraceSearchMetadata, other: TraceSearchMetadata) {
-    let TraceSearchMetadata {
-        trace_id: _,
-        root_service_name,
-        root_trace_name,
-        start_time_unix_nano,
-        duration_ms,
-        span_set: _,
-        span_sets,
-        service_stats,
-    } = other;
-    into.start_time_unix_nano = into.start_time_unix_nano.min(start_time_unix_nano);
-    into.duration_ms = into.duration_ms.max(duration_ms);
-    if into.root_service_name.is_empty() {
-        into.root_service_name = root_service_name;
-    }
-    if into.root_trace_name.is_empty() {
-        into.root_trace_name = root_trace_name;
-    }
-    for set in span_sets {
-        match into.span_sets.iter_mut().find(|known| same_group(known, &set)) {
-            Some(known) if known.matched < set.matched => *known = set,
-            Some(_) => {}
-            None => into.span_sets.push(set),
-        }
-    }
-    for (service, ServiceStats { span_count, error_count }) in service_stats {
-        let stats = into.service_stats.entry(service).or_default();
-        stats.span_count = stats.span_count.max(span_count);
-        stats.error_count = stats.error_count.max(error_count);
-    }
-}
-
-/// Span sets are told apart by what `by()` grouped them by; aggregates differ between finds.
-fn same_group(a: &SpanSet, b: &SpanSet) -> bool {
-    fn groups(set: &SpanSet) -> impl Iterator<Item = &tempoform_wire::otlp::KeyValue> {
-        set.attributes.iter().filter(|attribute| attribute.key.starts_with("by("))
-    }
-    groups(a).eq(groups(b))
 }
 
 /// What clients expect of a complete result, whoever found it.
@@ -153,6 +110,7 @@ mod tests {
     use tempoform_wire::otlp::{AnyValue, KeyValue, any_value::Value};
 
     use super::*;
+    use tempoform_wire::tempopb::{ServiceStats, SpanSet};
 
     fn trace(id: &str, start: u64) -> TraceSearchMetadata {
         TraceSearchMetadata { trace_id: id.into(), start_time_unix_nano: start, ..Default::default() }

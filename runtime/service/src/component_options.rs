@@ -175,7 +175,6 @@ fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
                 left_pad_trace_ids: false,
             })
         }),
-        ..ApiOptions::default()
     }
 }
 

@@ -237,9 +237,8 @@ async fn follow(
     drop(started);
     loop {
         // Which members are unhealthy changes without a change among the live ones.
-        match tokio::time::timeout(interval, changes.changed()).await {
-            Ok(Err(_ended)) => return,
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(_ended)) = tokio::time::timeout(interval, changes.changed()).await {
+            return;
         }
         let Some(gossip) = gossip.upgrade() else { return };
         let now = by_name(&*gossip.lock().await);

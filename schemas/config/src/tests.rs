@@ -117,7 +117,7 @@ usage_report: {}
         add the unit, such as 5s
     tempo.yaml:7:3: ingester.max_block_bytes: expected a size in bytes such as 1048576, 512MiB or 5MB, found the text "big"
     tempo.yaml:8:3: ingester.trace_idle_perod: unknown key
-        known keys here are async_sync_period, complete_block_timeout, concurrent_flushes, durability, flush_all_on_shutdown, flush_check_period, flush_op_timeout, lifecycler, max_block_bytes, max_block_duration
+        did you mean trace_idle_period?
     tempo.yaml:11:5: storage.trace.backend: expected one of local, s3, gcs, azure, found the text "aws"
     tempo.yaml:12:13: storage.trace.block.version: expected one of vParquet3, vParquet4, vParquet5, found the text "vParquet2"
         did you mean vParquet3?
@@ -198,11 +198,11 @@ usage_report: {reporting_enabled: false}
     tempo.yaml:9:3: distributor.ring: has no effect: processes find each other by gossip, see memberlist
     tempo.yaml:11:23: ingester.lifecycler.ring.kvstore: has no effect: processes find each other by gossip, see memberlist
     tempo.yaml:11:77: ingester.lifecycler.tokens_file_path: has no effect: traces are spread without a ring of tokens
-    tempo.yaml:13:3: ingester.trace_idle_period: has no effect: traces are readable at once and cut with their block, see ingester.max_block_duration
     tempo.yaml:14:85: memberlist.retransmit_factor: has no effect: this gossip has no such setting
     tempo.yaml:19:3: overrides.metrics_generator_processors: has no effect: this version makes no metrics from spans
     tempo.yaml:23:3: querier.frontend_worker: has no effect: processes find each other by gossip, see memberlist
     tempo.yaml:24:12: querier.search.external_hedge_requests_at: has no effect: no other backend is asked
+    tempo.yaml:26:12: query_frontend.search.concurrent_jobs: has no effect: a search is not cut into jobs: retrievers search retriever.concurrent_blocks blocks at once
     tempo.yaml:26:53: query_frontend.search.duration_slo: has no effect: queries are not counted against objectives by this version
     tempo.yaml:27:3: query_frontend.metrics: has no effect: this version answers no TraceQL metrics queries
     tempo.yaml:28:50: server.grpc_server_max_send_msg_size: has no effect: messages sent are not limited

@@ -8,7 +8,7 @@ use std::fmt;
 
 use tempoform_document::{ByteSize, GoDuration, Problem, Problems};
 
-use crate::{Compaction, Config, Limits, Target};
+use crate::{Config, Limits, Target};
 
 /// Checks everything that the components of `config.target` use.
 pub(crate) fn validate(config: &Config, problems: &mut Problems) {
@@ -30,18 +30,6 @@ pub(crate) fn warn(config: &Config, warnings: &mut Problems) {
     if config.target != Target::All && config.memberlist.join_members.is_empty() {
         let message = "no other process is named; this one is found only by those that name it";
         warnings.push(Problem::new("memberlist.join_members", message));
-    }
-    let (compaction, default) = (&config.compactor.compaction, Compaction::default());
-    for (key, differs) in [
-        ("compaction_window", compaction.compaction_window != default.compaction_window),
-        ("max_block_bytes", compaction.max_block_bytes != default.max_block_bytes),
-        ("max_compaction_objects", compaction.max_compaction_objects != default.max_compaction_objects),
-        ("max_time_per_tenant", compaction.max_time_per_tenant != default.max_time_per_tenant),
-    ] {
-        if differs {
-            let path = format!("compactor.compaction.{key}");
-            warnings.push(Problem::new(path, "has no effect: this version does not merge blocks yet"));
-        }
     }
     let copies = config.ingester.lifecycler.ring.replication_factor;
     if copies > 1 && copies.is_multiple_of(2) {

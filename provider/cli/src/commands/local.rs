@@ -36,6 +36,7 @@ pub(crate) fn open(declared: &Declared) -> Result<LocalTarget, Failure> {
 /// The target with what is declared.
 pub(crate) fn declare(declared: &Declared) -> Result<(LocalTarget, Desired), Failure> {
     declared.document.check_target(Place::Local)?;
+    super::render::warn(&declared.document, &[Place::Local])?;
     let tempo = &declared.document.validated;
     let definitions = render::local(tempo).map_err(|error| declared.failure(error))?;
     let mut target = open(declared)?;

@@ -92,9 +92,9 @@ fn component(instance: Instance, report: &Report) -> ComponentStatus {
 
 fn storage(tempo: &ValidatedTempo, folder: &Path) -> StorageStatus {
     let path = match &tempo.storage {
-        Storage::Local(local) => {
-            Some(folder.join(local.path.as_deref().unwrap_or("blocks")).display().to_string())
-        }
+        Storage::Local(local) => Some(
+            folder.join(local.path.as_deref().unwrap_or(tempoform_api::BLOCKS_FOLDER)).display().to_string(),
+        ),
         Storage::S3(_) | Storage::Gcs(_) | Storage::Azure(_) => None,
     };
     let backend = match &tempo.storage {

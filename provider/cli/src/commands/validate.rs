@@ -12,7 +12,7 @@ use crate::output;
 
 pub(crate) fn run(args: &Validate, invocation: &Invocation) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
-    for declared in documents::load(&args.files, Purpose::Name)? {
+    for declared in documents::load(&args.files, Purpose::Anything)? {
         let document = &declared.document;
         let name = &document.validated.name;
         let mut valid = Vec::new();

@@ -35,25 +35,29 @@ async fn nothing_is_said_before_the_first_poll() {
 }
 
 #[tokio::test]
-async fn a_fresh_index_is_believed_an_old_one_is_not() {
+async fn a_fresh_index_saves_reading_metas_and_hides_no_newer_block() {
     let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default", "v3.0.3-vp5-default"]);
     let write = async |age: i64| {
         let created_at = Timestamp::now() - age.seconds();
         let index = TenantIndex { created_at, live: vec![meta(&blocks[0])], compacted: Vec::new() };
         store(bucket.path()).write_tenant_index(&tenant(), &index, &Account::default()).await.unwrap();
     };
+    let requests = async |max_index_age| {
+        let retriever = unpolled(bucket.path(), RetrieverOptions { max_index_age, ..options() });
+        retriever.poll().await.unwrap();
+        let requests = retriever.account().snapshot().requests;
+        assert_eq!(blocks_searched(&retriever).await, 2, "the index lists only one of them");
+        requests
+    };
+    let ten_minutes = Some(Duration::from_secs(600));
     write(0).await;
-    assert_eq!(blocks_searched(&*retriever(bucket.path()).await).await, 1);
+    let with_index = requests(ten_minutes).await;
     write(3600).await;
-    assert_eq!(blocks_searched(&*retriever(bucket.path()).await).await, 2);
-
-    let trusting = unpolled(bucket.path(), RetrieverOptions { max_index_age: None, ..options() });
-    trusting.poll().await.unwrap();
-    assert_eq!(blocks_searched(&trusting).await, 1);
+    assert!(with_index < requests(ten_minutes).await, "the meta in the index need not be read");
+    assert_eq!(with_index, requests(None).await, "any index will do");
 
     std::fs::write(bucket.path().join("single-tenant/index.pb.zst"), b"damaged").unwrap();
-    trusting.poll().await.unwrap();
-    assert_eq!(blocks_searched(&trusting).await, 2, "a damaged index is passed over");
+    assert!(with_index < requests(None).await, "a damaged index is passed over");
 }
 
 #[tokio::test]

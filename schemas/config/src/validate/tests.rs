@@ -159,7 +159,7 @@ fn values_without_sense_are_refused() {
   complete_block_timeout: 9m59s
   lifecycler: {ring: {replication_factor: 0, zone_awareness_enabled: true}}
 query_frontend:
-  query_end_cutoff: 1h
+  query_end_cutoff: 2h
   search: {default_result_limit: 10, max_result_limit: 5, default_spans_per_span_set: 200}
 memory: {automemlimit_ratio: 1.5}
 storage:
@@ -184,7 +184,7 @@ overrides:
     tempo.yaml:6:3: ingester.lifecycler.availability_zone: is required with ring.zone_awareness_enabled
         name the zone of this ingester
     tempo.yaml:6:23: ingester.lifecycler.ring.replication_factor: must be 1 or more, found 0
-    tempo.yaml:8:3: query_frontend.query_end_cutoff: must be at most search.query_backend_after (15m), found 1h
+    tempo.yaml:8:3: query_frontend.query_end_cutoff: must be at most search.query_backend_after (1h), found 2h
     tempo.yaml:9:12: query_frontend.search.default_result_limit: must be at most max_result_limit (5), found 10
     tempo.yaml:9:59: query_frontend.search.default_spans_per_span_set: must be at most max_spans_per_span_set (100), found 200
     tempo.yaml:10:10: memory.automemlimit_ratio: must be more than 0 and at most 1, found 1.5
