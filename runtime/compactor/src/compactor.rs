@@ -114,21 +114,34 @@ impl Compactor {
         let show = |outstanding: usize| gauge.set(i64::try_from(outstanding).unwrap_or(i64::MAX));
         show(outstanding);
         let started = Instant::now();
-        for job in jobs {
+        for mut job in jobs {
             if started.elapsed() > self.options.max_time_per_tenant {
                 break;
             }
+            job.inputs.truncate(self.most_inputs());
             if !(self.options.owns)(&format!("merge/{tenant}/{}", job.window)) {
                 continue;
             }
             match self.run_job(tenant, &job, blocks).await {
                 Ok(()) => {
-                    outstanding -= job.inputs.len() - 1;
+                    outstanding = outstanding.saturating_sub(job.inputs.len() - 1);
                     show(outstanding);
                 }
                 Err(failed) => self.set_aside(tenant, &job, &failed),
             }
         }
+    }
+
+    /// How many blocks fit into memory to be merged at once. At least two are tried.
+    fn most_inputs(&self) -> usize {
+        let free = self.options.memory.limit().saturating_sub(self.options.memory.used());
+        let inputs = (free / 2).saturating_sub(self.row_group_memory()) / MEMORY_PER_INPUT;
+        usize::try_from(inputs).unwrap_or(usize::MAX).max(2)
+    }
+
+    /// Row groups are smaller where memory is short.
+    fn row_group_memory(&self) -> u64 {
+        self.options.row_group_bytes.min(self.options.memory.limit() / 8)
     }
 
     /// One merge: the new block first, then its inputs go. A crash in between repeats the rest.
@@ -160,7 +173,7 @@ impl Compactor {
     }
 
     async fn write(&self, inputs: &[Arc<BlockMeta>], output: &BlockPath) -> Result<Merged, Failed> {
-        let row_group_bytes = self.options.row_group_bytes;
+        let row_group_bytes = self.row_group_memory();
         let needed = MEMORY_PER_INPUT * inputs.len() as u64 + row_group_bytes;
         let _held = self.options.memory.reserve(needed, "merging blocks")?;
         let settings = merge::Settings {

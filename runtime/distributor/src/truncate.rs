@@ -138,7 +138,7 @@ mod tests {
     /// Attributes with a text of `length` bytes in every place that can hold one.
     fn attributes(length: usize) -> Vec<KeyValue> {
         let text = || StringValue("v".repeat(length));
-        let key = |name: &str, value| KeyValue { key: name.to_owned(), value, ..Default::default() };
+        let key = |name: &str, value| KeyValue { key: name.to_owned(), value };
         let list = otlp::ArrayValue { values: vec![value(text()).expect("some")] };
         let map = otlp::KeyValueList { values: vec![key("in", value(text()))] };
         vec![

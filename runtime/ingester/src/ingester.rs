@@ -140,6 +140,8 @@ impl Ingester {
             // The writer answers unless its thread died; then there is nothing to wait for.
             drop(closed.await);
         }
+        // Whoever orders a flush does not want to wait for the next try.
+        self.shared.all_logs().iter().for_each(|log| log.retry_now());
         // What comes meanwhile is for the next flush.
         let wanted = self.shared.all_logs().iter().flat_map(|log| log.closed()).collect();
         loop {

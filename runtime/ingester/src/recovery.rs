@@ -58,7 +58,11 @@ fn recover_tenant(
         let paths = id.map(|id| SegmentPaths::new(directory, id));
         match (paths, path.extension().and_then(|extension| extension.to_str())) {
             (Some(paths), Some("flushed")) => recall_block(shared, &log, &paths)?,
-            (Some(paths), Some("wal")) => segments.push((path.metadata()?.modified()?, paths)),
+            (Some(paths), Some("wal")) => match path.metadata() {
+                Ok(metadata) => segments.push((metadata.modified()?, paths)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            },
             // What a crash left half written, or without its log.
             (_, Some("tmp")) => remove(&path)?,
             (Some(paths), Some("idx")) if !paths.wal().exists() => remove(&path)?,

@@ -238,6 +238,12 @@ impl TenantLog {
         usize::from(stages.open.is_some()) + stages.closing.len() + stages.sealed.len()
     }
 
+    /// Uploads that failed are due now.
+    pub(crate) fn retry_now(&self) {
+        let sealed = lock(&self.stages).sealed.clone();
+        sealed.iter().for_each(|segment| segment.attempts().next = None);
+    }
+
     /// Segments that take no more writes and are not in storage yet.
     pub(crate) fn closed(&self) -> Vec<Uuid> {
         let stages = lock(&self.stages);

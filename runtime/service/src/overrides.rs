@@ -72,5 +72,11 @@ fn read(settings: &Overrides, file: &Path) -> Result<Overrides> {
     overrides
         .reload_tenants(&text, name)
         .map_err(|problems| Error::new(ErrorKind::Invalid, problems.to_string()))?;
+    // Once, and not at every look at the file.
+    if overrides.tenants.warnings() != settings.tenants.warnings() {
+        for warning in overrides.tenants.warnings() {
+            tracing::warn!("{warning}");
+        }
+    }
     Ok(overrides)
 }

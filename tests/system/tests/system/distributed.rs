@@ -34,6 +34,8 @@ impl Sender {
                 }
                 next += load.traces_per_request;
                 told.store(next, Ordering::Release);
+                // Every trace is looked up in the end, which takes longer than sending it.
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Ok(next)
         });
@@ -169,7 +171,8 @@ fn instances(cli: &Cli) -> Result<BTreeSet<(String, u64)>> {
         .collect())
 }
 
-#[tokio::test]
+// Load and reads go on while commands run.
+#[tokio::test(flavor = "multi_thread")]
 async fn replicas_change_exactly_and_kills_lose_nothing() -> Result<()> {
     let cli = Cli::example("distributed-local")?;
     cli.expect(0, "apply", &["--auto-approve"])?;

@@ -90,7 +90,7 @@ spec:
     )
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_load_with_s3() -> Result<()> {
     let Some(program) = std::env::var_os("TEMPOFORM_TEST_MINIO").map(PathBuf::from) else {
         skipped("TEMPOFORM_TEST_MINIO is not set; run `cargo xtask test`");
