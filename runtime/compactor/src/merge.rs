@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 /// Traces on their way to the writer.
 const TRACES_WAITING: usize = 64;
-/// Stored bytes of a block that are read and decoded at a time, about.
-const BYTES_AT_ONCE: u64 = 2 << 20;
+/// Stored bytes of a block that are read and decoded at a time, about; decoded they are a hundred times as many.
+const BYTES_AT_ONCE: u64 = 256 << 10;
 
 /// How blocks are written.
 #[derive(Clone, Debug)]

@@ -37,6 +37,17 @@ impl MemoryBudget {
         self.0.limit
     }
 
+    /// Reserves as much of `bytes` as there is now; it may be nothing.
+    pub fn reserve_up_to(&self, bytes: u64) -> Reservation {
+        let mut taken = 0;
+        let reserved = self.0.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+            taken = bytes.min(self.0.limit.saturating_sub(used));
+            Some(used + taken)
+        });
+        let bytes = if reserved.is_ok() { taken } else { 0 };
+        Reservation { budget: self.clone(), bytes }
+    }
+
     /// Reserves `bytes` for `purpose`.
     ///
     /// # Errors
@@ -109,6 +120,7 @@ mod tests {
         assert_eq!((first.bytes(), budget.used()), (100, 100));
         first.shrink_to(30);
         assert_eq!(budget.used(), 30);
+        assert_eq!(budget.reserve_up_to(500).bytes(), 70);
         drop(first);
         assert_eq!(budget.used(), 0);
     }

@@ -12,7 +12,7 @@ use tempoform_block::{
     EncodedResource, EncodedScope, WriterOptions, WrittenBlock,
 };
 use tempoform_core::protobuf::{Fields, Value};
-use tempoform_core::{Account, Error, ErrorKind, Result, SELF_TRACE};
+use tempoform_core::{Account, Error, ErrorKind, Reservation, Result, SELF_TRACE};
 
 use crate::ingester::{Shared, blocking};
 use crate::merge::by_trace;
@@ -24,6 +24,8 @@ use crate::wal::{Place, Run, SegmentPaths, sync_directory, verify_segment};
 
 /// Memory of one upload: parts that are on their way or wait.
 const UPLOAD_BYTES: u64 = 32 << 20;
+/// Between looks whether there is memory.
+const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 /// Waits between attempts grow from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(60);
@@ -44,6 +46,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             remove_segment(&segment.paths);
             continue;
         }
+        let _held = room(&shared).await;
         let started = Instant::now();
         let flushed = tokio::time::timeout(shared.options.flush_timeout, flush(&shared, &segment))
             .await
@@ -97,7 +100,6 @@ fn put_off(segment: &SealedSegment, error: &Error) {
 #[tracing::instrument(name = "ingester.flush", target = SELF_TRACE, skip_all, fields(tenant = %segment.tenant, block = %segment.paths.id()))]
 async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<BlockMeta> {
     let account = Account::default();
-    let _held = shared.memory.reserve(build_memory(&shared.options), "building a block")?;
     if segment.recovered {
         let checked = Arc::clone(segment);
         blocking(move || check_records(&checked)).await?;
@@ -125,6 +127,20 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
         hears.uploaded(&tenant, &meta).await;
     }
     Ok(meta)
+}
+
+/// Memory to build a block, as soon as there is some. Another block, or a query, gives it back before long.
+async fn room(shared: &Shared) -> Reservation {
+    loop {
+        match shared.memory.reserve(build_memory(&shared.options), "building a block") {
+            Ok(held) => return held,
+            // More than there ever is: then the one block that is built has to do with what there is.
+            Err(_) if build_memory(&shared.options) > shared.memory.limit() => {
+                return shared.memory.reserve_up_to(shared.memory.limit());
+            }
+            Err(_) => tokio::time::sleep(MEMORY_PAUSE).await,
+        }
+    }
 }
 
 /// An estimate of what building a block takes: a row group with its columns, and parts of it on their way.
