@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tempoform_block::{
     BlockList, BlockMeta, BlockPath, BlockStore, CompactedBlock, CompactedMeta, ListedBlock, TenantIndex,
 };
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::merge::{self, Failed, Merged};
 use crate::plan::{self, Job, Limits};
+use crate::retention::is_expired;
 use crate::{Options, metrics};
 
 /// How long blocks of a failed merge are left alone: one bad block must not hold up the others.
@@ -103,11 +104,18 @@ impl Compactor {
         }
         let limits =
             Limits { window, max_bytes: self.options.max_block_bytes, max_traces: self.options.max_traces };
+        let retention = match SignedDuration::try_from((self.options.retention)(tenant)) {
+            Ok(retention) if !retention.is_zero() => retention,
+            _ => SignedDuration::MAX,
+        };
         let metas: Vec<Arc<BlockMeta>> = blocks
             .live
             .iter()
             .filter(|live| !self.aside.contains_key(&(tenant.clone(), live.block)))
-            .filter_map(|live| self.meta(tenant, &live.block).cloned())
+            .filter_map(|live| Some((live.written, self.meta(tenant, &live.block).cloned()?)))
+            // What is about to go need not be written again, nor live longer by that.
+            .filter(|(written, meta)| !is_expired(meta, *written, retention, now))
+            .map(|(_, meta)| meta)
             .collect();
         let (jobs, mut outstanding) = plan::plan(metas.iter().map(Arc::as_ref), limits, now);
         let gauge = metrics::OUTSTANDING.with_label_values(&[tenant.as_str()]);
@@ -150,7 +158,10 @@ impl Compactor {
         let inputs: Vec<Arc<BlockMeta>> =
             job.inputs.iter().filter_map(|block| self.meta(tenant, block).cloned()).collect();
         let output = BlockPath::new(tenant.clone(), merge::output_id(&job.inputs));
-        if blocks.live.iter().any(|live| live.block == output.block()) {
+        // The listing may be older than what another compactor did meanwhile.
+        let is_there = blocks.live.iter().any(|live| live.block == output.block())
+            || self.store.is_block(&output, &self.account).await;
+        if is_there {
             tracing::info!(block = %output, "was merged before; its inputs go now");
         } else {
             let merged = self.write(&inputs, &output).await?;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use prost::Message as _;
+use tempoform_block::dedicated::filter_for_version;
 use tempoform_block::{
     BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, EncodedResource,
     EncodedScope, WriteError, WriterOptions, WrittenBlock, combine_traces,
@@ -72,7 +73,10 @@ pub(crate) async fn merge(
     }
     let (traces, received) = mpsc::channel(TRACES_WAITING);
     let options = WriterOptions {
-        dedicated_columns: inputs.first().map(|meta| meta.dedicated_columns.clone()).unwrap_or_default(),
+        dedicated_columns: inputs
+            .first()
+            .map(|meta| filter_for_version(&BlockVersion::VParquet4, &meta.dedicated_columns))
+            .unwrap_or_default(),
         row_group_bytes: settings.row_group_bytes,
         bloom_false_positive: settings.bloom_false_positive,
         bloom_shard_size_bytes: settings.bloom_shard_size_bytes,

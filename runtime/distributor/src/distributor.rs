@@ -27,9 +27,6 @@ pub struct TenantLimits {
     pub retry_info: bool,
 }
 
-/// Share of the time for a write after which others stand in for an ingester that has not answered.
-const HEDGE_SHARE: f64 = 0.1;
-
 /// Settings of a distributor.
 #[derive(Clone)]
 pub struct Options {
@@ -231,8 +228,7 @@ impl Distributor {
                 metrics::INGESTER_FAILURES.with_label_values(&[only.name()]).inc();
             });
         }
-        let hedge_after = self.options.push_timeout.mul_f64(HEDGE_SHARE);
-        Replication::new(placement, tenant.clone(), batch, held, hedge_after).run().await
+        Replication::new(placement, tenant.clone(), batch, held, self.options.push_timeout).run().await
     }
 }
 

@@ -9,6 +9,9 @@ use tokio::sync::mpsc;
 use crate::metrics;
 use crate::placement::Placement;
 
+/// Share of the time for a write after which others stand in for an ingester that has not answered.
+const HEDGE_SHARE: f64 = 0.1;
+
 /// What a request holds of the memory budgets, as long as a write of it is under way.
 pub(crate) type Held = Arc<[Reservation; 2]>;
 
@@ -21,6 +24,8 @@ pub(crate) struct Replication {
     tenant: TenantId,
     batch: SpanBatch,
     held: Held,
+    /// How long a member may take at all: then what is held for it is given back.
+    timeout: Duration,
     /// How long a member may take before others stand in for it.
     hedge_after: Duration,
     /// By span: members in order of preference, as an index into `orders`.
@@ -59,7 +64,7 @@ impl Replication {
         tenant: TenantId,
         batch: SpanBatch,
         held: Held,
-        hedge_after: Duration,
+        timeout: Duration,
     ) -> Self {
         let mut orders = Vec::new();
         let mut order_of = Vec::with_capacity(batch.spans.len());
@@ -83,7 +88,8 @@ impl Replication {
             tenant,
             batch,
             held,
-            hedge_after,
+            timeout,
+            hedge_after: timeout.mul_f64(HEDGE_SHARE),
             order_of,
             orders,
             answers,
@@ -131,7 +137,9 @@ impl Replication {
 
     /// Members refuse by the same limits, so a span refused at all is refused by about all of its owners.
     fn rejected_spans(&self) -> u64 {
-        self.rejected.div_ceil(self.placement.replication_factor() as u64).min(self.batch.spans.len() as u64)
+        let copies: u64 = self.progress.iter().map(|span| u64::from(span.durable)).sum();
+        let spans = self.batch.spans.len() as u64;
+        (self.rejected * spans).div_ceil(copies.max(1)).min(spans)
     }
 
     fn take(&mut self, answer: Answer) {
@@ -177,11 +185,14 @@ impl Replication {
             let whole = share.len() == self.batch.spans.len();
             let batch = if whole { self.batch.clone() } else { self.batch.subset(&share) };
             let (placement, tenant) = (Arc::clone(&self.placement), self.tenant.clone());
-            let (held, answer) = (Arc::clone(&self.held), self.answer.clone());
+            let (held, answer, timeout) = (Arc::clone(&self.held), self.answer.clone(), self.timeout);
             self.under_way += 1;
             tokio::spawn(async move {
                 let _held = held;
-                let outcome = placement.members()[member].sink().push(&tenant, batch).await;
+                let push = placement.members()[member].sink().push(&tenant, batch);
+                let outcome = tokio::time::timeout(timeout, push).await.unwrap_or_else(|_| {
+                    Err(Error::new(ErrorKind::Unavailable, format!("no answer within {timeout:?}")))
+                });
                 // Nobody waits any more once there is a quorum.
                 drop(answer.send(Answer { member, share, outcome }));
             });

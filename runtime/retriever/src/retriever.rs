@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub struct Retriever {
     pub(crate) list: RwLock<Option<Arc<BlockList>>>,
     admission: Admission,
     account: Arc<Account>,
+    /// Blocks announced, and when: a poll that began before does not have them.
+    announced: Mutex<Vec<(Instant, TenantId, BlockMeta)>>,
 }
 
 impl Retriever {
@@ -41,6 +43,7 @@ impl Retriever {
             options,
             list: RwLock::new(None),
             account: Arc::default(),
+            announced: Mutex::default(),
         })
     }
 
@@ -83,6 +86,12 @@ impl Retriever {
         self.account.add(&spent.snapshot());
         metrics::POLL_SECONDS.observe(started.elapsed().as_secs_f64());
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(polled?));
+        let announced = std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner));
+        for (at, tenant, meta) in announced {
+            if at >= started {
+                self.add_block(&tenant, meta);
+            }
+        }
         Ok(())
     }
 
@@ -314,6 +323,8 @@ impl TraceSource for Retriever {
             let meta = BlockMeta::from_json(&meta).map_err(|error| {
                 Error::new(ErrorKind::Invalid, format!("the meta of a block cannot be read: {error}"))
             })?;
+            let announced = (Instant::now(), tenant.clone(), meta.clone());
+            self.announced.lock().unwrap_or_else(PoisonError::into_inner).push(announced);
             self.add_block(tenant, meta);
         }
         Ok(())

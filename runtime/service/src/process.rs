@@ -338,8 +338,10 @@ impl Process {
                 tracing::warn!(%error, "not everything was flushed; the log keeps it for the next start");
             }
         }
+        // A write that was under way may have come after the flush.
+        let unflushed = self.admin.ingester.get().map_or(0, |ingester| ingester.unflushed_segments());
         if let Some(membership) = self.admin.membership.get() {
-            membership.leave(handed_over).await;
+            membership.leave(handed_over && unflushed == 0).await;
         }
         self.end.cancel();
         self.servers.drained(Instant::now() + REQUESTS_TIMEOUT).await;

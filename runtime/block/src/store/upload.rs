@@ -103,6 +103,10 @@ impl BlockUpload {
     pub async fn finish(mut self, objects: BlockObjects, meta: &BlockMeta, account: &Account) -> Result<()> {
         let outcome = self.write_all_but_meta(objects, meta, account).await;
         if let Err(error) = outcome {
+            // Somebody else may have written the same block meanwhile: then it is theirs, and whole.
+            if self.store.is_block(&self.block, account).await {
+                return Err(error);
+            }
             if let Err(left) = self.store.delete_block(&self.block, account).await {
                 tracing::warn!(block = %self.block, error = %left, "remains of a failed upload stay in the store");
             }
