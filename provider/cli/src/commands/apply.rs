@@ -123,7 +123,7 @@ fn next_steps(instances: &[Instance], tenant: Option<&str>, invocation: &Invocat
     if let Some(url) = endpoint(["queryFrontend", "tempo"], "http") {
         text.push_str(&format!(
             "Ask for traces (the data source URL for Grafana, type Tempo, is {url})\n  \
-             curl{header} -G {url}/api/search --data-urlencode 'q={{}}'\n  \
+             curl{header} -G {url}/api/search --data-urlencode 'q={{ resource.service.name != \"tempoform-canary\" }}'\n  \
              curl{header} {url}/api/v2/traces/TRACE_ID\n"
         ));
     }
