@@ -26,7 +26,7 @@ pub use account::Account;
 pub use error::{Error, ErrorKind, Result};
 pub use ids::TraceId;
 pub use memory::{MemoryBudget, Reservation};
-pub use ownership::owner;
+pub use ownership::{mix, owner};
 pub use scan::{MalformedRequest, ResourceRef, ScopeRef, SpanBatch, SpanRef, scan_export_request};
 pub use sink::{PushOutcome, SpanSink};
 pub use source::TraceSource;

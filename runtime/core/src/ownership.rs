@@ -11,14 +11,20 @@ pub fn owner<'a>(thing: &[u8], names: &'a [String]) -> Option<&'a str> {
 fn weight(name: &str, thing: &[u8]) -> u64 {
     // FNV-1a, which mixes its last bytes badly, then the finaliser of MurmurHash3.
     let bytes = name.bytes().chain(thing.iter().copied());
-    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
+    mix(hash)
+}
+
+/// The finaliser of MurmurHash3: every input bit moves every output bit. Decides who gets what, so it must not change
+/// while two versions run side by side.
+pub const fn mix(mut value: u64) -> u64 {
+    value ^= value >> 33;
+    value = value.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    value ^= value >> 33;
+    value = value.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    value ^ (value >> 33)
 }
 
 #[cfg(test)]

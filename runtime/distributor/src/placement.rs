@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tempoform_core::{SpanSink, TraceId};
+use tempoform_core::{SpanSink, TraceId, mix};
 
 /// An ingester that takes writes.
 #[derive(Clone)]
@@ -53,16 +53,6 @@ impl std::fmt::Debug for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Member").field(&self.name).finish()
     }
-}
-
-/// The finaliser of MurmurHash3: every input bit moves every output bit. Part of the placement, so it
-/// must not change while distributors of two versions run side by side.
-const fn mix(mut value: u64) -> u64 {
-    value ^= value >> 33;
-    value = value.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    value ^= value >> 33;
-    value = value.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    value ^ (value >> 33)
 }
 
 impl Placement {
