@@ -5,6 +5,7 @@
 //! retrievers for what is in blocks). Components know each other only through them.
 
 mod account;
+mod batch;
 mod error;
 mod ids;
 mod memory;
@@ -12,6 +13,7 @@ pub mod metrics;
 mod ownership;
 pub mod protobuf;
 pub mod push_rpc;
+mod push_wire;
 mod regroup;
 mod scan;
 mod sink;
@@ -23,6 +25,7 @@ mod tenant;
 pub const SELF_TRACE: &str = "tempoform_trace";
 
 pub use account::Account;
+pub use batch::{BatchId, BatchIds, BatchSet, Followed, Led, Push};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::TraceId;
 pub use memory::{MemoryBudget, Reservation};

@@ -20,9 +20,7 @@ use tonic::server::{NamedService, UnaryService};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::{
-    Error, ErrorKind, PushOutcome, Reservation, Result, SpanBatch, SpanSink, TENANT_HEADER, TenantId,
-};
+use crate::{Error, ErrorKind, Push, PushOutcome, Reservation, Result, SpanSink, TENANT_HEADER, TenantId};
 
 const GRPC_STATUS: &str = "grpc-status";
 
@@ -45,9 +43,9 @@ impl Route for Export {
 
 /// From a distributor to an ingester.
 #[derive(Debug)]
-pub struct Push;
+pub struct ToIngester;
 
-impl Route for Push {
+impl Route for ToIngester {
     const SERVICE: &'static str = "tempoform.Ingester";
     const PATH: &'static str = "/tempoform.Ingester/Push";
 }
@@ -202,8 +200,8 @@ struct Method<H> {
 }
 
 impl<H: ExportHandler> UnaryService<Bytes> for Method<H> {
-    type Response = Bytes;
-    type Future = BoxFuture<Result<tonic::Response<Bytes>, Status>>;
+    type Response = Vec<Bytes>;
+    type Future = BoxFuture<Result<tonic::Response<Vec<Bytes>>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         self.reached.store(true, Ordering::Relaxed);
@@ -211,7 +209,7 @@ impl<H: ExportHandler> UnaryService<Bytes> for Method<H> {
         Box::pin(async move {
             let (metadata, _, body) = request.into_parts();
             let response = handler.export(&metadata, body).await?;
-            Ok(tonic::Response::new(response.encode_to_vec().into()))
+            Ok(tonic::Response::new(vec![response.encode_to_vec().into()]))
         })
     }
 }
@@ -240,7 +238,7 @@ impl RemoteExporter {
     /// # Errors
     /// The receiver's status, or `FAILED_PRECONDITION` when it refused a part for good.
     pub async fn export(&self, request: Bytes) -> Result<(), Status> {
-        let mut request = tonic::Request::new(request);
+        let mut request = tonic::Request::new(vec![request]);
         if let Some(tenant) = &self.tenant {
             let name = tenant
                 .parse()
@@ -260,7 +258,7 @@ impl RemoteExporter {
 
 async fn call<R: Route>(
     channel: &Channel,
-    request: tonic::Request<Bytes>,
+    request: tonic::Request<Vec<Bytes>>,
 ) -> Result<ExportTraceServiceResponse, Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.map_err(|error| Status::unavailable(format!("not reachable: {error}")))?;
@@ -284,13 +282,13 @@ impl RemoteIngester {
 
 #[async_trait::async_trait]
 impl SpanSink for RemoteIngester {
-    async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
-        let mut request = tonic::Request::new(batch.payload);
+    async fn push(&self, tenant: &TenantId, push: Push) -> Result<PushOutcome> {
+        let mut request = tonic::Request::new(push.encode());
         let name = tenant.as_str().parse().map_err(|_| {
             Error::new(ErrorKind::Internal, format!("tenant {tenant} does not fit into gRPC metadata"))
         })?;
         request.metadata_mut().insert(TENANT_HEADER, name);
-        let response = call::<Push>(&self.channel, request).await?;
+        let response = call::<ToIngester>(&self.channel, request).await?;
         let rejected = response.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(PushOutcome { rejected_spans: u64::try_from(rejected).unwrap_or_default() })
     }
@@ -301,7 +299,7 @@ impl SpanSink for RemoteIngester {
 struct RawCodec;
 
 impl Codec for RawCodec {
-    type Encode = Bytes;
+    type Encode = Vec<Bytes>;
     type Decode = Bytes;
     type Encoder = Self;
     type Decoder = Self;
@@ -316,11 +314,13 @@ impl Codec for RawCodec {
 }
 
 impl Encoder for RawCodec {
-    type Item = Bytes;
+    /// The message in chunks.
+    type Item = Vec<Bytes>;
     type Error = Status;
 
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
+    fn encode(&mut self, chunks: Vec<Bytes>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(chunks.iter().map(Bytes::len).sum());
+        chunks.into_iter().for_each(|chunk| buffer.put(chunk));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-use crate::{Result, SpanBatch, TenantId};
+use crate::{Push, Result, TenantId};
 
 /// What became of a pushed batch whose acceptance was acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,10 +11,10 @@ pub struct PushOutcome {
 /// Takes spans and answers once they are durable.
 #[async_trait::async_trait]
 pub trait SpanSink: Send + Sync {
-    /// Stores `batch`. When this returns `Ok`, every span of it that was not rejected survives a
-    /// crash of the process and is found by id.
+    /// Stores `push`. When this returns `Ok`, every span of it that was not rejected survives a
+    /// crash of the process, and those of led batches are found by id.
     ///
     /// # Errors
-    /// Nothing of the batch is acknowledged then; the kind tells whether to try again.
-    async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome>;
+    /// Nothing is acknowledged then; the kind tells whether to try again.
+    async fn push(&self, tenant: &TenantId, push: Push) -> Result<PushOutcome>;
 }

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use tempoform_wire::internal::{
-    FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse,
-    TagValuesRequest, TagValuesResponse,
+    FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, SettleRequest, SettleResponse,
+    TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
 
 use crate::{Result, TenantId};
@@ -29,4 +29,13 @@ pub trait TraceSource: Send + Sync {
 
     /// Values of one attribute.
     async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse>;
+
+    /// What became of batches that another ingester follows. A source that leads none knows of none.
+    ///
+    /// # Errors
+    /// When the request cannot be read.
+    async fn settle(&self, tenant: &TenantId, request: SettleRequest) -> Result<SettleResponse> {
+        let _ = (tenant, request);
+        Ok(SettleResponse::default())
+    }
 }

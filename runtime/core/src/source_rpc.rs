@@ -9,7 +9,8 @@ use tempoform_wire::internal::recent_client::RecentClient;
 use tempoform_wire::internal::recent_server::Recent;
 use tempoform_wire::internal::{
     AccountRequest, AnnounceRequest, AnnounceResponse, FindTraceRequest, FindTraceResponse, ReadAccount,
-    SearchRequest, SearchResponse, TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
+    SearchRequest, SearchResponse, SettleRequest, SettleResponse, TagNamesRequest, TagNamesResponse,
+    TagValuesRequest, TagValuesResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -126,7 +127,23 @@ macro_rules! carry {
     };
 }
 
-carry!(Recent, RecentClient, RemoteRecent, "An ingester's recent traces", serves {}, asks {});
+carry!(
+    Recent,
+    RecentClient,
+    RemoteRecent,
+    "An ingester's recent traces",
+    serves {
+        async fn settle(&self, request: Request<SettleRequest>) -> Result<Response<SettleResponse>, Status> {
+            let tenant = tenant_of(&request)?;
+            Ok(Response::new(self.source.settle(&tenant, request.into_inner()).await?))
+        }
+    },
+    asks {
+        async fn settle(&self, tenant: &TenantId, request: SettleRequest) -> Result<SettleResponse> {
+            Ok(self.0.clone().settle(with_tenant(tenant, request)?).await?.into_inner())
+        }
+    }
+);
 carry!(
     Blocks,
     BlocksClient,

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tempoform_core::{
-    Error, ErrorKind, MemoryBudget, PushOutcome, Reservation, Result, SELF_TRACE, SpanBatch, TenantId,
-    metrics::discarded_spans, scan_export_request,
+    BatchIds, Error, ErrorKind, MemoryBudget, PushOutcome, Reservation, Result, SELF_TRACE, SpanBatch,
+    TenantId, metrics::discarded_spans, scan_export_request,
 };
 
 use crate::metrics;
@@ -59,6 +59,7 @@ pub struct Distributor {
     memory: MemoryBudget,
     inflight: MemoryBudget,
     rates: RateLimiter,
+    ids: BatchIds,
 }
 
 impl std::fmt::Debug for Distributor {
@@ -75,7 +76,14 @@ impl Distributor {
         memory: MemoryBudget,
     ) -> Arc<Self> {
         let inflight = MemoryBudget::new(options.max_inflight_bytes);
-        Arc::new(Self { options, placement, memory, inflight, rates: RateLimiter::default() })
+        Arc::new(Self {
+            options,
+            placement,
+            memory,
+            inflight,
+            rates: RateLimiter::default(),
+            ids: BatchIds::default(),
+        })
     }
 
     /// The tenant of a request with this `X-Scope-OrgID`.
@@ -224,11 +232,13 @@ impl Distributor {
             ));
         }
         if let ([only], 1) = (placement.members(), placement.replication_factor()) {
-            return only.sink().push(tenant, batch).await.inspect_err(|_| {
+            return only.sink().push(tenant, batch.into()).await.inspect_err(|_| {
                 metrics::INGESTER_FAILURES.with_label_values(&[only.name()]).inc();
             });
         }
-        Replication::new(placement, tenant.clone(), batch, held, self.options.push_timeout).run().await
+        Replication::new(placement, &self.ids, tenant.clone(), batch, held, self.options.push_timeout)
+            .run()
+            .await
     }
 }
 

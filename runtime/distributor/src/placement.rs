@@ -1,8 +1,10 @@
 //! Which ingesters a trace belongs to.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tempoform_core::{SpanSink, TraceId, mix};
+use tokio::time::Instant;
 
 /// An ingester that takes writes.
 #[derive(Clone)]
@@ -11,7 +13,12 @@ pub struct Member {
     zone: String,
     seed: u64,
     sink: Arc<dyn SpanSink>,
+    /// Until when it comes last; `None` if it answers as it should.
+    suspect_until: Arc<Mutex<Option<Instant>>>,
 }
+
+/// How long a member that did not answer in time comes last.
+const SUSPECT_FOR: Duration = Duration::from_secs(5);
 
 /// The ingesters at one moment, and how many of them hold each trace.
 #[derive(Clone, Debug)]
@@ -30,7 +37,7 @@ impl Member {
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        Self { name, zone: zone.into(), seed: mix(seed), sink }
+        Self { name, zone: zone.into(), seed: mix(seed), sink, suspect_until: Arc::default() }
     }
 
     /// Its name.
@@ -40,6 +47,17 @@ impl Member {
 
     pub(crate) fn sink(&self) -> &dyn SpanSink {
         self.sink.as_ref()
+    }
+
+    /// It did not answer in time: for a while others come first, so that not every request waits for it.
+    pub(crate) fn suspect(&self) {
+        let until = Instant::now() + SUSPECT_FOR;
+        *self.suspect_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    fn is_suspect(&self) -> bool {
+        let until = *self.suspect_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Rendezvous weight: the members with the highest weights own the trace.
@@ -79,13 +97,21 @@ impl Placement {
         self.replication_factor / 2 + 1
     }
 
+    /// Members that come last for now, by position.
+    pub(crate) fn suspects(&self) -> Vec<bool> {
+        self.members.iter().map(Member::is_suspect).collect()
+    }
+
     /// Positions of all members, the trace's owners first, then those that stand in for them. Owners are in as
-    /// many zones as there are.
-    pub(crate) fn preference(&self, id: &TraceId, order: &mut Vec<u32>) {
+    /// many zones as there are; `suspects` come last.
+    pub(crate) fn preference(&self, id: &TraceId, suspects: &[bool], order: &mut Vec<u32>) {
         order.clear();
         order.extend(0..self.members.len() as u32);
         order.sort_unstable_by_key(|at| std::cmp::Reverse(self.members[*at as usize].weight(id)));
         self.spread_over_zones(order);
+        if suspects.contains(&true) {
+            order.sort_by_key(|at| suspects[*at as usize]);
+        }
     }
 
     /// Brings the best member of each zone to the front, in their order among themselves.
@@ -102,7 +128,7 @@ impl Placement {
 
 #[cfg(test)]
 mod tests {
-    use tempoform_core::{PushOutcome, Result, SpanBatch, TenantId};
+    use tempoform_core::{Push, PushOutcome, Result, TenantId};
 
     use super::*;
 
@@ -110,7 +136,7 @@ mod tests {
 
     #[async_trait::async_trait]
     impl SpanSink for Nowhere {
-        async fn push(&self, _: &TenantId, _: SpanBatch) -> Result<PushOutcome> {
+        async fn push(&self, _: &TenantId, _: Push) -> Result<PushOutcome> {
             Ok(PushOutcome::default())
         }
     }
@@ -123,7 +149,11 @@ mod tests {
         let mut order = Vec::new();
         (0..3000u128)
             .map(|id| {
-                placement.preference(&TraceId::new((id * 0x9e37_79b9).to_be_bytes()), &mut order);
+                placement.preference(
+                    &TraceId::new((id * 0x9e37_79b9).to_be_bytes()),
+                    &placement.suspects(),
+                    &mut order,
+                );
                 placement.members()[order[0] as usize].name().to_owned()
             })
             .collect()
@@ -149,7 +179,11 @@ mod tests {
         let placement = Placement::new(members, 3);
         let mut order = Vec::new();
         for id in 0..500u128 {
-            placement.preference(&TraceId::new((id * 0x9e37_79b9).to_be_bytes()), &mut order);
+            placement.preference(
+                &TraceId::new((id * 0x9e37_79b9).to_be_bytes()),
+                &placement.suspects(),
+                &mut order,
+            );
             let mut zones: Vec<_> =
                 order[..3].iter().map(|at| placement.members()[*at as usize].zone.as_str()).collect();
             zones.sort_unstable();

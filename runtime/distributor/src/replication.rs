@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempoform_core::{Error, ErrorKind, PushOutcome, Reservation, Result, SpanBatch, TenantId};
+use bytes::Bytes;
+use tempoform_core::{
+    BatchId, BatchIds, Error, ErrorKind, Followed, Led, Push, PushOutcome, Reservation, Result, SpanBatch,
+    TenantId,
+};
 use tokio::sync::mpsc;
 
 use crate::metrics;
@@ -17,8 +21,12 @@ pub(crate) type Held = Arc<[Reservation; 2]>;
 
 /// The spans of a request and how far each is.
 ///
-/// First all owners are written to. A span whose owner fails, or does not answer for a while, is written to the member
-/// that stands in; so it may end on more members than it needs, and readers drop the copies.
+/// Each span goes to all owners of its trace. The first owner leads: it gets one batch of all the spans it leads, and
+/// makes a block of them; the others follow, and only keep their part of the batch until the leader has it in storage.
+///
+/// A member that fails, or does not answer for a while, is stood in for. The batch of a leader then goes, whole and
+/// under its name, to another one. So a span may end on more members than it needs, and in more than one block; readers
+/// and the compactor drop the copies.
 pub(crate) struct Replication {
     placement: Arc<Placement>,
     tenant: TenantId,
@@ -28,87 +36,101 @@ pub(crate) struct Replication {
     timeout: Duration,
     /// How long a member may take before others stand in for it.
     hedge_after: Duration,
-    /// By span: members in order of preference, as an index into `orders`.
-    order_of: Vec<u32>,
-    /// Orders, each as long as there are members.
+    groups: Vec<Group>,
+    spans: Vec<Copies>,
+    /// Orders of members, each as long as there are members.
     orders: Vec<u32>,
-    progress: Vec<Progress>,
     answers: mpsc::UnboundedReceiver<Answer>,
     answer: mpsc::UnboundedSender<Answer>,
-    under_way: usize,
-    rejected: u64,
+    /// Members that have not answered yet, each as often as it was asked.
+    waiting: Vec<usize>,
     last_error: Option<Error>,
 }
 
-/// How far a span is.
-#[derive(Clone, Copy, Default)]
-struct Progress {
-    /// Members asked so far: a prefix of its order.
+/// The spans of one leader.
+struct Group {
+    /// Without a meaning where nobody follows.
+    id: BatchId,
+    /// Ascending.
+    spans: Vec<u32>,
+    batch: SpanBatch,
+    /// Which of `orders` says who leads: that of the first span.
+    order: u32,
+    /// Members asked to lead: a prefix of that order.
     asked: u32,
-    /// Of these, members that may still answer in time.
-    hopeful: u32,
-    /// Of these, members that have it on disk.
-    durable: u32,
+    /// Whether one of them may still answer in time.
+    hopeful: bool,
+    led: bool,
+    rejected: u64,
+}
+
+/// Where a span is. Members are bits: their positions in the span's order.
+#[derive(Clone, Copy, Default)]
+struct Copies {
+    order: u32,
+    /// Members that may still answer in time, or have it.
+    hopeful: u64,
+    /// Members that have it on disk.
+    durable: u64,
+    /// Members asked to follow: up to this position of its order, unless they lead.
+    asked: u32,
+}
+
+/// What one member is asked to take.
+#[derive(Default)]
+struct Share {
+    groups: Vec<u32>,
+    /// Spans to follow, by group.
+    followed: Vec<(u32, Vec<u32>)>,
 }
 
 /// What became of a member's share.
 struct Answer {
     member: usize,
-    share: Vec<u32>,
+    share: Share,
     outcome: Result<PushOutcome>,
 }
 
 impl Replication {
     pub(crate) fn new(
         placement: Arc<Placement>,
+        ids: &BatchIds,
         tenant: TenantId,
         batch: SpanBatch,
         held: Held,
         timeout: Duration,
     ) -> Self {
-        let mut orders = Vec::new();
-        let mut order_of = Vec::with_capacity(batch.spans.len());
-        let (mut previous, mut number) = (None, 0);
-        let mut order = Vec::with_capacity(placement.members().len());
-        for span in &batch.spans {
-            // Spans of a trace mostly follow each other.
-            if previous != Some(span.trace_id) {
-                placement.preference(&span.trace_id, &mut order);
-                number = (orders.len() / order.len().max(1)) as u32;
-                orders.extend_from_slice(&order);
-                previous = Some(span.trace_id);
-            }
-            order_of.push(number);
-        }
+        let (orders, spans) = orders(&placement, &batch);
+        let groups = group(&batch, &orders, placement.members().len(), &spans, ids);
         // Holds one message a member asked at most.
         let (answer, answers) = mpsc::unbounded_channel();
         Self {
-            progress: vec![Progress::default(); batch.spans.len()],
             placement,
             tenant,
             batch,
             held,
             timeout,
             hedge_after: timeout.mul_f64(HEDGE_SHARE),
-            order_of,
+            groups,
+            spans,
             orders,
             answers,
             answer,
-            under_way: 0,
-            rejected: 0,
+            waiting: Vec::new(),
             last_error: None,
         }
     }
 
-    /// Returns once every span is durable on a quorum; what is under way then goes on by itself.
+    /// Returns once every span is led and durable on a quorum; what is under way then goes on by itself.
     pub(crate) async fn run(mut self) -> Result<PushOutcome> {
         self.send(self.placement.replication_factor() as u32);
         let mut patience = Box::pin(tokio::time::sleep(self.hedge_after));
         loop {
             if self.is_durable() {
-                return Ok(PushOutcome { rejected_spans: self.rejected_spans() });
+                let rejected: u64 = self.groups.iter().map(|group| group.rejected).sum();
+                return Ok(PushOutcome { rejected_spans: rejected.min(self.spans.len() as u64) });
             }
-            if self.under_way == 0 {
+            if self.waiting.is_empty() {
                 break;
             }
             tokio::select! {
@@ -119,7 +141,9 @@ impl Replication {
                 }
                 () = &mut patience => {
                     // Whoever has not answered by now is not waited for alone.
-                    self.progress.iter_mut().for_each(|span| span.hopeful = span.durable);
+                    self.waiting.iter().for_each(|member| self.placement.members()[*member].suspect());
+                    self.spans.iter_mut().for_each(|span| span.hopeful = span.durable);
+                    self.groups.iter_mut().for_each(|group| group.hopeful = group.led);
                     patience = Box::pin(tokio::time::sleep(self.hedge_after));
                 }
             }
@@ -132,64 +156,78 @@ impl Replication {
 
     fn is_durable(&self) -> bool {
         let quorum = self.placement.quorum() as u32;
-        self.progress.iter().all(|span| span.durable >= quorum)
-    }
-
-    /// Members refuse by the same limits, so a span refused at all is refused by about all of its owners.
-    fn rejected_spans(&self) -> u64 {
-        let copies: u64 = self.progress.iter().map(|span| u64::from(span.durable)).sum();
-        let spans = self.batch.spans.len() as u64;
-        (self.rejected * spans).div_ceil(copies.max(1)).min(spans)
+        self.groups.iter().all(|group| group.led)
+            && self.spans.iter().all(|span| span.durable.count_ones() >= quorum)
     }
 
     fn take(&mut self, answer: Answer) {
         let Answer { member, share, outcome } = answer;
-        self.under_way -= 1;
+        if let Some(at) = self.waiting.iter().position(|waiting| *waiting == member) {
+            self.waiting.swap_remove(at);
+        }
+        let spans = share.spans(&self.groups);
         match outcome {
             Ok(PushOutcome { rejected_spans }) => {
-                self.rejected += rejected_spans;
-                for at in share {
-                    let span = &mut self.progress[at as usize];
-                    span.durable += 1;
-                    // It may have been given up.
-                    span.hopeful = span.hopeful.max(span.durable);
+                for at in spans {
+                    let bit = self.bit(at, member);
+                    let span = &mut self.spans[at as usize];
+                    span.durable |= bit;
+                    span.hopeful |= bit;
+                }
+                for (at, group) in share.groups.iter().enumerate() {
+                    let group = &mut self.groups[*group as usize];
+                    // The answer is for all groups together; of leaders that stand in for each other one counts.
+                    if !group.led && at == 0 {
+                        group.rejected = rejected_spans;
+                    }
+                    (group.led, group.hopeful) = (true, true);
                 }
             }
             Err(error) => {
                 let name = self.placement.members()[member].name();
                 metrics::INGESTER_FAILURES.with_label_values(&[name]).inc();
-                tracing::warn!(ingester = name, %error, spans = share.len(), "an ingester refused a write");
+                tracing::warn!(ingester = name, %error, spans = spans.len(), "an ingester refused a write");
                 self.last_error = Some(error.context(format_args!("ingester {name}")));
-                for at in share {
-                    let span = &mut self.progress[at as usize];
-                    span.hopeful = span.hopeful.saturating_sub(1).max(span.durable);
+                for at in spans {
+                    let bit = self.bit(at, member);
+                    let span = &mut self.spans[at as usize];
+                    span.hopeful &= !bit | span.durable;
+                }
+                for group in &share.groups {
+                    let group = &mut self.groups[*group as usize];
+                    group.hopeful = group.led;
                 }
             }
         }
     }
 
-    /// Writes to further members so that each span has `wanted` copies, if all goes well.
-    fn send(&mut self, wanted: u32) {
+    /// The bit of a member in the order of a span. 0 for a member so far behind that it need not be told apart; what
+    /// it has counts for nothing.
+    fn bit(&self, span: u32, member: usize) -> u64 {
+        let order = self.order(self.spans[span as usize].order);
+        let at = order.iter().take(u64::BITS as usize).position(|other| *other as usize == member);
+        at.map_or(0, |at| 1 << at)
+    }
+
+    fn order(&self, order: u32) -> &[u32] {
         let members = self.placement.members().len();
-        let mut shares = vec![Vec::new(); members];
-        for (at, (span, order)) in self.progress.iter_mut().zip(&self.order_of).enumerate() {
-            let order = &self.orders[*order as usize * members..][..members];
-            while span.hopeful < wanted {
-                let Some(member) = order.get(span.asked as usize) else { break };
-                shares[*member as usize].push(at as u32);
-                span.asked += 1;
-                span.hopeful += 1;
-            }
-        }
+        &self.orders[order as usize * members..][..members]
+    }
+
+    /// Writes to further members so that each batch has a leader and each span `wanted` copies, if all goes well.
+    fn send(&mut self, wanted: u32) {
+        let mut shares: Vec<Share> = Vec::new();
+        shares.resize_with(self.placement.members().len(), Share::default);
+        self.find_leaders(&mut shares);
+        self.find_followers(wanted, &mut shares);
         for (member, share) in shares.into_iter().enumerate().filter(|(_, share)| !share.is_empty()) {
-            let whole = share.len() == self.batch.spans.len();
-            let batch = if whole { self.batch.clone() } else { self.batch.subset(&share) };
+            let push = self.push_of(&share);
             let (placement, tenant) = (Arc::clone(&self.placement), self.tenant.clone());
             let (held, answer, timeout) = (Arc::clone(&self.held), self.answer.clone(), self.timeout);
-            self.under_way += 1;
+            self.waiting.push(member);
             tokio::spawn(async move {
                 let _held = held;
-                let push = placement.members()[member].sink().push(&tenant, batch);
+                let push = placement.members()[member].sink().push(&tenant, push);
                 let outcome = tokio::time::timeout(timeout, push).await.unwrap_or_else(|_| {
                     Err(Error::new(ErrorKind::Unavailable, format!("no answer within {timeout:?}")))
                 });
@@ -198,4 +236,120 @@ impl Replication {
             });
         }
     }
+
+    fn find_leaders(&mut self, shares: &mut [Share]) {
+        for at in 0..self.groups.len() {
+            let group = &self.groups[at];
+            let next = self.order(group.order).get(group.asked as usize).copied();
+            let Some(member) = next.filter(|_| !group.hopeful) else { continue };
+            shares[member as usize].groups.push(at as u32);
+            for span in 0..self.groups[at].spans.len() {
+                let span = self.groups[at].spans[span];
+                let bit = self.bit(span, member as usize);
+                self.spans[span as usize].hopeful |= bit;
+            }
+            let group = &mut self.groups[at];
+            group.asked += 1;
+            group.hopeful = true;
+        }
+    }
+
+    fn find_followers(&mut self, wanted: u32, shares: &mut [Share]) {
+        let members = self.placement.members().len();
+        for (group_at, group) in self.groups.iter().enumerate() {
+            for at in &group.spans {
+                let span = &mut self.spans[*at as usize];
+                let order = &self.orders[span.order as usize * members..][..members.min(u64::BITS as usize)];
+                while span.hopeful.count_ones() < wanted {
+                    let Some(member) = order.get(span.asked as usize) else { break };
+                    let bit = 1 << span.asked;
+                    span.asked += 1;
+                    if span.hopeful & bit == 0 {
+                        span.hopeful |= bit;
+                        shares[*member as usize].follow(group_at as u32, *at);
+                    }
+                }
+            }
+        }
+    }
+
+    fn push_of(&self, share: &Share) -> Push {
+        let has_followers = self.placement.replication_factor() > 1;
+        let led = share.groups.iter().map(|group| {
+            let group = &self.groups[*group as usize];
+            Led { id: has_followers.then_some(group.id), spans: group.batch.clone() }
+        });
+        let followed = share.followed.iter().map(|(group, spans)| {
+            let group = &self.groups[*group as usize];
+            let payload: Bytes = if spans.len() == group.spans.len() {
+                group.batch.payload.clone()
+            } else {
+                self.batch.subset(spans).payload
+            };
+            Followed { id: group.id, payload }
+        });
+        Push { led: led.collect(), followed: followed.collect() }
+    }
+}
+
+impl Share {
+    fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.followed.is_empty()
+    }
+
+    /// Adds a span of the group that is the last so far, or comes after it.
+    fn follow(&mut self, group: u32, span: u32) {
+        match self.followed.last_mut() {
+            Some((last, spans)) if *last == group => spans.push(span),
+            _ => self.followed.push((group, vec![span])),
+        }
+    }
+
+    fn spans(&self, groups: &[Group]) -> Vec<u32> {
+        let led = self.groups.iter().flat_map(|group| &groups[*group as usize].spans);
+        led.chain(self.followed.iter().flat_map(|(_, spans)| spans)).copied().collect()
+    }
+}
+
+/// Who owns each trace, and which of these orders is that of each span.
+fn orders(placement: &Placement, batch: &SpanBatch) -> (Vec<u32>, Vec<Copies>) {
+    let suspects = placement.suspects();
+    let mut orders = Vec::new();
+    let mut spans = Vec::with_capacity(batch.spans.len());
+    let (mut previous, mut number) = (None, 0);
+    let mut order = Vec::with_capacity(placement.members().len());
+    for span in &batch.spans {
+        // Spans of a trace mostly follow each other.
+        if previous != Some(span.trace_id) {
+            placement.preference(&span.trace_id, &suspects, &mut order);
+            number = (orders.len() / order.len().max(1)) as u32;
+            orders.extend_from_slice(&order);
+            previous = Some(span.trace_id);
+        }
+        spans.push(Copies { order: number, ..Copies::default() });
+    }
+    (orders, spans)
+}
+
+/// One group a leader.
+fn group(batch: &SpanBatch, orders: &[u32], members: usize, copies: &[Copies], ids: &BatchIds) -> Vec<Group> {
+    let mut by_leader: Vec<Vec<u32>> = vec![Vec::new(); members];
+    for (at, span) in copies.iter().enumerate() {
+        by_leader[orders[span.order as usize * members] as usize].push(at as u32);
+    }
+    let mut groups = Vec::new();
+    for spans in by_leader.into_iter().filter(|spans| !spans.is_empty()) {
+        let whole = spans.len() == batch.spans.len();
+        groups.push(Group {
+            id: ids.next(),
+            batch: if whole { batch.clone() } else { batch.subset(&spans) },
+            order: copies[spans[0] as usize].order,
+            spans,
+            asked: 0,
+            hopeful: false,
+            led: false,
+            rejected: 0,
+        });
+    }
+    groups
 }

@@ -1,18 +1,22 @@
 //! From a sealed segment to a verified block in storage. Only then the log goes.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use prost::Message as _;
 use tempoform_block::{
     BlockMeta, BlockObjects, BlockOutput, BlockPath, BlockVersion, BlockWriter, DedicatedColumn,
     EncodedResource, EncodedScope, WriterOptions, WrittenBlock,
 };
 use tempoform_core::protobuf::{Fields, Value};
 use tempoform_core::{Account, Error, ErrorKind, Reservation, Result, SELF_TRACE};
+use tempoform_wire::internal::SettleRequest;
 
 use crate::ingester::{Shared, blocking};
 use crate::merge::by_trace;
@@ -20,7 +24,7 @@ use crate::metrics;
 use crate::options::Options;
 use crate::recovery::{remove, repair};
 use crate::tenant_log::SealedSegment;
-use crate::wal::{Place, Run, SegmentPaths, sync_directory, verify_segment};
+use crate::wal::{Place, Run, sync_directory, verify_segment};
 
 /// Memory of one upload: parts that are on their way or wait.
 const UPLOAD_BYTES: u64 = 32 << 20;
@@ -43,7 +47,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         if segment.index.run_count() == 0 {
             // The disk was full before anything came to it.
             log.discard(&segment);
-            remove_segment(&segment.paths);
+            remove_segment(&segment);
             continue;
         }
         let _held = room(&shared).await;
@@ -65,8 +69,17 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     tenant = %log.tenant, block = %meta.block_id, traces = meta.total_objects, bytes = meta.size,
                     took = ?started.elapsed(), "block is in storage"
                 );
+                let news = SettleRequest {
+                    stored: segment.batches.to_wire(),
+                    fresh_blocks: vec![meta.to_json().into()],
+                    ..SettleRequest::default()
+                };
                 log.flushed(&segment, meta, shared.options.fresh_for);
-                remove_segment(&segment.paths);
+                remove_segment(&segment);
+                // Whoever does not hear of it now asks.
+                if let Some(others) = shared.options.others.clone().filter(|_| !segment.batches.is_empty()) {
+                    others.settle(&log.tenant, news).await;
+                }
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::error!(tenant = %log.tenant, segment = %segment.paths.id(), %error, "a segment is damaged");
@@ -120,7 +133,7 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
     let (segment, tenant) = (Arc::clone(segment), segment.tenant.clone());
     // Without the note a crash before the log is gone repeats the upload, under the same id. A full disk must not keep
     // the log, whose end is what makes room.
-    if let Err(error) = blocking(move || note(&segment.paths, &noted)).await {
+    if let Err(error) = blocking(move || note(&segment, &noted)).await {
         tracing::warn!(%error, "the log of an uploaded block goes without a note");
     }
     if let Some(hears) = &shared.options.uploaded {
@@ -331,18 +344,19 @@ fn whole_seconds(unix_nano: u64, up: bool) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-/// Writes down that the block is verified.
-fn note(paths: &SegmentPaths, meta: &BlockMeta) -> Result<()> {
+/// Writes down that the block is verified, and what is in it.
+fn note(segment: &SealedSegment, meta: &BlockMeta) -> Result<()> {
+    let paths = &segment.paths;
+    let batches = SettleRequest { stored: segment.batches.to_wire(), ..SettleRequest::default() };
     let write = || {
-        let temporary = paths.flushed().with_extension("flushed.tmp");
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(&meta.to_json())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, paths.flushed())?;
+        if !segment.batches.is_empty() {
+            write_file(&paths.batches(), &batches.encode_to_vec())?;
+        }
+        // Its presence means that the log may go, so it comes last.
+        write_file(&paths.flushed(), &meta.to_json())?;
         sync_directory(paths.directory())
     };
     write().map_err(|error| {
-        drop(remove(&paths.flushed().with_extension("flushed.tmp")));
         Error::new(
             ErrorKind::Unavailable,
             format!("could not note that block {} is uploaded: {error}", meta.block_id),
@@ -350,9 +364,29 @@ fn note(paths: &SegmentPaths, meta: &BlockMeta) -> Result<()> {
     })
 }
 
+/// Writes a file that is there whole or not at all.
+fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| drop(remove(Path::new(&temporary))))
+}
+
 /// Readers that hold the file open go on reading it.
-fn remove_segment(paths: &SegmentPaths) {
-    if let Err(error) = remove(&paths.wal()).and_then(|()| remove(&paths.index())) {
+fn remove_segment(segment: &SealedSegment) {
+    let paths = &segment.paths;
+    let removed = if segment.keeps_damage {
+        // A new name needs no room.
+        std::fs::rename(paths.wal(), paths.damaged(0))
+    } else {
+        remove(&paths.wal())
+    };
+    if let Err(error) = removed.and_then(|()| remove(&paths.index())) {
         tracing::warn!(segment = %paths.id(), %error, "could not remove a segment of no more use; the next start does");
     }
 }

@@ -3,13 +3,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tempoform_block::BlockStore;
 use tempoform_core::{
-    Error, ErrorKind, MemoryBudget, PushOutcome, Result, SpanBatch, SpanSink, TenantId, TraceId, TraceSource,
+    Error, ErrorKind, Followed, Led, MemoryBudget, Push, PushOutcome, Result, SpanSink, TenantId, TraceId,
+    TraceSource,
 };
 use tempoform_wire::internal::{
-    Failure, FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest,
-    TagNamesResponse, TagValuesRequest, TagValuesResponse,
+    Failure, FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, SettleRequest,
+    SettleResponse, TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -20,8 +22,8 @@ use uuid::Uuid;
 use crate::options::{Durability, Options};
 use crate::tenant_log::{Snapshot, TenantLog};
 use crate::wal::{MemoryIndex, SegmentPaths};
-use crate::writer::{Append, Command, Writer};
-use crate::{flush, live, metrics, recovery};
+use crate::writer::{Append, Command, Follow, Writer};
+use crate::{flush, live, metrics, recovery, settle};
 
 /// Requests that wait for the log at most; further ones wait at the caller.
 const QUEUE: usize = 1024;
@@ -69,6 +71,11 @@ impl Shared {
         self.all_logs().iter().flat_map(|log| log.closed()).filter(|id| wanted.contains(id)).count()
     }
 
+    /// Whether storage refuses blocks of this ingester too.
+    pub(crate) fn has_failing_flush(&self) -> bool {
+        self.all_logs().iter().any(|log| log.has_failing_flush())
+    }
+
     fn unflushed(&self) -> usize {
         self.all_logs().iter().map(|log| log.unflushed()).sum()
     }
@@ -106,9 +113,8 @@ impl Ingester {
         let writer = {
             let shared = Arc::clone(&shared);
             blocking(move || {
-                let mut writer = Writer::new(Arc::clone(&shared));
-                recovery::recover(&shared, &mut writer)?;
-                Ok(writer)
+                recovery::recover(&shared)?;
+                Ok(Writer::new(shared))
             })
             .await?
         };
@@ -123,6 +129,7 @@ impl Ingester {
             tokio::spawn(supervise(Arc::clone(&shared)));
         }
         tokio::spawn(tick(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(settle::run(commands.downgrade(), Arc::clone(&shared)));
         if let Durability::Async { sync_period } = shared.options.durability {
             tokio::spawn(sync(commands.downgrade(), sync_period));
         }
@@ -158,6 +165,28 @@ impl Ingester {
             self.shared.flush_due.notify_one();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Before the process goes: waits until what it follows is in storage. Leaders are told to hurry; what nobody leads
+    /// any more is made into blocks here.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub async fn hand_over(&self, deadline: Duration) -> Result<()> {
+        let started = Instant::now();
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::CloseFollowed(done)).await.is_ok() {
+            // The writer answers unless its thread died.
+            drop(closed.await);
+        }
+        let settled = settle::hand_over(&self.shared, &self.commands);
+        tokio::time::timeout(deadline, settled).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Timeout, "followed batches could not be looked after in time"))
+        })?;
+        if self.shared.unflushed() == 0 {
+            return Ok(());
+        }
+        self.flush(deadline.saturating_sub(started.elapsed())).await
     }
 
     /// Takes no more spans; queries are still answered.
@@ -200,11 +229,60 @@ impl Ingester {
         (live::Work { memory: self.shared.memory.clone(), stop: stop.clone() }, stop.drop_guard())
     }
 
-    fn snapshot(&self, tenant: &TenantId) -> Snapshot {
-        self.shared
-            .known_log(tenant)
-            .map_or_else(|| Snapshot { views: Vec::new(), fresh: Vec::new() }, |log| log.snapshot())
+    /// What a query looks at. To look `with_followed` batches takes reading files.
+    fn snapshot(&self, tenant: &TenantId, with_followed: bool) -> impl FnOnce() -> Snapshot + Send + 'static {
+        let (log, memory) = (self.shared.known_log(tenant), self.shared.memory.clone());
+        move || match log {
+            Some(log) if with_followed => log.snapshot_with_followed(&memory),
+            Some(log) => log.snapshot(),
+            None => Snapshot::default(),
+        }
     }
+}
+
+/// Brings a batch into the log and its index.
+pub(crate) async fn lead(
+    shared: &Shared,
+    commands: &mpsc::Sender<Command>,
+    tenant: &TenantId,
+    Led { id, spans }: Led,
+) -> Result<PushOutcome> {
+    if spans.spans.is_empty() {
+        return Ok(PushOutcome::default());
+    }
+    let queued = shared.memory.reserve(spans.payload.len() as u64, "a write to the log")?;
+    let index = shared.memory.reserve(MemoryIndex::cost(&spans), "the index of live traces");
+    let indexed = index.inspect_err(|_| {
+        // With its index on disk the largest segment makes room; a full queue has that coming anyway.
+        drop(commands.try_send(Command::CloseLargest));
+    })?;
+    let (reply, answer) = oneshot::channel();
+    let append =
+        Append { tenant: tenant.clone(), id, batch: spans, queued, indexed, reply, rejected_spans: 0 };
+    commands.send(Command::Append(append)).await.map_err(|_| thread_ended())?;
+    answer.await.map_err(|_| thread_ended())?
+}
+
+/// Brings batches into the log of what is followed.
+async fn follow(
+    shared: &Shared,
+    commands: &mpsc::Sender<Command>,
+    tenant: &TenantId,
+    batches: Vec<Followed>,
+) -> Result<()> {
+    if batches.is_empty() {
+        return Ok(());
+    }
+    let bytes = batches.iter().map(|batch| batch.payload.len() as u64).sum();
+    let queued = shared.memory.reserve(bytes, "a write to the log")?;
+    let (reply, answer) = oneshot::channel();
+    let follow = Follow { tenant: tenant.clone(), batches, _queued: queued, reply };
+    commands.send(Command::Follow(follow)).await.map_err(|_| thread_ended())?;
+    answer.await.map_err(|_| thread_ended())?
+}
+
+fn thread_ended() -> Error {
+    Error::new(ErrorKind::Unavailable, "the write-ahead log's thread has ended")
 }
 
 /// Flushes for ever. A worker that panics is replaced; its segment stays in the log until a restart.
@@ -249,39 +327,38 @@ async fn sync(commands: mpsc::WeakSender<Command>, period: Duration) {
     }
 }
 
-/// Removes the notes of blocks that every reader knows by now.
+/// Removes the notes of blocks that nobody asks for any more.
 fn forget_expired(shared: &Shared, log: &TenantLog) {
     let directory = shared.options.wal_path.join(log.tenant.as_str());
-    for block in log.expire() {
-        if let Err(error) = recovery::remove(&SegmentPaths::new(&directory, block).flushed()) {
-            tracing::warn!(%block, %error, "could not remove the note of an uploaded block; the next start does");
+    let (fresh, stored) = log.expire();
+    let notes = fresh.into_iter().map(|block| (block, SegmentPaths::new(&directory, block).flushed()));
+    let batches = stored.into_iter().map(|block| (block, SegmentPaths::new(&directory, block).batches()));
+    for (block, path) in notes.chain(batches) {
+        if let Err(error) = recovery::remove(&path) {
+            tracing::warn!(%block, %error, "could not remove a note of an uploaded block; the next start does");
         }
     }
 }
 
 #[async_trait::async_trait]
 impl SpanSink for Ingester {
-    async fn push(&self, tenant: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
-        if batch.spans.is_empty() {
-            return Ok(PushOutcome::default());
-        }
+    async fn push(&self, tenant: &TenantId, push: Push) -> Result<PushOutcome> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Unavailable, "ingester is shutting down"));
         }
-        let bytes = batch.payload.len() as u64;
-        let queued = self.shared.memory.reserve(bytes, "a write to the log")?;
-        let index = self.shared.memory.reserve(MemoryIndex::cost(&batch), "the index of live traces");
-        let indexed = index.inspect_err(|_| {
-            // With its index on disk the largest segment makes room; a full queue has that coming anyway.
-            drop(self.commands.try_send(Command::CloseLargest));
-        })?;
-        let (reply, answer) = oneshot::channel();
-        let append = Append { tenant: tenant.clone(), batch, queued, indexed, reply, rejected_spans: 0 };
-        let gone = |_| Error::new(ErrorKind::Unavailable, "the write-ahead log's thread has ended");
-        self.commands.send(Command::Append(append)).await.map_err(|_| gone(()))?;
-        let outcome = answer.await.map_err(|_| gone(()))??;
+        let bytes = push.bytes();
+        let (shared, commands) = (&*self.shared, &self.commands);
+        // All are in the queue before the first is waited for, so they become durable together.
+        let led = join_all(push.led.into_iter().map(|led| lead(shared, commands, tenant, led)));
+        let (led, followed) =
+            futures::future::join(led, follow(shared, commands, tenant, push.followed)).await;
+        followed?;
+        let mut rejected_spans = 0;
+        for outcome in led {
+            rejected_spans += outcome?.rejected_spans;
+        }
         metrics::BYTES_RECEIVED.with_label_values(&[tenant.as_str()]).inc_by(bytes);
-        Ok(outcome)
+        Ok(PushOutcome { rejected_spans })
     }
 }
 
@@ -290,14 +367,19 @@ impl TraceSource for Ingester {
     async fn find_trace(&self, tenant: &TenantId, request: FindTraceRequest) -> Result<FindTraceResponse> {
         let id = TraceId::from_slice(&request.trace_id)
             .ok_or_else(|| Error::new(ErrorKind::Invalid, "a trace id is 16 bytes"))?;
-        let snapshot = self.snapshot(tenant);
+        let snapshot = self.snapshot(tenant, request.with_followed);
         blocking(move || {
-            let mut response = FindTraceResponse { fresh_blocks: fresh(&snapshot), ..Default::default() };
+            let snapshot = snapshot();
+            let mut response = FindTraceResponse {
+                fresh_blocks: fresh(&snapshot),
+                failures: snapshot.failures.clone(),
+                ..Default::default()
+            };
             for view in &snapshot.views {
                 match view.piece(&id) {
                     Ok(piece) if piece.is_empty() => {}
                     Ok(piece) => response.pieces.push(piece.into()),
-                    Err(error) => response.failures.push(failure(view.id(), &error)),
+                    Err(error) => response.failures.push(failure(&view.id(), &error)),
                 }
             }
             Ok(response)
@@ -306,21 +388,38 @@ impl TraceSource for Ingester {
     }
 
     async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse> {
-        let snapshot = self.snapshot(tenant);
+        let snapshot = self.snapshot(tenant, request.with_followed);
         let (work, _guard) = self.work();
-        blocking(move || live::search(&snapshot, &request, &work)).await
+        blocking(move || live::search(&snapshot(), &request, &work)).await
     }
 
     async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {
-        let snapshot = self.snapshot(tenant);
+        let snapshot = self.snapshot(tenant, request.with_followed);
         let (work, _guard) = self.work();
-        blocking(move || live::tag_names(&snapshot, &request, &work)).await
+        blocking(move || live::tag_names(&snapshot(), &request, &work)).await
     }
 
     async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
-        let snapshot = self.snapshot(tenant);
+        let snapshot = self.snapshot(tenant, request.with_followed);
         let (work, _guard) = self.work();
-        blocking(move || live::tag_values(&snapshot, &request, &work)).await
+        blocking(move || live::tag_values(&snapshot(), &request, &work)).await
+    }
+
+    async fn settle(&self, tenant: &TenantId, request: SettleRequest) -> Result<SettleResponse> {
+        let Some(log) = self.shared.known_log(tenant) else { return Ok(SettleResponse::default()) };
+        let fresh_for = self.shared.options.fresh_for;
+        let hurry = request.hurry;
+        let closing = Arc::clone(&log);
+        // Files may go by it.
+        let answer = blocking(move || settle::answer(&log, &request, fresh_for)).await?;
+        if hurry && !answer.led.is_empty() {
+            // The one who asks looks again whether it is stored.
+            let (done, _nobody_waits) = oneshot::channel();
+            self.commands.send(Command::CloseAll(done)).await.map_err(|_| thread_ended())?;
+            closing.retry_now();
+            self.shared.flush_due.notify_one();
+        }
+        Ok(answer)
     }
 }
 
@@ -330,7 +429,7 @@ pub(crate) fn fresh(snapshot: &Snapshot) -> Vec<bytes::Bytes> {
 }
 
 /// A segment that could not be read: named in the answer and in the log.
-pub(crate) fn failure(segment: uuid::Uuid, error: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn failure(segment: &dyn std::fmt::Display, error: &dyn std::fmt::Display) -> Failure {
     tracing::warn!(%segment, %error, "could not read a segment of the log");
     Failure { source: format!("segment {segment}"), message: error.to_string() }
 }

@@ -1,6 +1,7 @@
 //! Keeps acknowledged spans on disk, serves them while they are fresh, and builds blocks.
 
 mod flush;
+mod followed;
 mod ingester;
 mod live;
 mod live_traces;
@@ -8,6 +9,7 @@ mod merge;
 mod metrics;
 mod options;
 mod recovery;
+mod settle;
 mod tenant_log;
 #[cfg(test)]
 mod tests;
@@ -15,4 +17,4 @@ mod wal;
 mod writer;
 
 pub use ingester::Ingester;
-pub use options::{ByTenant, Durability, Options, Uploaded};
+pub use options::{ByTenant, Durability, Options, OtherIngesters, Uploaded};

@@ -16,7 +16,9 @@ pub(crate) fn register() {
     LazyLock::force(&COMMIT_SECONDS);
     LazyLock::force(&FLUSH_SECONDS);
     LazyLock::force(&UNFLUSHED_SEGMENTS);
-    for counter in [&WRITE_FAILURES, &BLOCKS_FLUSHED, &FAILED_FLUSHES, &REPLAY_DAMAGED_BYTES] {
+    for counter in
+        [&WRITE_FAILURES, &BLOCKS_FLUSHED, &FAILED_FLUSHES, &REPLAY_DAMAGED_BYTES, &TAKEN_OVER_SPANS]
+    {
         LazyLock::force(counter);
     }
 }
@@ -79,6 +81,23 @@ pub(crate) static REPLAY_DAMAGED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| 
     register_int_counter!(
         "tempo_ingester_replay_damaged_bytes_total",
         "Bytes of torn or corrupt log tails set aside at replay."
+    )
+    .expect(REGISTERED)
+});
+
+pub(crate) static FOLLOWED_BATCHES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    register_int_gauge_vec!(
+        "tempo_ingester_followed_batches",
+        "Batches kept for leaders that do not have them in storage yet.",
+        &["tenant"]
+    )
+    .expect(REGISTERED)
+});
+
+pub(crate) static TAKEN_OVER_SPANS: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!(
+        "tempo_ingester_taken_over_spans_total",
+        "Followed spans that became a block here because their leader did not bring them to storage."
     )
     .expect(REGISTERED)
 });

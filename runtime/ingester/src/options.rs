@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tempoform_block::{BlockMeta, DedicatedColumn};
 use tempoform_core::TenantId;
+use tempoform_wire::internal::{SettleRequest, SettleResponse};
 
 /// What an acknowledged write has survived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,13 @@ pub type ByTenant<T> = Arc<dyn Fn(&TenantId) -> T + Send + Sync>;
 pub trait Uploaded: Send + Sync {
     /// Passes the news of a block on. It is in storage whether or not that works.
     async fn uploaded(&self, tenant: &TenantId, meta: &BlockMeta);
+}
+
+/// The other ingesters of the cluster.
+#[async_trait::async_trait]
+pub trait OtherIngesters: Send + Sync {
+    /// Tells and asks all that serve what became of batches; the answers of those that gave one in time.
+    async fn settle(&self, tenant: &TenantId, request: SettleRequest) -> Vec<SettleResponse>;
 }
 
 /// Settings of an ingester.
@@ -64,6 +72,10 @@ pub struct Options {
     /// Told of each block once it is verified in storage, before its log goes; readers that hear of it need not look for
     /// it.
     pub uploaded: Option<Arc<dyn Uploaded>>,
+    /// Those that follow what this one leads, and lead what it follows, if there are any.
+    pub others: Option<Arc<dyn OtherIngesters>>,
+    /// How long a followed batch that nobody leads is waited for, before a block is made of it here.
+    pub take_over_after: Duration,
     /// Most live traces, by tenant; 0 = no limit.
     pub max_live_traces: ByTenant<u32>,
 }

@@ -6,21 +6,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use prost::Message as _;
 use tempoform_block::BlockMeta;
-use tempoform_core::{Error, ErrorKind, Result, TenantId};
+use tempoform_core::{BatchSet, Error, ErrorKind, Reservation, Result, TenantId};
+use tempoform_wire::internal::SettleRequest;
 use uuid::Uuid;
 
+use crate::followed::FollowedSegment;
 use crate::ingester::Shared;
 use crate::metrics;
-use crate::tenant_log::{SealedSegment, TenantLog};
+use crate::tenant_log::{STORED_FOR, SealedSegment, TenantLog};
 use crate::wal::{
-    DiskIndex, IndexFile, ReplayedSegment, Segment, SegmentPaths, SegmentReader, replay_segment,
+    DiskIndex, FOLLOWED_FOLDER, IndexFile, ReplayedSegment, SegmentPaths, SegmentReader, read_names,
+    replay_segment,
 };
-use crate::writer::Writer;
 
-/// Reads the folder. Segments that were sealed are opened by their index; one without is replayed,
-/// streaming; the last small one of a tenant is written on.
-pub(crate) fn recover(shared: &Arc<Shared>, writer: &mut Writer) -> Result<()> {
+/// Reads the folder. Segments that were sealed are opened by their index; those without are replayed, streaming, and
+/// sealed: what comes now goes to a new one, so that a block's content never grows.
+pub(crate) fn recover(shared: &Shared) -> Result<()> {
     let root = &shared.options.wal_path;
     let failed = |path: &Path, error: io::Error| {
         let help = match error.kind() {
@@ -35,8 +38,7 @@ pub(crate) fn recover(shared: &Arc<Shared>, writer: &mut Writer) -> Result<()> {
         let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match name.parse::<TenantId>() {
             Ok(tenant) if directory.is_dir() => {
-                recover_tenant(shared, writer, &tenant, &directory)
-                    .map_err(|error| failed(&directory, error))?;
+                recover_tenant(shared, &tenant, &directory).map_err(|error| failed(&directory, error))?;
             }
             _ => tracing::warn!(path = %directory.display(), "not a tenant's folder; left alone"),
         }
@@ -44,12 +46,7 @@ pub(crate) fn recover(shared: &Arc<Shared>, writer: &mut Writer) -> Result<()> {
     Ok(())
 }
 
-fn recover_tenant(
-    shared: &Shared,
-    writer: &mut Writer,
-    tenant: &TenantId,
-    directory: &Path,
-) -> io::Result<()> {
+fn recover_tenant(shared: &Shared, tenant: &TenantId, directory: &Path) -> io::Result<()> {
     let log = shared.log(tenant);
     let mut segments = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -58,6 +55,7 @@ fn recover_tenant(
         let paths = id.map(|id| SegmentPaths::new(directory, id));
         match (paths, path.extension().and_then(|extension| extension.to_str())) {
             (Some(paths), Some("flushed")) => recall_block(shared, &log, &paths)?,
+            (Some(paths), Some("batches")) => recall_batches(&log, &paths)?,
             (Some(paths), Some("wal")) => match path.metadata() {
                 Ok(metadata) => segments.push((metadata.modified()?, paths)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -71,20 +69,63 @@ fn recover_tenant(
     }
     segments.retain(|(_, paths)| paths.wal().exists());
     segments.sort_by_key(|(modified, _)| *modified);
-    let last = segments.len();
-    for (at, (_, paths)) in segments.into_iter().enumerate() {
-        recover_segment(shared, writer, &log, paths, at + 1 == last)?;
+    for (_, paths) in segments {
+        recover_segment(shared, &log, paths)?;
+    }
+    recover_followed(&log, &directory.join(FOLLOWED_FOLDER))
+}
+
+/// Batches that were followed before the restart. Whether they still matter the leaders are asked.
+fn recover_followed(log: &TenantLog, directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::parse_str(stem).ok());
+        if let (Some(id), Some("wal")) = (id, path.extension().and_then(|extension| extension.to_str())) {
+            log.followed.add(Arc::new(FollowedSegment::recovered(SegmentPaths::new(directory, id))?));
+        }
+    }
+    // Those that hold nothing go.
+    log.followed.settle(&BatchSet::default());
+    Ok(())
+}
+
+/// The names of the batches of a block made before the restart, unless the log is still there: then they are led.
+fn recall_batches(log: &TenantLog, paths: &SegmentPaths) -> io::Result<()> {
+    if paths.wal().exists() && !paths.flushed().exists() {
+        return remove(&paths.batches());
+    }
+    let age = age(&paths.batches())?;
+    if age >= STORED_FOR {
+        return remove(&paths.batches());
+    }
+    let encoded = fs::read(paths.batches())?;
+    let batches = SettleRequest::decode(&encoded[..])
+        .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))
+        .and_then(|noted| BatchSet::from_wire(&noted.stored));
+    match batches {
+        Ok(batches) => log.remember_stored(paths.id(), batches, STORED_FOR - age),
+        // Their followers take them over then.
+        Err(error) => {
+            tracing::warn!(segment = %paths.id(), %error, "the note of a block's batches is damaged")
+        }
     }
     Ok(())
+}
+
+fn age(path: &Path) -> io::Result<Duration> {
+    Ok(SystemTime::now().duration_since(fs::metadata(path)?.modified()?).unwrap_or_default())
 }
 
 /// The block is verified, so its log may go; readers are told of it a while longer.
 fn recall_block(shared: &Shared, log: &TenantLog, paths: &SegmentPaths) -> io::Result<()> {
     remove(&paths.wal())?;
     remove(&paths.index())?;
-    let age =
-        SystemTime::now().duration_since(fs::metadata(paths.flushed())?.modified()?).unwrap_or_default();
-    let left = shared.options.fresh_for.saturating_sub(age);
+    let left = shared.options.fresh_for.saturating_sub(age(&paths.flushed())?);
     match BlockMeta::from_json(&fs::read(paths.flushed())?) {
         Ok(meta) if left > Duration::ZERO => log.remember(meta, left),
         Ok(_) => remove(&paths.flushed())?,
@@ -96,19 +137,14 @@ fn recall_block(shared: &Shared, log: &TenantLog, paths: &SegmentPaths) -> io::R
     Ok(())
 }
 
-fn recover_segment(
-    shared: &Shared,
-    writer: &mut Writer,
-    log: &TenantLog,
-    paths: SegmentPaths,
-    may_go_on: bool,
-) -> io::Result<()> {
+fn recover_segment(shared: &Shared, log: &TenantLog, paths: SegmentPaths) -> io::Result<()> {
     let file = fs::File::open(paths.wal())?;
     let length = file.metadata()?.len();
-    let reader = SegmentReader::new(file);
     if let Some(index) = IndexFile::open(&paths, length)? {
         tracing::info!(tenant = %log.tenant, segment = %paths.id(), bytes = length, "found a sealed segment of the log");
-        let sealed = SealedSegment::new(log.tenant.clone(), paths, reader, DiskIndex::File(index));
+        let batches = read_names(&file, length)?.batches;
+        let (tenant, reader) = (log.tenant.clone(), SegmentReader::new(file));
+        let sealed = SealedSegment::new(tenant, paths, reader, DiskIndex::File(index), batches);
         log.seal(SealedSegment { recovered: true, ..sealed });
         return Ok(());
     }
@@ -116,34 +152,29 @@ fn recover_segment(
     tracing::info!(
         tenant = %log.tenant, segment = %paths.id(), bytes = replayed.end, spans = replayed.index.spans, "replayed the log"
     );
-    if replayed.index.spans == 0 {
+    if replayed.index.spans == 0 && replayed.set_aside {
         return remove(&paths.wal());
     }
-    let room = shared.memory.reserve(replayed.index.memory(), "the index of a replayed log");
-    match room {
-        Ok(room)
-            if may_go_on
-                && replayed.end < shared.options.max_block_bytes / 2
-                && paths.wal().metadata()?.len() == replayed.end =>
-        {
-            // Its index is stale once more is written.
-            remove(&paths.index())?;
-            let segment = Segment::reopen(paths, replayed.end)?;
-            writer.adopt(log.tenant.clone(), segment, replayed.index, room)
-        }
-        room => {
-            let index = DiskIndex::create(&paths, &replayed.index, replayed.end);
-            let mut held = room.ok();
-            if let Some(held) = &mut held {
-                held.shrink_to(index.memory());
-            }
-            log.seal(SealedSegment {
-                _held: held,
-                ..SealedSegment::new(log.tenant.clone(), paths, reader, index)
-            });
-            Ok(())
-        }
+    let held = shared.memory.reserve(replayed.index.memory(), "the index of a replayed log").ok();
+    seal(log, paths, SegmentReader::new(file), replayed, held);
+    Ok(())
+}
+
+fn seal(
+    log: &TenantLog,
+    paths: SegmentPaths,
+    reader: SegmentReader,
+    replayed: ReplayedSegment,
+    mut held: Option<Reservation>,
+) {
+    let ReplayedSegment { mut index, end, damaged: _, set_aside } = replayed;
+    let batches = std::mem::take(&mut index.batches);
+    let index = DiskIndex::create(&paths, &index, end);
+    if let Some(held) = &mut held {
+        held.shrink_to(index.memory());
     }
+    let sealed = SealedSegment::new(log.tenant.clone(), paths, reader, index, batches);
+    log.seal(SealedSegment { _held: held, keeps_damage: !set_aside, ..sealed });
 }
 
 fn replay(log: &TenantLog, paths: &SegmentPaths) -> io::Result<ReplayedSegment> {
@@ -153,7 +184,7 @@ fn replay(log: &TenantLog, paths: &SegmentPaths) -> io::Result<ReplayedSegment> 
         tracing::warn!(
             tenant = %log.tenant, segment = %paths.id(), whole_bytes = replayed.end, damaged_bytes = replayed.damaged,
             set_aside = %paths.damaged(replayed.end).display(),
-            "the log has a torn or damaged record (never acknowledged, or damaged since); what follows the last whole record was set aside"
+            "the log has a torn or damaged record (never acknowledged, or damaged since); what follows the last whole record is set aside"
         );
     }
     Ok(replayed)
@@ -162,10 +193,7 @@ fn replay(log: &TenantLog, paths: &SegmentPaths) -> io::Result<ReplayedSegment> 
 /// Puts what is whole of a damaged sealed segment in its place.
 pub(crate) fn repair(log: &TenantLog, segment: &SealedSegment) -> io::Result<()> {
     let replayed = replay(log, &segment.paths)?;
-    let index = DiskIndex::create(&segment.paths, &replayed.index, replayed.end);
-    let repaired =
-        SealedSegment::new(log.tenant.clone(), segment.paths.clone(), segment.reader.clone(), index);
-    log.seal(repaired);
+    seal(log, segment.paths.clone(), segment.reader.clone(), replayed, None);
     Ok(())
 }
 

@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::{Duration, Instant};
 
 use tempoform_block::BlockMeta;
-use tempoform_core::{Reservation, TenantId, TraceId};
+use tempoform_core::{BatchSet, MemoryBudget, Reservation, TenantId, TraceId};
+use tempoform_wire::internal::Failure;
 use uuid::Uuid;
 
+use crate::followed::FollowedLog;
+use crate::ingester::failure;
 use crate::wal::{DiskIndex, MemoryIndex, Run, ScopePlace, SegmentPaths, SegmentReader};
 
 /// A segment whose index is in memory: the one written to, or one just closed.
@@ -31,6 +34,10 @@ pub(crate) struct SealedSegment {
     pub(crate) _held: Option<Reservation>,
     /// Whether it was there before this process: then its records are checked before a block is made of it.
     pub(crate) recovered: bool,
+    /// Whether its file ends in damage that there was no room to set aside: then it is not removed.
+    pub(crate) keeps_damage: bool,
+    /// Names of the batches in it.
+    pub(crate) batches: BatchSet,
     pub(crate) attempts: Mutex<Attempts>,
 }
 
@@ -54,6 +61,7 @@ pub(crate) struct FreshBlock {
 pub(crate) struct TenantLog {
     pub(crate) tenant: TenantId,
     stages: Mutex<Stages>,
+    pub(crate) followed: FollowedLog,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +70,20 @@ struct Stages {
     closing: Vec<Arc<OpenSegment>>,
     sealed: Vec<Arc<SealedSegment>>,
     fresh: Vec<FreshBlock>,
+    stored: Vec<StoredBatches>,
 }
+
+/// The batches of a block in storage. Their followers may ask for them a while yet.
+#[derive(Debug)]
+struct StoredBatches {
+    block: Uuid,
+    batches: BatchSet,
+    until: Instant,
+}
+
+/// How long followers may be away and still hear that their batches are in storage. After that they take them over,
+/// which costs a block of copies.
+pub(crate) const STORED_FOR: Duration = Duration::from_secs(6 * 3600);
 
 /// A segment as a query sees it.
 #[derive(Clone, Debug)]
@@ -72,10 +93,12 @@ pub(crate) enum View {
 }
 
 /// Everything of a tenant at one moment: each acknowledged span is in a view or in a fresh block.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) views: Vec<View>,
     pub(crate) fresh: Vec<Arc<BlockMeta>>,
+    /// What cannot be looked into.
+    pub(crate) failures: Vec<Failure>,
 }
 
 /// A lock whose holder panicked guards data that is still whole: every change is one assignment.
@@ -118,8 +141,19 @@ impl SealedSegment {
         paths: SegmentPaths,
         reader: SegmentReader,
         index: DiskIndex,
+        batches: BatchSet,
     ) -> Self {
-        Self { tenant, paths, reader, index, _held: None, recovered: false, attempts: Mutex::default() }
+        Self {
+            tenant,
+            paths,
+            reader,
+            index,
+            _held: None,
+            recovered: false,
+            keeps_damage: false,
+            batches,
+            attempts: Mutex::default(),
+        }
     }
 
     pub(crate) fn attempts(&self) -> MutexGuard<'_, Attempts> {
@@ -162,7 +196,7 @@ impl View {
 
 impl TenantLog {
     pub(crate) fn new(tenant: TenantId) -> Self {
-        Self { tenant, stages: Mutex::default() }
+        Self { tenant, stages: Mutex::default(), followed: FollowedLog::default() }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -172,7 +206,18 @@ impl TenantLog {
         Snapshot {
             views: open.chain(sealed).collect(),
             fresh: stages.fresh.iter().map(|block| Arc::clone(&block.meta)).collect(),
+            failures: Vec::new(),
         }
+    }
+
+    /// The same with what is followed, since a leader does not answer. Reads files.
+    pub(crate) fn snapshot_with_followed(&self, memory: &MemoryBudget) -> Snapshot {
+        // First, since a batch may be settled meanwhile: then its block is among the fresh ones.
+        let (followed, failures) = self.followed.views(memory);
+        let mut snapshot = self.snapshot();
+        snapshot.views.extend(followed);
+        snapshot.failures = failures.iter().map(|error| failure(&"of followed batches", error)).collect();
+        snapshot
     }
 
     /// `segment` takes writes from now on.
@@ -210,16 +255,52 @@ impl TenantLog {
     pub(crate) fn flushed(&self, segment: &SealedSegment, meta: BlockMeta, fresh_for: Duration) {
         let mut stages = lock(&self.stages);
         stages.sealed.retain(|sealed| sealed.paths.id() != segment.paths.id());
+        stages.stored.push(StoredBatches {
+            block: meta.block_id,
+            batches: segment.batches.clone(),
+            until: Instant::now() + STORED_FOR,
+        });
         stages.fresh.push(FreshBlock { meta: Arc::new(meta), until: Instant::now() + fresh_for });
     }
 
-    /// Forgets blocks that every reader knows by now; their ids.
-    pub(crate) fn expire(&self) -> Vec<Uuid> {
+    /// Forgets what nobody asks for any more: ids of blocks that every reader knows by now, and of blocks whose followers
+    /// have heard of them.
+    pub(crate) fn expire(&self) -> (Vec<Uuid>, Vec<Uuid>) {
         let now = Instant::now();
         let mut stages = lock(&self.stages);
-        let (fresh, expired): (Vec<_>, Vec<_>) = stages.fresh.drain(..).partition(|block| block.until > now);
-        stages.fresh = fresh;
-        expired.iter().map(|block| block.meta.block_id).collect()
+        let fresh = stages.fresh.extract_if(.., |block| block.until <= now).map(|block| block.meta.block_id);
+        let fresh = fresh.collect();
+        let stored = stages.stored.extract_if(.., |block| block.until <= now).map(|block| block.block);
+        (fresh, stored.collect())
+    }
+
+    /// Batches that are in storage, by blocks made here.
+    pub(crate) fn stored(&self) -> BatchSet {
+        let mut stored = BatchSet::default();
+        lock(&self.stages).stored.iter().for_each(|block| stored.add(&block.batches));
+        stored
+    }
+
+    /// Batches that a block is to be made of here.
+    pub(crate) fn led(&self) -> BatchSet {
+        let (open, sealed) = {
+            let stages = lock(&self.stages);
+            (stages.open.iter().chain(&stages.closing).cloned().collect::<Vec<_>>(), stages.sealed.clone())
+        };
+        let mut led = BatchSet::default();
+        open.iter().for_each(|segment| led.add(&segment.index().batches));
+        sealed.iter().for_each(|segment| led.add(&segment.batches));
+        led
+    }
+
+    /// Metas of blocks that readers may not have in their list yet.
+    pub(crate) fn fresh(&self) -> Vec<Arc<BlockMeta>> {
+        lock(&self.stages).fresh.iter().map(|block| Arc::clone(&block.meta)).collect()
+    }
+
+    /// The batches of a block that was made before a restart.
+    pub(crate) fn remember_stored(&self, block: Uuid, batches: BatchSet, left: Duration) {
+        lock(&self.stages).stored.push(StoredBatches { block, batches, until: Instant::now() + left });
     }
 
     /// The segment turned out to hold nothing.
@@ -227,15 +308,23 @@ impl TenantLog {
         lock(&self.stages).sealed.retain(|sealed| sealed.paths.id() != segment.paths.id());
     }
 
-    /// A block known to be fresh from before a restart.
+    /// A block known to be fresh from before a restart, or from another ingester.
     pub(crate) fn remember(&self, meta: BlockMeta, fresh_for: Duration) {
-        lock(&self.stages).fresh.push(FreshBlock { meta: Arc::new(meta), until: Instant::now() + fresh_for });
+        let mut stages = lock(&self.stages);
+        if !stages.fresh.iter().any(|block| block.meta.block_id == meta.block_id) {
+            stages.fresh.push(FreshBlock { meta: Arc::new(meta), until: Instant::now() + fresh_for });
+        }
     }
 
     /// Segments not in storage yet, the open one included.
     pub(crate) fn unflushed(&self) -> usize {
         let stages = lock(&self.stages);
         usize::from(stages.open.is_some()) + stages.closing.len() + stages.sealed.len()
+    }
+
+    /// Whether the last upload of a segment failed.
+    pub(crate) fn has_failing_flush(&self) -> bool {
+        lock(&self.stages).sealed.iter().any(|segment| segment.attempts().failed > 0)
     }
 
     /// Uploads that failed are due now.

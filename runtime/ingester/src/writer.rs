@@ -6,25 +6,32 @@ use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempoform_core::{
-    Error, ErrorKind, PushOutcome, Reservation, Result, SpanBatch, SpanRef, TenantId, TraceId,
+    BatchId, Error, ErrorKind, Followed, PushOutcome, Reservation, Result, SpanBatch, SpanRef, TenantId,
+    TraceId,
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use crate::followed::FollowedSegment;
 use crate::ingester::Shared;
 use crate::live_traces::LiveTraces;
 use crate::metrics;
 use crate::options::Durability;
 use crate::tenant_log::{OpenSegment, SealedSegment, TenantLog};
-use crate::wal::{Appended, DiskIndex, MemoryIndex, Segment, SegmentPaths, SegmentReader};
+use crate::wal::{
+    Appended, DiskIndex, FOLLOWED_FOLDER, MemoryIndex, NewRecord, Segment, SegmentPaths, SegmentReader,
+};
 
 /// Bytes that one group takes at most.
 const GROUP_BYTES: usize = 32 << 20;
 /// Files of several tenants that are synced at once.
 const SYNCS_AT_ONCE: usize = 16;
+/// A file of followed batches is closed at this size or age: it goes as a whole, once all that is in it is settled.
+const FOLLOWED_BYTES: u64 = 64 << 20;
+const FOLLOWED_AGE: Duration = Duration::from_secs(60);
 /// Most bytes of one trace in a segment, whatever its tenant's limit: a block takes no larger one.
 const MAX_TRACE_BYTES: u64 = 512 << 20;
 
@@ -32,6 +39,7 @@ const MAX_TRACE_BYTES: u64 = 512 << 20;
 #[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) tenant: TenantId,
+    pub(crate) id: Option<BatchId>,
     pub(crate) batch: SpanBatch,
     /// Memory for the request itself, as long as it waits.
     pub(crate) queued: Reservation,
@@ -41,9 +49,20 @@ pub(crate) struct Append {
     pub(crate) rejected_spans: u64,
 }
 
+/// Batches to be kept for their leaders.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    pub(crate) tenant: TenantId,
+    pub(crate) batches: Vec<Followed>,
+    /// Memory for the batches, as long as they wait.
+    pub(crate) _queued: Reservation,
+    pub(crate) reply: oneshot::Sender<Result<()>>,
+}
+
 #[derive(Debug)]
 pub(crate) enum Command {
     Append(Append),
+    Follow(Follow),
     /// Look at ages.
     Tick,
     /// Have what was written put on disk.
@@ -52,6 +71,8 @@ pub(crate) enum Command {
     CloseLargest,
     /// Close every open segment; answered when that is done.
     CloseAll(oneshot::Sender<()>),
+    /// The same for followed batches.
+    CloseFollowed(oneshot::Sender<()>),
 }
 
 struct Open {
@@ -61,42 +82,41 @@ struct Open {
     since: Instant,
 }
 
-/// Requests of one tenant that are in its file.
+/// The file of followed batches that is written to.
+struct OpenFollowed {
+    log: Arc<TenantLog>,
+    segment: Segment,
+    shared: Arc<FollowedSegment>,
+    since: Instant,
+}
+
+/// Requests of one tenant that are in one of its files.
 struct Written {
     tenant: TenantId,
-    appends: Vec<Append>,
-    appended: Vec<Appended>,
+    content: Content,
+}
+
+enum Content {
+    Led { appends: Vec<Append>, appended: Vec<Appended> },
+    Followed(Vec<Follow>),
 }
 
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     open: HashMap<TenantId, Open>,
+    followed: HashMap<TenantId, OpenFollowed>,
     live: HashMap<TenantId, LiveTraces>,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, open: HashMap::new(), live: HashMap::new() }
-    }
-
-    /// Goes on with a replayed segment; `room` is the memory held for its index.
-    pub(crate) fn adopt(
-        &mut self,
-        tenant: TenantId,
-        segment: Segment,
-        index: MemoryIndex,
-        room: Reservation,
-    ) -> io::Result<()> {
-        let open = open(&self.shared, &tenant, segment, index)?;
-        open.shared.hold(room);
-        self.open.insert(tenant, open);
-        Ok(())
+        Self { shared, open: HashMap::new(), followed: HashMap::new(), live: HashMap::new() }
     }
 
     /// Works until every sender is gone.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         while let Some(command) = commands.blocking_recv() {
-            let mut group = Vec::new();
+            let (mut group, mut follows) = (Vec::new(), Vec::new());
             let mut bytes = 0;
             let mut next = Some(command);
             let mut after = None;
@@ -106,6 +126,10 @@ impl Writer {
                         bytes += append.batch.payload.len();
                         group.push(append);
                     }
+                    Command::Follow(follow) => {
+                        bytes += follow.batches.iter().map(|batch| batch.payload.len()).sum::<usize>();
+                        follows.push(follow);
+                    }
                     other => {
                         after = Some(other);
                         break;
@@ -113,7 +137,7 @@ impl Writer {
                 }
                 next = if bytes < GROUP_BYTES { commands.try_recv().ok() } else { None };
             }
-            self.append(group);
+            self.append(group, follows);
             match after {
                 Some(Command::CloseAll(done)) => {
                     self.close_where(|_| true);
@@ -124,49 +148,66 @@ impl Writer {
                 Some(Command::CloseLargest) => self.close_largest(),
                 Some(Command::Tick) => {
                     self.close_old();
+                    self.close_old_followed();
                     self.expire_traces();
                 }
-                Some(Command::Append(_)) | None => self.close_old(),
+                Some(Command::CloseFollowed(done)) => {
+                    self.close_followed(|_| true);
+                    // The one who asked may have gone.
+                    let _gone = done.send(());
+                }
+                Some(Command::Append(_) | Command::Follow(_)) | None => self.close_old(),
             }
         }
         self.close_where(|_| true);
     }
 
-    fn append(&mut self, group: Vec<Append>) {
-        let mut by_tenant: Vec<(TenantId, Vec<Append>)> = Vec::new();
-        for append in group {
-            match by_tenant.iter_mut().find(|(tenant, _)| *tenant == append.tenant) {
-                Some((_, appends)) => appends.push(append),
-                None => by_tenant.push((append.tenant.clone(), vec![append])),
-            }
+    fn append(&mut self, group: Vec<Append>, follows: Vec<Follow>) {
+        if group.is_empty() && follows.is_empty() {
+            return;
         }
         let started = Instant::now();
-        let mut written = Vec::with_capacity(by_tenant.len());
-        for (tenant, mut appends) in by_tenant {
+        let mut written = Vec::new();
+        for (tenant, mut appends) in by_tenant(group, |append| &append.tenant) {
             match self.write(&tenant, &mut appends) {
-                Ok(appended) => written.push(Written { tenant, appends, appended }),
-                Err(error) => self.refuse(&tenant, appends, &error),
+                Ok(appended) => {
+                    written.push(Written { tenant, content: Content::Led { appends, appended } });
+                }
+                Err(error) => self.refuse(&tenant, Content::Led { appends, appended: Vec::new() }, &error),
+            }
+        }
+        for (tenant, follows) in by_tenant(follows, |follow| &follow.tenant) {
+            match self.write_followed(&tenant, &follows) {
+                Ok(()) => written.push(Written { tenant, content: Content::Followed(follows) }),
+                Err(error) => self.refuse(&tenant, Content::Followed(follows), &error),
             }
         }
         let committed = self.commit(&written);
         metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
-        for (Written { tenant, appends, appended }, committed) in written.into_iter().zip(committed) {
-            match committed {
-                Ok(()) => self.index(&tenant, appends, &appended),
-                Err(error) => self.refuse(&tenant, appends, &error),
+        for (Written { tenant, content }, committed) in written.into_iter().zip(committed) {
+            match (committed, content) {
+                (Ok(()), Content::Led { appends, appended }) => self.index(&tenant, appends, &appended),
+                (Ok(()), Content::Followed(follows)) => self.acknowledge_followed(&tenant, follows),
+                (Err(error), content) => self.refuse(&tenant, content, &error),
             }
         }
     }
 
     /// What is durable stays readable and is flushed; the next write tries a new file.
-    fn refuse(&mut self, tenant: &TenantId, appends: Vec<Append>, error: &io::Error) {
+    fn refuse(&mut self, tenant: &TenantId, content: Content, error: &io::Error) {
         let error = self.write_error(error);
         metrics::WRITE_FAILURES.inc();
-        tracing::error!(%tenant, %error, requests = appends.len(), "could not write to the log; the requests are refused");
-        self.close(tenant);
-        for append in appends {
-            // The client may have gone.
-            drop(append.reply.send(Err(error.clone())));
+        tracing::error!(%tenant, %error, "could not write to the log; the requests are refused");
+        // Clients may have gone.
+        match content {
+            Content::Led { appends, .. } => {
+                self.close(tenant);
+                appends.into_iter().for_each(|append| drop(append.reply.send(Err(error.clone()))));
+            }
+            Content::Followed(follows) => {
+                self.close_followed(|open| open.log.tenant == *tenant);
+                follows.into_iter().for_each(|follow| drop(follow.reply.send(Err(error.clone()))));
+            }
         }
     }
 
@@ -188,50 +229,56 @@ impl Writer {
             Entry::Vacant(place) => place.insert(create(&self.shared, tenant)?),
         };
         refuse_large_traces(tenant, &open.shared.index(), appends, most_bytes);
-        let batches: Vec<&SpanBatch> = appends.iter().map(|append| &append.batch).collect();
-        open.segment.append(&batches)
+        let records =
+            appends.iter().map(|append| NewRecord { id: append.id, payload: &append.batch.payload });
+        open.segment.append(&records.collect::<Vec<_>>())
     }
 
-    /// Makes what was written durable, all tenants' files at once.
+    /// Appends to the tenant's file of followed batches; not durable yet.
+    fn write_followed(&mut self, tenant: &TenantId, follows: &[Follow]) -> io::Result<()> {
+        let open = match self.followed.entry(tenant.clone()) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => place.insert(create_followed(&self.shared, tenant)?),
+        };
+        let batches = follows.iter().flat_map(|follow| &follow.batches);
+        let records = batches.map(|batch| NewRecord { id: Some(batch.id), payload: &batch.payload });
+        open.segment.append(&records.collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Makes what was written durable, all files at once.
     fn commit(&mut self, written: &[Written]) -> Vec<io::Result<()>> {
         let sync = self.shared.options.durability == Durability::Sync;
-        let synced: Vec<io::Result<()>> = match written {
-            _ if !sync => written.iter().map(|_| Ok(())).collect(),
-            [one] => vec![self.file(&one.tenant).and_then(|file| file.sync_data())],
-            many => std::thread::scope(|threads| {
-                let share = many.len().div_ceil(SYNCS_AT_ONCE).max(1);
-                let shares: Vec<_> = many
-                    .chunks(share)
-                    .map(|share| {
-                        let files: Vec<_> = share.iter().map(|one| self.file(&one.tenant)).collect();
-                        let length = files.len();
-                        let sync = move || -> Vec<io::Result<()>> {
-                            files.into_iter().map(|file| file?.sync_data()).collect()
-                        };
-                        (length, threads.spawn(sync))
-                    })
-                    .collect();
-                // A panic in `sync_data` is not to be expected; then nothing is known to be durable.
-                let lost = |length| (0..length).map(|_| Err(gone())).collect();
-                shares
-                    .into_iter()
-                    .flat_map(|(length, share)| share.join().unwrap_or_else(|_| lost(length)))
-                    .collect()
-            }),
+        let synced: Vec<io::Result<()>> = if sync {
+            let files: Vec<_> = written.iter().map(|one| self.segment(one).map(Segment::file)).collect();
+            sync_all(&files)
+        } else {
+            written.iter().map(|_| Ok(())).collect()
         };
         let outcomes = written.iter().zip(synced).map(|(one, synced)| {
-            let open = self.open.get_mut(&one.tenant).ok_or_else(gone)?;
+            let segment = self.segment_mut(one)?;
             match synced {
-                Ok(()) => open.segment.committed(sync),
-                Err(error) => return open.segment.forget_undurable().and(Err(error)),
+                Ok(()) => segment.committed(sync),
+                Err(error) => return segment.forget_undurable().and(Err(error)),
             }
             Ok(())
         });
         outcomes.collect()
     }
 
-    fn file(&self, tenant: &TenantId) -> io::Result<&File> {
-        self.open.get(tenant).map(|open| open.segment.file()).ok_or_else(gone)
+    fn segment(&self, Written { tenant, content }: &Written) -> io::Result<&Segment> {
+        let segment = match content {
+            Content::Led { .. } => self.open.get(tenant).map(|open| &open.segment),
+            Content::Followed(_) => self.followed.get(tenant).map(|open| &open.segment),
+        };
+        segment.ok_or_else(gone)
+    }
+
+    fn segment_mut(&mut self, Written { tenant, content }: &Written) -> io::Result<&mut Segment> {
+        let segment = match content {
+            Content::Led { .. } => self.open.get_mut(tenant).map(|open| &mut open.segment),
+            Content::Followed(_) => self.followed.get_mut(tenant).map(|open| &mut open.segment),
+        };
+        segment.ok_or_else(gone)
     }
 
     /// Puts on disk what was acknowledged without. What cannot be put there stays readable and is flushed, but a
@@ -247,6 +294,12 @@ impl Writer {
         }
         for tenant in failed {
             self.close(&tenant);
+        }
+        for (tenant, open) in &mut self.followed {
+            if let Err(error) = open.segment.sync() {
+                metrics::WRITE_FAILURES.inc();
+                tracing::error!(%tenant, %error, "could not put followed batches on disk; their leaders have them");
+            }
         }
     }
 
@@ -282,7 +335,7 @@ impl Writer {
         {
             let mut index = open.shared.index_mut();
             for (append, appended) in appends.iter().zip(appended) {
-                index.add(&append.batch, appended.payload_at);
+                index.add(append.id, &append.batch, appended.payload_at);
             }
         }
         for append in appends {
@@ -294,6 +347,30 @@ impl Writer {
         }
         if open.segment.len() >= self.shared.options.max_block_bytes {
             self.close(tenant);
+        }
+    }
+
+    fn acknowledge_followed(&mut self, tenant: &TenantId, follows: Vec<Follow>) {
+        let Some(open) = self.followed.get_mut(tenant) else { return };
+        let ids = follows.iter().flat_map(|follow| &follow.batches).map(|batch| batch.id);
+        open.shared.added(ids.collect(), open.segment.len());
+        // Clients may have gone.
+        follows.into_iter().for_each(|follow| drop(follow.reply.send(Ok(()))));
+        if open.segment.len() >= FOLLOWED_BYTES {
+            self.close_followed(|open| open.log.tenant == *tenant);
+        }
+    }
+
+    fn close_old_followed(&mut self) {
+        self.close_followed(|open| open.since.elapsed() >= FOLLOWED_AGE);
+    }
+
+    fn close_followed(&mut self, which: impl Fn(&OpenFollowed) -> bool) {
+        for (tenant, mut open) in self.followed.extract_if(|_, open| which(open)) {
+            if let Err(error) = open.segment.sync() {
+                tracing::error!(%tenant, %error, "could not put followed batches on disk; their leaders have them");
+            }
+            open.shared.close();
         }
     }
 
@@ -332,9 +409,11 @@ impl Writer {
             }
             let length = open.segment.len();
             let index = DiskIndex::create(open.segment.paths(), &open.shared.index(), length);
+            let batches = open.shared.index().batches.clone();
+            let (paths, reader) = (open.segment.paths().clone(), open.shared.reader.clone());
             let sealed = SealedSegment {
                 _held: open.shared.release(index.memory()),
-                ..SealedSegment::new(tenant, open.segment.paths().clone(), open.shared.reader.clone(), index)
+                ..SealedSegment::new(tenant, paths, reader, index, batches)
             };
             open.log.seal(sealed);
             shared.flush_due.notify_one();
@@ -352,15 +431,62 @@ fn create(shared: &Shared, tenant: &TenantId) -> io::Result<Open> {
     let directory = shared.options.wal_path.join(tenant.as_str());
     std::fs::create_dir_all(&directory)?;
     let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
-    open(shared, tenant, segment, MemoryIndex::default())
-}
-
-fn open(shared: &Shared, tenant: &TenantId, segment: Segment, index: MemoryIndex) -> io::Result<Open> {
     let reader = SegmentReader::new(segment.reader()?);
-    let part = Arc::new(OpenSegment::new(segment.paths().clone(), reader, index));
+    let part = Arc::new(OpenSegment::new(segment.paths().clone(), reader, MemoryIndex::default()));
     let log = shared.log(tenant);
     log.open(Arc::clone(&part));
     Ok(Open { log, segment, shared: part, since: Instant::now() })
+}
+
+fn create_followed(shared: &Shared, tenant: &TenantId) -> io::Result<OpenFollowed> {
+    let directory = shared.options.wal_path.join(tenant.as_str()).join(FOLLOWED_FOLDER);
+    std::fs::create_dir_all(&directory)?;
+    let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
+    let part = Arc::new(FollowedSegment::new(segment.paths().clone(), segment.reader()?));
+    let log = shared.log(tenant);
+    log.followed.add(Arc::clone(&part));
+    Ok(OpenFollowed { log, segment, shared: part, since: Instant::now() })
+}
+
+fn by_tenant<T>(all: Vec<T>, tenant: impl Fn(&T) -> &TenantId) -> Vec<(TenantId, Vec<T>)> {
+    let mut by_tenant: Vec<(TenantId, Vec<T>)> = Vec::new();
+    for one in all {
+        match by_tenant.iter_mut().find(|(known, _)| known == tenant(&one)) {
+            Some((_, of_tenant)) => of_tenant.push(one),
+            None => by_tenant.push((tenant(&one).clone(), vec![one])),
+        }
+    }
+    by_tenant
+}
+
+/// Syncs files at once, each on a thread of its own up to a number. Where the system gives no thread they are synced here.
+fn sync_all(files: &[io::Result<&File>]) -> Vec<io::Result<()>> {
+    let sync = |file: &io::Result<&File>| match file {
+        Ok(file) => file.sync_data(),
+        Err(_) => Err(gone()),
+    };
+    let (Some((first, rest)), share) = (files.split_first(), files.len().div_ceil(SYNCS_AT_ONCE)) else {
+        return Vec::new();
+    };
+    std::thread::scope(|threads| {
+        let shares: Vec<_> = rest
+            .chunks(share)
+            .map(|share| {
+                let work = move || share.iter().map(sync).collect::<Vec<_>>();
+                (share, std::thread::Builder::new().spawn_scoped(threads, work))
+            })
+            .collect();
+        let mut synced = vec![sync(first)];
+        for (share, thread) in shares {
+            match thread {
+                // A panic in `sync_data` is not to be expected; then nothing is known to be durable.
+                Ok(thread) => synced
+                    .extend(thread.join().unwrap_or_else(|_| share.iter().map(|_| Err(gone())).collect())),
+                Err(_) => synced.extend(share.iter().map(sync)),
+            }
+        }
+        synced
+    })
 }
 
 fn gone() -> io::Error {

@@ -111,11 +111,12 @@ impl Fanout {
         Ok(gathered)
     }
 
-    /// Asks all ingesters. When so many answered that the others may fail, these are waited for only a moment more.
+    /// Asks all ingesters for what they lead. When one does not answer, the others are asked for what they follow as well:
+    /// what it leads is there too.
     async fn ask_recent<Q: Question>(
         &self,
         tenant: &TenantId,
-        question: Q,
+        mut question: Q,
         gathered: &mut Gathered<Q::Answer>,
     ) -> Result<()> {
         let sources = (self.recent)();
@@ -127,44 +128,29 @@ impl Fanout {
             );
         }
         gathered.asked += sources.len() as u32;
-        let enough = sources.len().saturating_sub(self.tolerated_recent_failures).max(1);
-        let (mut answered, mut failed) = (0, Vec::new());
-        let (mut running, mut unanswered) = (FuturesUnordered::new(), HashSet::new());
-        for source in &sources {
-            match &source.availability {
-                Availability::Missing { why } => failed.push((source.name.as_str(), missing(why))),
-                Availability::Serving(serving) => {
-                    let source = Serving { name: &source.name, source: &**serving };
-                    unanswered.insert(source.name);
-                    let asked = self.ask(source, tenant, question.clone());
-                    running.push(async move { (source.name, asked.await) });
-                }
+        let (mut serving, mut failed) = (Vec::new(), Vec::new());
+        for NamedSource { name, availability } in &sources {
+            match availability {
+                Availability::Missing { why } => failed.push((name.as_str(), missing(why))),
+                Availability::Serving(source) => serving.push(Serving { name, source: &**source }),
             }
         }
-        let mut last_moment = None;
-        loop {
-            let next = match last_moment {
-                None => running.next().await,
-                Some(moment) => tokio::time::timeout_at(moment, running.next()).await.unwrap_or_default(),
-            };
-            let Some((name, outcome)) = next else { break };
-            unanswered.remove(name);
-            match outcome {
-                Ok((answer, held)) => {
-                    gathered.add::<Q>(answer, held);
-                    answered += 1;
-                }
-                Err(Refusal::Query(error)) => return Err(error),
-                Err(Refusal::Source { error, .. }) => failed.push((name, error)),
-            }
-            if answered >= enough {
-                last_moment.get_or_insert_with(|| Instant::now() + LAST_MOMENT);
-            }
+        let has_copies = self.tolerated_recent_failures > 0;
+        let mut answered = if failed.is_empty() || !has_copies {
+            let (answered, unanswered) = self.ask_ingesters(tenant, &question, &serving, gathered).await?;
+            failed.extend(unanswered);
+            answered
+        } else {
+            serving
+        };
+        if !failed.is_empty() && has_copies {
+            question.set_with_followed();
+            let (again, unanswered) = self.ask_ingesters(tenant, &question, &answered, gathered).await?;
+            failed.extend(unanswered);
+            answered = again;
         }
-        let late = || Error::new(ErrorKind::Timeout, "had not answered when enough others had");
-        failed.extend(unanswered.into_iter().map(|name| (name, late())));
-
-        let complete = failed.len() <= self.tolerated_recent_failures && answered >= self.min_recent_sources;
+        let complete =
+            failed.len() <= self.tolerated_recent_failures && answered.len() >= self.min_recent_sources;
         for (ingester, error) in failed {
             SOURCE_FAILURES.with_label_values(&["ingester"]).inc();
             tracing::warn!(%tenant, ingester, %error, "an ingester did not answer a query");
@@ -174,6 +160,48 @@ impl Fanout {
             }
         }
         Ok(())
+    }
+
+    /// Asks these ingesters: those that answered, and why the others did not. When so many answered that the others may
+    /// fail, these are waited for only a moment more.
+    async fn ask_ingesters<'a, Q: Question>(
+        &self,
+        tenant: &TenantId,
+        question: &Q,
+        sources: &[Serving<'a>],
+        gathered: &mut Gathered<Q::Answer>,
+    ) -> Result<(Vec<Serving<'a>>, Vec<(&'a str, Error)>)> {
+        let enough = sources.len().saturating_sub(self.tolerated_recent_failures).max(1);
+        let (mut answered, mut failed) = (Vec::new(), Vec::new());
+        let mut running: FuturesUnordered<_> = sources
+            .iter()
+            .map(|source| async { (*source, self.ask(*source, tenant, question.clone()).await) })
+            .collect();
+        let mut last_moment = None;
+        loop {
+            let next = match last_moment {
+                None => running.next().await,
+                Some(moment) => tokio::time::timeout_at(moment, running.next()).await.unwrap_or_default(),
+            };
+            let Some((source, outcome)) = next else { break };
+            match outcome {
+                Ok((answer, held)) => {
+                    gathered.add::<Q>(answer, held);
+                    answered.push(source);
+                }
+                Err(Refusal::Query(error)) => return Err(error),
+                Err(Refusal::Source { error, .. }) => failed.push((source.name, error)),
+            }
+            if answered.len() >= enough {
+                last_moment.get_or_insert_with(|| Instant::now() + LAST_MOMENT);
+            }
+        }
+        let known: HashSet<&str> =
+            answered.iter().map(|source| source.name).chain(failed.iter().map(|(name, _)| *name)).collect();
+        let late = sources.iter().filter(|source| !known.contains(source.name));
+        let error = || Error::new(ErrorKind::Timeout, "had not answered when enough others had");
+        failed.extend(late.map(|source| (source.name, error())));
+        Ok((answered, failed))
     }
 
     /// Asks each retriever for its share of the blocks.

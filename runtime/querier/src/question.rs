@@ -27,6 +27,9 @@ pub(crate) trait Question: Clone + Send + Sync {
     /// Asks for the blocks of one of several retrievers, see [`tempoform_core::owner`].
     fn set_share(&mut self, retrievers: &[String], share_of: &str);
 
+    /// Asks an ingester for what it follows too.
+    fn set_with_followed(&mut self);
+
     /// The deadline of the query that asks.
     fn timeout(timeouts: &QueryTimeouts) -> Duration;
 
@@ -68,6 +71,10 @@ macro_rules! question {
                 self.share_of = share_of.to_owned();
                 // A limit on blocks is for all shares together.
                 $(self.$limit = self.$limit.div_ceil(retrievers.len().max(1) as u32);)?
+            }
+
+            fn set_with_followed(&mut self) {
+                self.with_followed = true;
             }
 
             fn timeout(timeouts: &QueryTimeouts) -> Duration {

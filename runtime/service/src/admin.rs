@@ -1,7 +1,7 @@
 //! The pages that every process has: readiness, metrics, status, and what operators may order.
 
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Query, Request, State};
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 use crate::membership::Membership;
+use crate::process::flush_and_hand_over;
 
 static BUILD_INFO: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     // Tempo's labels: dashboards find instances by this metric.
@@ -216,7 +217,7 @@ async fn shutdown(State(admin): State<Arc<Admin>>) -> Response {
             membership.set_state(crate::membership::State::Leaving).await;
         }
         ingester.stop_writes();
-        if let Err(error) = ingester.flush(FLUSH_WAIT).await {
+        if let Err(error) = flush_and_hand_over(ingester, Instant::now() + FLUSH_WAIT).await {
             ingester.resume_writes();
             if let Some(membership) = admin.membership.get() {
                 membership.set_state(crate::membership::State::Active).await;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tempoform_block::{BlockVersion, DedicatedColumn};
 use tempoform_config::{CompactionLimits, Config, Durability, RateStrategy};
 use tempoform_core::{MemoryBudget, TenantId};
-use tempoform_ingester::Uploaded;
 use tempoform_querier::{ApiOptions, BuildInfo, FrontendOptions, QuerierOptions, QueryLimits, QueryTimeouts};
 use tempoform_retriever::RetrieverOptions;
 
 use crate::overrides::TenantLimits;
+use crate::peers::Peers;
 
 /// A tenant index older than this is not trusted; the bucket is listed instead.
 const MAX_INDEX_AGE: Duration = Duration::from_secs(600);
@@ -54,7 +54,7 @@ pub(crate) fn distributor(
 pub(crate) fn ingester(
     config: &Config,
     limits: &Arc<TenantLimits>,
-    uploaded: Arc<dyn Uploaded>,
+    peers: &Peers,
 ) -> tempoform_ingester::Options {
     let (settings, trace) = (&config.ingester, &config.storage.trace);
     let replication_factor = settings.lifecycler.ring.replication_factor;
@@ -90,7 +90,9 @@ pub(crate) fn ingester(
         max_trace_bytes: Arc::new(move |tenant: &TenantId| {
             of_bytes.of(tenant, |limits| limits.global.max_bytes_per_trace.0)
         }),
-        uploaded: Some(uploaded),
+        uploaded: Some(peers.announcer()),
+        others: peers.other_ingesters(),
+        take_over_after: settings.take_over_after.0,
         max_live_traces: Arc::new(move |tenant: &TenantId| {
             of_traces.of(tenant, |limits| limits.ingestion.max_traces_per_user)
         }),

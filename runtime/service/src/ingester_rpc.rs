@@ -4,21 +4,34 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tempoform_core::push_rpc::ExportHandler;
-use tempoform_core::{Error, ErrorKind, SpanSink, TENANT_HEADER, TenantId, scan_export_request};
+use tempoform_core::{
+    Error, ErrorKind, MemoryBudget, Push, Reservation, Result, SpanSink, TENANT_HEADER, TenantId,
+};
 use tempoform_wire::otlp::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-/// Scans the request again (it came over a network) and hands it to the log.
+/// Reads pushes and hands them to the log.
 pub(crate) struct IngesterRpc {
     sink: Arc<dyn SpanSink>,
+    memory: MemoryBudget,
 }
 
 impl IngesterRpc {
-    pub(crate) fn new(sink: Arc<dyn SpanSink>) -> Self {
-        Self { sink }
+    /// What a push takes while it comes is reserved from `memory`.
+    pub(crate) fn new(sink: Arc<dyn SpanSink>, memory: MemoryBudget) -> Self {
+        Self { sink, memory }
+    }
+
+    fn reserve(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<()> {
+        match place {
+            Some(place) => place.grow_to(bytes, PURPOSE),
+            none => self.memory.reserve(bytes, PURPOSE).map(|reserved| *none = Some(reserved)),
+        }
     }
 }
+
+const PURPOSE: &str = "a push of a distributor";
 
 #[async_trait::async_trait]
 impl ExportHandler for IngesterRpc {
@@ -32,13 +45,16 @@ impl ExportHandler for IngesterRpc {
             .and_then(|value| value.to_str().ok())
             .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("a push without {TENANT_HEADER}")))?;
         let tenant: TenantId = name.parse()?;
-        let batch = scan_export_request(request).map_err(Error::from)?;
-        let outcome = self.sink.push(&tenant, batch).await?;
+        let outcome = self.sink.push(&tenant, Push::decode(&request)?).await?;
         let partial_success = (outcome.rejected_spans > 0).then(|| ExportTracePartialSuccess {
             rejected_spans: i64::try_from(outcome.rejected_spans).unwrap_or(i64::MAX),
             error_message: String::new(),
         });
         Ok(ExportTraceServiceResponse { partial_success })
+    }
+
+    fn admit(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<(), Status> {
+        Ok(self.reserve(place, bytes)?)
     }
 
     fn refused(&self, reason: &'static str) {

@@ -10,9 +10,10 @@ use tempoform_core::{
     RemoteBlocks, RemoteRecent, Result, SpanSink, TenantId, TraceSource, push_rpc::RemoteIngester,
 };
 use tempoform_distributor::Placement;
-use tempoform_ingester::{Ingester, Uploaded};
+use tempoform_ingester::{Ingester, OtherIngesters, Uploaded};
 use tempoform_querier::{NamedSource, QuerierUrls, Sources};
 use tempoform_retriever::Retriever;
+use tempoform_wire::internal::{SettleRequest, SettleResponse};
 
 use crate::admin::Admin;
 use crate::channels::Channels;
@@ -159,6 +160,16 @@ impl Peers {
         })
     }
 
+    /// The ingesters that lead and follow together with this one; `None` where each span is in one ingester only.
+    pub(crate) fn other_ingesters(&self) -> Option<Arc<dyn OtherIngesters>> {
+        let others = Others {
+            admin: Arc::clone(&self.admin),
+            channels: Arc::clone(&self.channels),
+            max_message: self.max_message,
+        };
+        (self.replication_factor > 1).then(|| Arc::new(others) as _)
+    }
+
     /// How many distributors share a limit that holds for all together; this process is one of them.
     pub(crate) fn distributors(&self) -> Arc<dyn Fn() -> u64 + Send + Sync> {
         let admin = Arc::clone(&self.admin);
@@ -207,6 +218,44 @@ impl Uploaded for Announcer {
                 Err(_) => tracing::debug!("a retriever did not take note of a block in time"),
             }
         }
+    }
+}
+
+/// Longest wait for an ingester to say what became of batches.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// All ingesters but the own one.
+struct Others {
+    admin: Arc<Admin>,
+    channels: Arc<Channels>,
+    max_message: usize,
+}
+
+#[async_trait::async_trait]
+impl OtherIngesters for Others {
+    async fn settle(&self, tenant: &TenantId, request: SettleRequest) -> Vec<SettleResponse> {
+        let own_name = self.admin.membership.get().map(Membership::own_name);
+        let members = members(&self.admin);
+        let asked = of_target(&members, Target::Ingester)
+            .filter(|member| Some(member.name.as_str()) != own_name)
+            .filter(|member| matches!(member.state, State::Active | State::Leaving))
+            .filter_map(|member| {
+                let remote = RemoteRecent::new(self.channels.get(&member.grpc)?, self.max_message);
+                let (name, request) = (member.name.clone(), request.clone());
+                Some(async move {
+                    let asked = remote.settle(tenant, request);
+                    match tokio::time::timeout(SETTLE_TIMEOUT, asked).await {
+                        Ok(Ok(answer)) => Some(answer),
+                        // The batches stay until it answers, or are taken over.
+                        Ok(Err(error)) => {
+                            tracing::debug!(ingester = name, %error, "an ingester did not say what became of batches");
+                            None
+                        }
+                        Err(_) => None,
+                    }
+                })
+            });
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
     }
 }
 

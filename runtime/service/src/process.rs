@@ -8,7 +8,7 @@ use axum::Router;
 use tempoform_block::{BlockStore, StoreOptions};
 use tempoform_compactor::Compactor;
 use tempoform_config::{Config, Target};
-use tempoform_core::push_rpc::{ExportServer, Push};
+use tempoform_core::push_rpc::{ExportServer, ToIngester};
 use tempoform_core::{Account, Error, ErrorKind, MemoryBudget, Result, SourceService, SpanSink, TraceSource};
 use tempoform_distributor::Distributor;
 use tempoform_ingester::Ingester;
@@ -169,7 +169,7 @@ impl Process {
     }
 
     async fn ingester(&self, parts: &Parts, store: BlockStore) -> Result<Arc<Ingester>> {
-        let options = component_options::ingester(&self.config, &parts.limits, parts.peers.announcer());
+        let options = component_options::ingester(&self.config, &parts.limits, &parts.peers);
         let ingester = Ingester::start(options, store, parts.memory.clone()).await?;
         // Set once, here.
         drop(self.admin.ingester.set(Arc::clone(&ingester)));
@@ -240,8 +240,9 @@ impl Process {
         let incoming = size(self.config.server.grpc_server_max_recv_msg_size.0);
         let mut routes = RoutesBuilder::default();
         if let Some(ingester) = &parts.ingester {
-            let handler = Arc::new(IngesterRpc::new(Arc::clone(ingester) as Arc<dyn SpanSink>));
-            routes.add_service(ExportServer::<Push, _>::new(handler, incoming));
+            let sink = Arc::clone(ingester) as Arc<dyn SpanSink>;
+            let handler = Arc::new(IngesterRpc::new(sink, parts.memory.clone()));
+            routes.add_service(ExportServer::<ToIngester, _>::new(handler, incoming));
             let source = SourceService::new(
                 Arc::clone(ingester) as Arc<dyn TraceSource>,
                 Arc::new(Account::default()),
@@ -331,9 +332,7 @@ impl Process {
         if let Some(ingester) = self.admin.ingester.get() {
             ingester.stop_writes();
             handed_over = self.config.ingester.flush_all_on_shutdown;
-            if handed_over
-                && let Err(error) = ingester.flush(deadline.saturating_duration_since(Instant::now())).await
-            {
+            if handed_over && let Err(error) = flush_and_hand_over(ingester, deadline).await {
                 handed_over = false;
                 tracing::warn!(%error, "not everything was flushed; the log keeps it for the next start");
             }
@@ -347,6 +346,13 @@ impl Process {
         self.servers.drained(Instant::now() + REQUESTS_TIMEOUT).await;
         tracing::info!("stopped");
     }
+}
+
+/// Leaves nothing behind that only this ingester would bring to storage.
+pub(crate) async fn flush_and_hand_over(ingester: &Ingester, deadline: Instant) -> Result<()> {
+    let left = || deadline.saturating_duration_since(Instant::now());
+    ingester.flush(left()).await?;
+    ingester.hand_over(left()).await
 }
 
 /// The two listeners that every process has, bound before anything starts.

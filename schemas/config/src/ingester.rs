@@ -30,6 +30,9 @@ pub struct Ingester {
     /// With `durability: async`, how often the log is synced to disk: the time span a power cut may
     /// lose. Default 1s.
     pub async_sync_period: GoDuration,
+    /// With a replication factor above 1, how long after the disappearance of an ingester another one makes blocks of
+    /// the spans that it kept for it. Default 5m.
+    pub take_over_after: GoDuration,
     /// This ingester's place among the others.
     pub lifecycler: Lifecycler,
 }
@@ -47,6 +50,7 @@ impl Default for Ingester {
             flush_all_on_shutdown: true,
             durability: Durability::Sync,
             async_sync_period: GoDuration::from_secs(1),
+            take_over_after: GoDuration::from_mins(5),
             lifecycler: Lifecycler::default(),
         }
     }

@@ -50,12 +50,13 @@ fn missing(path: &str, why: &str, help: &str) -> Problem {
 fn durations(config: &Config) -> Vec<Problem> {
     let trace = &config.storage.trace;
     let compaction = &config.compactor.compaction;
-    let positive: [(&str, GoDuration); 17] = [
+    let positive: [(&str, GoDuration); 18] = [
         ("ingester.trace_idle_period", config.ingester.trace_idle_period),
         ("ingester.max_block_duration", config.ingester.max_block_duration),
         ("ingester.flush_check_period", config.ingester.flush_check_period),
         ("ingester.flush_op_timeout", config.ingester.flush_op_timeout),
         ("ingester.async_sync_period", config.ingester.async_sync_period),
+        ("ingester.take_over_after", config.ingester.take_over_after),
         ("ingester.lifecycler.ring.heartbeat_timeout", config.ingester.lifecycler.ring.heartbeat_timeout),
         ("ingester_client.remote_timeout", config.ingester_client.remote_timeout),
         ("querier.search.query_timeout", config.querier.search.query_timeout),

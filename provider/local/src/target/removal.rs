@@ -205,10 +205,12 @@ async fn is_running(supervisor: &Client, instance: &str) -> Result<bool, TargetE
     Ok(statuses.iter().any(|status| status.spec.instance == instance && status.running().is_some()))
 }
 
-/// Bytes of spans in a component's write-ahead log. A `.flushed` file is not one of them: it only
-/// remembers which block a segment became.
+/// Bytes of spans in a component's write-ahead log. `.flushed` and `.batches` files are not among them: they only
+/// remember which block a segment became.
 fn unflushed(process: &ProcessRecord) -> u64 {
-    let counts = |file: &Path| file.extension().is_none_or(|extension| extension != "flushed");
+    let counts = |file: &Path| {
+        file.extension().is_none_or(|extension| extension != "flushed" && extension != "batches")
+    };
     process.wal.as_deref().map_or(0, |wal| bytes_below(wal, &counts))
 }
 

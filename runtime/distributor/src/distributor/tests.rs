@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use prost::Message as _;
-use tempoform_core::{SpanSink, TraceId};
+use tempoform_core::{BatchId, Push, SpanSink, TraceId};
 use tempoform_wire::otlp::{ExportTraceServiceRequest, ResourceSpans, ScopeSpans, Span};
 
 use super::*;
@@ -14,21 +14,64 @@ struct Recorder {
     fails_with: Option<ErrorKind>,
     hangs: bool,
     spans: Mutex<Vec<Vec<u8>>>,
+    /// By batch: spans that it leads, and spans that it follows.
+    led: Mutex<BTreeMap<BatchId, Vec<Vec<u8>>>>,
+    followed: Mutex<BTreeMap<BatchId, Vec<Vec<u8>>>>,
 }
 
 #[async_trait::async_trait]
 impl SpanSink for Recorder {
-    async fn push(&self, _: &TenantId, batch: SpanBatch) -> Result<PushOutcome> {
+    async fn push(&self, _: &TenantId, push: Push) -> Result<PushOutcome> {
         if self.hangs {
             std::future::pending::<()>().await;
         }
         if let Some(kind) = self.fails_with {
             return Err(Error::new(kind, "refused on purpose"));
         }
-        let rescanned = scan_export_request(batch.payload.clone()).expect("a valid request");
-        let spans = rescanned.spans.iter().map(|span| rescanned.bytes(&span.span).to_vec());
-        self.spans.lock().expect("not poisoned").extend(spans);
+        for led in push.led {
+            let spans = self.add(led.spans.payload);
+            if let Some(id) = led.id {
+                assert!(self.led.lock().expect("not poisoned").insert(id, spans).is_none(), "led once");
+            }
+        }
+        for followed in push.followed {
+            let spans = self.add(followed.payload);
+            self.followed.lock().expect("not poisoned").entry(followed.id).or_default().extend(spans);
+        }
         Ok(PushOutcome::default())
+    }
+}
+
+impl Recorder {
+    fn add(&self, payload: Bytes) -> Vec<Vec<u8>> {
+        let batch = scan_export_request(payload).expect("a valid request");
+        let spans: Vec<_> = batch.spans.iter().map(|span| batch.bytes(&span.span).to_vec()).collect();
+        let mut all = self.spans.lock().expect("not poisoned");
+        spans
+            .iter()
+            .filter(|span| !all.contains(span))
+            .cloned()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|span| all.push(span));
+        spans
+    }
+}
+
+/// Every batch is led whole, by whoever leads it: nothing that is followed is missing there.
+fn assert_led_whole(sinks: &[Arc<Recorder>]) {
+    let mut led: BTreeMap<BatchId, Vec<Vec<u8>>> = BTreeMap::new();
+    for sink in sinks {
+        for (id, spans) in &*sink.led.lock().expect("not poisoned") {
+            let known = led.entry(*id).or_insert_with(|| spans.clone());
+            assert_eq!(known, spans, "leaders of a batch have the same");
+        }
+    }
+    for sink in sinks {
+        for (id, spans) in &*sink.followed.lock().expect("not poisoned") {
+            let led = led.get(id).expect("a batch without a leader");
+            assert!(spans.iter().all(|span| led.contains(span)));
+        }
     }
 }
 
@@ -122,11 +165,41 @@ async fn two_of_three_copies_are_enough_and_one_is_not() {
     let one_fails = sinks([None, None, Some(ErrorKind::Unavailable)]);
     receive(&one_fails, 3).await.expect("a quorum");
     assert!(copies(&one_fails).values().all(|copies| *copies == 2));
+    assert_led_whole(&one_fails);
+    let led: usize = one_fails
+        .iter()
+        .flat_map(|sink| sink.led.lock().expect("not poisoned").clone())
+        .map(|(_, spans)| spans.len())
+        .sum();
+    assert_eq!(led, 80, "each span is led once");
 
     let two_fail = sinks([None, Some(ErrorKind::Exhausted), Some(ErrorKind::Exhausted)]);
     let error = receive(&two_fail, 3).await.expect_err("no quorum");
     assert_eq!(error.kind(), ErrorKind::Exhausted);
     assert!(error.message().contains("ingester ingester-"), "{error}");
+}
+
+#[tokio::test]
+async fn each_span_has_one_leader_and_its_other_owners_follow() {
+    for ingesters in [3, 7] {
+        let sinks: Vec<_> = (0..ingesters).map(|_| Arc::<Recorder>::default()).collect();
+        receive(&sinks, 3).await.expect("accepted");
+        // The last copies are on their way when the request is acknowledged.
+        tokio::task::yield_now().await;
+        assert_eq!(copies(&sinks).len(), 80);
+        assert!(copies(&sinks).values().all(|copies| *copies == 3));
+        assert_led_whole(&sinks);
+        let sum = |of: &dyn Fn(&Recorder) -> usize| sinks.iter().map(|sink| of(sink)).sum::<usize>();
+        assert_eq!(sum(&|sink| sink.led.lock().expect("not poisoned").values().map(Vec::len).sum()), 80);
+        assert_eq!(
+            sum(&|sink| sink.followed.lock().expect("not poisoned").values().map(Vec::len).sum()),
+            160
+        );
+        assert!(
+            sinks.iter().all(|sink| sink.led.lock().expect("not poisoned").len() <= 1),
+            "one batch a leader"
+        );
+    }
 }
 
 #[tokio::test]
@@ -169,8 +242,17 @@ async fn a_hanging_ingester_holds_up_nobody() {
     let works = Arc::<Recorder>::default;
     let sinks = [works(), hangs(), works()];
     let started = tokio::time::Instant::now();
-    receive(&sinks, 3).await.expect("a quorum without it");
-    assert!(started.elapsed() < Duration::from_millis(10), "it is not waited for: {:?}", started.elapsed());
+    let distributor = distributor(&sinks, 3);
+    export(&distributor, request(40, 2)).await.expect("a quorum without it");
+    assert!(started.elapsed() <= Duration::from_millis(501), "a tenth of the time: {:?}", started.elapsed());
+    assert_led_whole(&sinks);
+    let started = tokio::time::Instant::now();
+    export(&distributor, request(40, 3)).await.expect("a quorum without it");
+    assert!(
+        started.elapsed() < Duration::from_millis(10),
+        "it leads nothing for a while: {:?}",
+        started.elapsed()
+    );
 
     let sinks = [works(), hangs(), works()];
     let started = tokio::time::Instant::now();

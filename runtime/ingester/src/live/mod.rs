@@ -126,6 +126,7 @@ fn each_slice(
     failures: &mut Vec<Failure>,
     mut visit: impl FnMut(Vec<LiveTrace>) -> Result<()>,
 ) -> Result<()> {
+    failures.extend_from_slice(&snapshot.failures);
     // More for a trace that is larger than a slice.
     let mut held = vec![work.reserve(SLICE_BYTES)?];
     let mut slice = Vec::new();
@@ -148,7 +149,7 @@ fn each_slice(
             Ok(read) => read,
             Err((view, error)) => {
                 if failed.insert(view) {
-                    failures.push(failure(snapshot.views[view].id(), &error));
+                    failures.push(failure(&snapshot.views[view].id(), &error));
                 }
                 continue;
             }

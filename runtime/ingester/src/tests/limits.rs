@@ -64,7 +64,7 @@ async fn tenants_are_kept_apart_and_written_in_one_go() {
     let place = Place::new();
     let ingester = place.start().await;
     let tenants: Vec<TenantId> = (0..40).map(|n| format!("tenant-{n}").parse().expect("a name")).collect();
-    let pushes = tenants.iter().map(|tenant| ingester.push(tenant, batch(&request(&[1], 1))));
+    let pushes = tenants.iter().map(|tenant| ingester.push(tenant, batch(&request(&[1], 1)).into()));
     for pushed in futures::future::join_all(pushes).await {
         pushed.expect("acknowledged");
     }

@@ -1,6 +1,7 @@
 //! The ingester as a whole, over a folder and a store that can be made to fail.
 
 mod flushing;
+mod following;
 mod limits;
 mod log;
 mod store;
@@ -57,6 +58,8 @@ impl Place {
             row_group_bytes: 16 << 20,
             max_trace_bytes: Arc::new(|_| 0),
             uploaded: None,
+            others: None,
+            take_over_after: Duration::from_millis(200),
             max_live_traces: Arc::new(|_| 0),
         }
     }
@@ -124,7 +127,7 @@ fn batch(request: &ExportTraceServiceRequest) -> SpanBatch {
 }
 
 async fn push(ingester: &Ingester, traces: &[u8], id: u8) -> Result<PushOutcome> {
-    ingester.push(&TenantId::single(), batch(&request(traces, id))).await
+    ingester.push(&TenantId::single(), batch(&request(traces, id)).into()).await
 }
 
 async fn find(ingester: &Ingester, trace: u8) -> FindTraceResponse {

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use tempoform_core::{SpanBatch, TraceId};
+use tempoform_core::{BatchId, BatchSet, SpanBatch, TraceId};
 
 /// A part of a segment file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub(crate) struct MemoryIndex {
     pub(crate) spans: u64,
     /// Bytes of the largest trace.
     pub(crate) largest_trace: u64,
+    /// Names of the batches in it.
+    pub(crate) batches: BatchSet,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,8 @@ impl MemoryIndex {
     }
 
     /// Adds the spans of a record whose payload begins at `payload_at`.
-    pub(crate) fn add(&mut self, batch: &SpanBatch, payload_at: u32) {
+    pub(crate) fn add(&mut self, id: Option<BatchId>, batch: &SpanBatch, payload_at: u32) {
+        self.batches.extend(id);
         let place =
             |range: &Range<u32>| Place { start: payload_at + range.start, length: range.len() as u32 };
         let first_scope = self.scopes.len() as u32;

@@ -5,8 +5,11 @@
 //!
 //! A *segment* is a file `<wal>/<tenant>/<uuid>.wal`; it becomes the block of the same id, so that a
 //! crash between upload and clean-up repeats the upload instead of doubling spans. Beside it:
-//! `<uuid>.idx` (its index, once sealed; rebuilt when missing) and `<uuid>.flushed` (the meta of its
-//! block, written once the upload is verified).
+//! `<uuid>.idx` (its index, once sealed; rebuilt when missing), and once the upload is verified `<uuid>.flushed` (the meta
+//! of its block) and `<uuid>.batches` (the names of the batches in it).
+//!
+//! What is followed is in `<wal>/<tenant>/followed/<uuid>.wal`, files of the same form that go once the leaders have all of
+//! them in storage.
 
 mod disk_index;
 mod index;
@@ -17,5 +20,8 @@ mod segment;
 pub(crate) use disk_index::{DiskIndex, IndexFile};
 pub(crate) use index::{MemoryIndex, Place, Run, ScopePlace, sort_runs};
 pub(crate) use read::{SegmentReader, TraceRuns};
-pub(crate) use replay::{ReplayedSegment, replay_segment, verify_segment};
-pub(crate) use segment::{Appended, Segment, SegmentPaths, sync_directory};
+pub(crate) use replay::{Record, Records, ReplayedSegment, read_names, replay_segment, verify_segment};
+pub(crate) use segment::{Appended, NewRecord, Segment, SegmentPaths, sync_directory};
+
+/// Folder of a tenant's followed batches in that of its log.
+pub(crate) const FOLLOWED_FOLDER: &str = "followed";

@@ -2,12 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
-use tempoform_core::scan_export_request;
+use tempoform_core::{BatchId, BatchSet, scan_export_request};
 
 use super::index::MemoryIndex;
-use super::segment::{MAGIC, RECORD_HEADER, SegmentPaths, checksum, sync_directory};
+use super::segment::{MAGIC, RECORD_HEADER, RecordHeader, SegmentPaths, sync_directory};
 
 /// What replay found in a segment.
 #[derive(Debug)]
@@ -15,8 +16,10 @@ pub(crate) struct ReplayedSegment {
     pub(crate) index: MemoryIndex,
     /// End of the last whole record; the file is this long now.
     pub(crate) end: u64,
-    /// Bytes of a damaged tail that were set aside.
+    /// Bytes of a damaged tail.
     pub(crate) damaged: u64,
+    /// Whether that tail is in a file of its own now; otherwise there was no room for it, and it is in the log still.
+    pub(crate) set_aside: bool,
 }
 
 /// Indexes the records of a segment up to the first that is torn or damaged; what follows is moved
@@ -25,18 +28,16 @@ pub(crate) fn replay_segment(paths: &SegmentPaths) -> io::Result<ReplayedSegment
     let mut records = Records::open(paths)?;
     let mut index = MemoryIndex::default();
     let mut end = records.end;
-    while let Some((payload_at, payload)) = records.next()? {
+    while let Some(record) = records.next()? {
         // Only what passed the scan was logged; a record that fails it now is damage that the
         // checksum missed.
-        let Ok(batch) = scan_export_request(payload) else { break };
-        index.add(&batch, payload_at);
+        let Ok(batch) = scan_export_request(record.payload) else { break };
+        index.add(record.id, &batch, record.payload_at);
         end = records.end;
     }
     let damaged = records.length - end;
-    if damaged > 0 {
-        set_aside(paths, end)?;
-    }
-    Ok(ReplayedSegment { index, end, damaged })
+    let set_aside = damaged == 0 || set_aside(paths, end)?;
+    Ok(ReplayedSegment { index, end, damaged, set_aside })
 }
 
 /// Whether every record of a segment is as it was written.
@@ -46,16 +47,67 @@ pub(crate) fn verify_segment(paths: &SegmentPaths) -> io::Result<bool> {
     Ok(records.end == records.length)
 }
 
+/// The names in a segment's records up to the first that is torn or damaged, without a look at the payloads.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(crate) batches: BatchSet,
+    /// End of the last record.
+    pub(crate) end: u64,
+}
+
+/// Reads the headers of a segment of `length` bytes.
+pub(crate) fn read_names(file: &File, length: u64) -> io::Result<Names> {
+    let mut names = Names { batches: BatchSet::default(), end: MAGIC.len() as u64 };
+    let mut magic = [0; MAGIC.len()];
+    if length < names.end {
+        return Ok(Names { end: 0, ..names });
+    }
+    file.read_exact_at(&mut magic, 0)?;
+    let mut header = [0; RECORD_HEADER];
+    while &magic == MAGIC && length - names.end >= RECORD_HEADER as u64 {
+        file.read_exact_at(&mut header, names.end)?;
+        let Some(header) = RecordHeader::decode(&header) else { break };
+        let end = names.end + RECORD_HEADER as u64 + u64::from(header.length);
+        if end > length {
+            break;
+        }
+        names.batches.extend(header.id);
+        names.end = end;
+    }
+    Ok(names)
+}
+
+/// A record that is whole.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) id: Option<BatchId>,
+    /// Offset of the payload in the file.
+    pub(crate) payload_at: u32,
+    pub(crate) payload: Bytes,
+}
+
 /// The whole records of a segment, one after the other.
-struct Records {
+#[derive(Debug)]
+pub(crate) struct Records {
     reader: BufReader<File>,
     /// Bytes of the file.
     length: u64,
     /// End of the last whole record, or of the magic; 0 without a magic.
-    end: u64,
+    pub(crate) end: u64,
 }
 
 impl Records {
+    /// Those between `from`, the end of a record (0 = the beginning), and `to`.
+    pub(crate) fn between(paths: &SegmentPaths, from: u64, to: u64) -> io::Result<Self> {
+        let mut records = Self::open(paths)?;
+        records.length = records.length.min(to);
+        if from > records.end {
+            records.reader.seek(SeekFrom::Start(from))?;
+            records.end = from;
+        }
+        Ok(records)
+    }
+
     fn open(paths: &SegmentPaths) -> io::Result<Self> {
         let file = File::open(paths.wal())?;
         let length = file.metadata()?.len();
@@ -64,15 +116,16 @@ impl Records {
         Ok(Self { reader, length, end })
     }
 
-    /// The next record and where its payload begins; `None` at the end or at the first damage.
-    fn next(&mut self) -> io::Result<Option<(u32, Bytes)>> {
+    /// The next record; `None` at the end or at the first damage.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Record>> {
         if self.end == 0 {
             return Ok(None);
         }
-        let Some(payload) = read_record(&mut self.reader, self.length - self.end)? else { return Ok(None) };
+        let left = self.length.saturating_sub(self.end);
+        let Some((id, payload)) = read_record(&mut self.reader, left)? else { return Ok(None) };
         let Ok(payload_at) = u32::try_from(self.end + RECORD_HEADER as u64) else { return Ok(None) };
         self.end += (RECORD_HEADER + payload.len()) as u64;
-        Ok(Some((payload_at, payload)))
+        Ok(Some(Record { id, payload_at, payload }))
     }
 }
 
@@ -82,21 +135,20 @@ fn read_magic(reader: &mut impl Read) -> io::Result<bool> {
 }
 
 /// The next record, or `None` at the end or at the first damage. `left` bounds what is allocated.
-fn read_record(reader: &mut impl Read, left: u64) -> io::Result<Option<Bytes>> {
+fn read_record(reader: &mut impl Read, left: u64) -> io::Result<Option<(Option<BatchId>, Bytes)>> {
     let mut header = [0; RECORD_HEADER];
-    if !read_fully(reader, &mut header)? {
+    if left < RECORD_HEADER as u64 || !read_fully(reader, &mut header)? {
         return Ok(None);
     }
-    let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-    let expected = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-    if u64::from(length) + RECORD_HEADER as u64 > left {
+    let Some(header) = RecordHeader::decode(&header) else { return Ok(None) };
+    if u64::from(header.length) + RECORD_HEADER as u64 > left {
         return Ok(None);
     }
-    let mut payload = vec![0; length as usize];
-    if !read_fully(reader, &mut payload)? || checksum(&payload) != expected {
+    let mut payload = vec![0; header.length as usize];
+    if !read_fully(reader, &mut payload)? || crc32c::crc32c(&payload) != header.checksum {
         return Ok(None);
     }
-    Ok(Some(payload.into()))
+    Ok(Some((header.id, payload.into())))
 }
 
 /// Fills `buffer`; false if the file ends before.
@@ -108,9 +160,8 @@ fn read_fully(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// Moves what follows `end` into a file of its own. Where the disk has no room for that it is left behind in place, and
-/// a later replay tries again.
-fn set_aside(paths: &SegmentPaths, end: u64) -> io::Result<()> {
+/// Moves what follows `end` into a file of its own; false where the disk has no room for that: then it stays in place.
+fn set_aside(paths: &SegmentPaths, end: u64) -> io::Result<bool> {
     let mut log = OpenOptions::new().read(true).write(true).open(paths.wal())?;
     log.seek(SeekFrom::Start(end))?;
     let copied = File::create(paths.damaged(end)).and_then(|mut tail| {
@@ -122,11 +173,12 @@ fn set_aside(paths: &SegmentPaths, end: u64) -> io::Result<()> {
         Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
             drop(std::fs::remove_file(paths.damaged(end)));
             tracing::warn!(segment = %paths.id(), %error, "no room to set the damaged end of the log aside");
-            return Ok(());
+            return Ok(false);
         }
         Err(error) => return Err(error),
     }
     log.set_len(end)?;
     log.sync_all()?;
-    sync_directory(paths.directory())
+    sync_directory(paths.directory())?;
+    Ok(true)
 }

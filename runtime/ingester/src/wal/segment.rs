@@ -2,13 +2,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 
-use tempoform_core::SpanBatch;
+use bytes::Bytes;
+use tempoform_core::BatchId;
 use uuid::Uuid;
 
 /// First bytes of a segment; the last two are the version.
-pub(super) const MAGIC: &[u8; 8] = b"TFWAL\n01";
-/// Bytes before a record's payload: length and checksum, little-endian u32 each.
-pub(super) const RECORD_HEADER: usize = 8;
+pub(super) const MAGIC: &[u8; 8] = b"TFWAL\n02";
+/// Bytes before a record's payload, see [`RecordHeader`].
+pub(super) const RECORD_HEADER: usize = 28;
 /// Room for the headers of a group's records.
 const MARGIN: u64 = 1 << 20;
 
@@ -47,16 +48,69 @@ impl SegmentPaths {
         self.directory.join(format!("{}.flushed", self.id))
     }
 
+    /// The names of the batches in its block, once that is verified in storage.
+    pub(crate) fn batches(&self) -> PathBuf {
+        self.directory.join(format!("{}.batches", self.id))
+    }
+
     /// Where a damaged tail that began at `offset` is set aside.
     pub(crate) fn damaged(&self, offset: u64) -> PathBuf {
         self.directory.join(format!("{}.damaged-{offset}", self.id))
     }
 }
 
-/// The checksum of a record: over its length too, so that a tail of zeros is no record.
-pub(super) fn checksum(payload: &[u8]) -> u32 {
-    let length = (payload.len() as u32).to_le_bytes();
-    crc32c::crc32c_append(crc32c::crc32c(&length), payload)
+/// What stands before a record's payload, little-endian: length and CRC-32C of the payload (u32 each), origin and number
+/// of the batch (u64 each; origin 0 = no name), CRC-32C of all that. So records can be gone through without their
+/// payloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordHeader {
+    pub(super) length: u32,
+    pub(super) checksum: u32,
+    pub(super) id: Option<BatchId>,
+}
+
+impl RecordHeader {
+    fn of(record: &NewRecord<'_>) -> Self {
+        let checksum = crc32c::crc32c(record.payload);
+        Self { length: record.payload.len() as u32, checksum, id: record.id }
+    }
+
+    fn encode(self) -> [u8; RECORD_HEADER] {
+        let BatchId { origin, number } = self.id.unwrap_or(BatchId { origin: 0, number: 0 });
+        let mut bytes = [0; RECORD_HEADER];
+        bytes[..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.checksum.to_le_bytes());
+        bytes[8..16].copy_from_slice(&origin.to_le_bytes());
+        bytes[16..24].copy_from_slice(&number.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[..24]);
+        bytes[24..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// `None` if it is damaged.
+    pub(super) fn decode(bytes: &[u8; RECORD_HEADER]) -> Option<Self> {
+        let (numbers, checksum) = bytes.split_last_chunk::<4>()?;
+        if crc32c::crc32c(numbers) != u32::from_le_bytes(*checksum) {
+            return None;
+        }
+        let (length, rest) = numbers.split_first_chunk::<4>()?;
+        let (checksum, rest) = rest.split_first_chunk::<4>()?;
+        let (origin, rest) = rest.split_first_chunk::<8>()?;
+        let (number, _) = rest.split_first_chunk::<8>()?;
+        let (origin, number) = (u64::from_le_bytes(*origin), u64::from_le_bytes(*number));
+        Some(Self {
+            length: u32::from_le_bytes(*length),
+            checksum: u32::from_le_bytes(*checksum),
+            id: (origin != 0).then_some(BatchId { origin, number }),
+        })
+    }
+}
+
+/// A record to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRecord<'a> {
+    pub(crate) id: Option<BatchId>,
+    pub(crate) payload: &'a Bytes,
 }
 
 /// A segment that is written to.
@@ -93,12 +147,6 @@ impl Segment {
         Ok(Self { paths, file, written, durable: written, unsynced: false })
     }
 
-    /// Opens a replayed file to go on at `end`, the end of its last whole record.
-    pub(crate) fn reopen(paths: SegmentPaths, end: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).open(paths.wal())?;
-        Ok(Self { paths, file, written: end, durable: end, unsynced: false })
-    }
-
     pub(crate) fn paths(&self) -> &SegmentPaths {
         &self.paths
     }
@@ -118,18 +166,18 @@ impl Segment {
         self.written.saturating_add(bytes) < u64::from(u32::MAX) - MARGIN
     }
 
-    /// Appends a record a batch, not yet durable. On an error nothing of them remains.
-    pub(crate) fn append(&mut self, batches: &[&SpanBatch]) -> io::Result<Vec<Appended>> {
+    /// Appends records, not yet durable. On an error nothing of them remains.
+    pub(crate) fn append(&mut self, records: &[NewRecord<'_>]) -> io::Result<Vec<Appended>> {
         let headers: Vec<[u8; RECORD_HEADER]> =
-            batches.iter().map(|batch| record_header(&batch.payload)).collect();
-        let mut slices = Vec::with_capacity(batches.len() * 2);
-        let mut appended = Vec::with_capacity(batches.len());
+            records.iter().map(|record| RecordHeader::of(record).encode()).collect();
+        let mut slices = Vec::with_capacity(records.len() * 2);
+        let mut appended = Vec::with_capacity(records.len());
         let mut at = self.written;
-        for (header, batch) in headers.iter().zip(batches) {
+        for (header, record) in headers.iter().zip(records) {
             slices.push(IoSlice::new(header));
-            slices.push(IoSlice::new(&batch.payload));
+            slices.push(IoSlice::new(record.payload));
             let payload_at = at + RECORD_HEADER as u64;
-            at = payload_at + batch.payload.len() as u64;
+            at = payload_at + record.payload.len() as u64;
             if u32::try_from(at).is_err() {
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a segment ends at 4 GiB"));
             }
@@ -169,13 +217,6 @@ impl Segment {
         self.written = self.durable;
         Ok(())
     }
-}
-
-fn record_header(payload: &[u8]) -> [u8; RECORD_HEADER] {
-    let mut header = [0; RECORD_HEADER];
-    header[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-    header[4..].copy_from_slice(&checksum(payload).to_le_bytes());
-    header
 }
 
 fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {

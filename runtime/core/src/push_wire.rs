@@ -1,0 +1,128 @@
+//! `PushRequest` of `internal.proto` by hand: the spans in it are large and must not be copied on the way.
+
+use bytes::Bytes;
+
+use crate::protobuf::{Fields, Value, WireError, bytes_field_len, put_bytes_header};
+use crate::{BatchId, Error, ErrorKind, Followed, Led, Push, Result, scan_export_request};
+
+/// Tag and value of `origin` and of `number`, tag and value of `followed`.
+const ID_LEN: usize = 18;
+const FOLLOWED_LEN: usize = 2;
+
+impl Push {
+    /// As chunks of an encoded `PushRequest`; payloads are chunks of their own.
+    pub(crate) fn encode(self) -> Vec<Bytes> {
+        let led = self.led.into_iter().map(|led| (led.id, false, led.spans.payload));
+        let followed = self.followed.into_iter().map(|followed| (Some(followed.id), true, followed.payload));
+        let mut chunks = Vec::new();
+        for (id, is_followed, payload) in led.chain(followed) {
+            let before = if id.is_some() { ID_LEN } else { 0 } + if is_followed { FOLLOWED_LEN } else { 0 };
+            let mut header = Vec::with_capacity(2 * 11 + before);
+            put_bytes_header(&mut header, 1, before + bytes_field_len(payload.len()));
+            if let Some(id) = id {
+                for (tag, number) in [(0x09, id.origin), (0x11, id.number)] {
+                    header.push(tag);
+                    header.extend(number.to_le_bytes());
+                }
+            }
+            if is_followed {
+                header.extend([0x18, 1]);
+            }
+            put_bytes_header(&mut header, 4, payload.len());
+            chunks.push(header.into());
+            chunks.push(payload);
+        }
+        chunks
+    }
+
+    /// Reads an encoded `PushRequest`. Led batches are scanned, since the bytes came over a network; followed ones when
+    /// somebody needs to know what is in them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when it is not one.
+    pub fn decode(request: &Bytes) -> Result<Self> {
+        let malformed = |error: WireError| Error::new(ErrorKind::Invalid, format!("a push {error}"));
+        let mut push = Self::default();
+        let mut fields = Fields::new(request);
+        while let Some((number, value)) = fields.next_field().map_err(malformed)? {
+            if let (1, Value::Bytes(batch)) = (number, value) {
+                push.add(request, batch).map_err(malformed)??;
+            }
+        }
+        Ok(push)
+    }
+
+    fn add(&mut self, request: &Bytes, batch: &[u8]) -> Result<Result<()>, WireError> {
+        let (mut origin, mut number, mut is_followed, mut payload) = (0, 0, false, Bytes::new());
+        let mut fields = Fields::new(batch);
+        while let Some(field) = fields.next_field()? {
+            match field {
+                (1, Value::Fixed64(value)) => origin = value,
+                (2, Value::Fixed64(value)) => number = value,
+                (3, Value::Varint(value)) => is_followed = value != 0,
+                (4, Value::Bytes(value)) => payload = request.slice_ref(value),
+                _ => {}
+            }
+        }
+        let id = (origin != 0).then_some(BatchId { origin, number });
+        Ok(match (is_followed, id) {
+            (false, id) => scan_export_request(payload)
+                .map(|spans| self.led.push(Led { id, spans }))
+                .map_err(Error::from),
+            (true, Some(id)) => {
+                self.followed.push(Followed { id, payload });
+                Ok(())
+            }
+            (true, None) => Err(Error::new(ErrorKind::Invalid, "a followed batch without an id")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use tempoform_wire::internal::{PushRequest, PushedBatch};
+    use tempoform_wire::otlp::{ExportTraceServiceRequest, ResourceSpans, ScopeSpans, Span};
+
+    use super::*;
+
+    fn payload(trace: u8) -> Bytes {
+        let span = Span { trace_id: vec![trace; 16], span_id: vec![1; 8], ..Default::default() };
+        let scope_spans = vec![ScopeSpans { spans: vec![span], ..Default::default() }];
+        let resource_spans = vec![ResourceSpans { scope_spans, ..Default::default() }];
+        ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
+    }
+
+    #[test]
+    fn what_is_sent_is_the_message_of_the_schema_and_is_read_back() {
+        let id = |number| BatchId { origin: 5, number };
+        let scanned = |trace| scan_export_request(payload(trace)).expect("valid");
+        let push = Push {
+            led: vec![Led { id: Some(id(1)), spans: scanned(1) }, Led { id: None, spans: scanned(2) }],
+            followed: vec![Followed { id: id(u64::MAX), payload: payload(3) }],
+        };
+        let bytes: Bytes = push.encode().concat().into();
+        let batch =
+            |origin, number, followed, trace| PushedBatch { origin, number, followed, spans: payload(trace) };
+        let expected = vec![batch(5, 1, false, 1), batch(0, 0, false, 2), batch(5, u64::MAX, true, 3)];
+        assert_eq!(PushRequest::decode(bytes.clone()).expect("valid").batches, expected);
+
+        let read = Push::decode(&bytes).expect("valid");
+        assert_eq!(read.led[0].id, Some(id(1)));
+        assert_eq!((read.led[1].id, &read.led[1].spans.payload), (None, &payload(2)));
+        assert_eq!(read.led[0].spans.spans.len(), 1);
+        assert_eq!((read.followed[0].id, &read.followed[0].payload), (id(u64::MAX), &payload(3)));
+    }
+
+    #[test]
+    fn what_is_no_push_is_refused() {
+        let nameless = PushedBatch { followed: true, spans: payload(1), ..Default::default() };
+        let empty = PushedBatch { spans: Bytes::from_static(b"\x0a\x05"), ..Default::default() };
+        for (batch, why) in [(nameless, "without an id"), (empty, "malformed OTLP request")] {
+            let bytes = PushRequest { batches: vec![batch] }.encode_to_vec().into();
+            let refused = Push::decode(&bytes).expect_err("refused");
+            assert!(refused.message().contains(why), "{refused}");
+        }
+        assert!(Push::decode(&Bytes::from_static(b"\x0a\xff")).is_err());
+    }
+}

@@ -1,0 +1,207 @@
+//! What an ingester keeps for leaders: bytes on disk that nobody looks into unless a leader is gone.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tempoform_core::{BatchSet, Error, ErrorKind, MemoryBudget, Result, scan_export_request};
+
+use crate::metrics;
+use crate::recovery::remove;
+use crate::tenant_log::{OpenSegment, View};
+use crate::wal::{MemoryIndex, Record, Records, SegmentPaths, SegmentReader, read_names};
+
+/// An index that no query needed for so long is made again when one does.
+const INDEX_IDLE: Duration = Duration::from_secs(300);
+
+/// A file of followed batches.
+#[derive(Debug)]
+pub(crate) struct FollowedSegment {
+    paths: SegmentPaths,
+    reader: SegmentReader,
+    state: Mutex<State>,
+    index: Mutex<Index>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Batches that are not known to be safe with a leader or in storage.
+    unsettled: BatchSet,
+    /// Durable bytes.
+    length: u64,
+    /// Since when nothing is added.
+    closed: Option<Instant>,
+}
+
+/// The index of a file so far, made when a query first needs it.
+#[derive(Debug)]
+struct Index {
+    view: Arc<OpenSegment>,
+    /// End of the last record in it.
+    end: u64,
+    used: Instant,
+}
+
+/// One tenant's files of followed batches.
+#[derive(Debug, Default)]
+pub(crate) struct FollowedLog(Mutex<Vec<Arc<FollowedSegment>>>);
+
+/// A lock whose holder panicked guards data that is still whole: every change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FollowedSegment {
+    /// A file that is written to from now on.
+    pub(crate) fn new(paths: SegmentPaths, file: File) -> Self {
+        let reader = SegmentReader::new(file);
+        Self {
+            state: Mutex::new(State { unsettled: BatchSet::default(), length: 0, closed: None }),
+            index: Mutex::new(Index::empty(&paths, &reader)),
+            paths,
+            reader,
+        }
+    }
+
+    /// A file from before a restart.
+    pub(crate) fn recovered(paths: SegmentPaths) -> io::Result<Self> {
+        let file = File::open(paths.wal())?;
+        let length = file.metadata()?.len();
+        let names = read_names(&file, length)?;
+        if names.end < length {
+            // A torn record was never acknowledged; what is damaged the leader has, and so has the other follower.
+            metrics::REPLAY_DAMAGED_BYTES.inc_by(length - names.end);
+            tracing::warn!(segment = %paths.id(), bytes = length - names.end, "a followed log ends in a torn or damaged record");
+        }
+        let segment = Self::new(paths, file);
+        *lock(&segment.state) =
+            State { unsettled: names.batches, length: names.end, closed: Some(Instant::now()) };
+        Ok(segment)
+    }
+
+    /// `batches` are durable, and the file is `length` bytes long with them.
+    pub(crate) fn added(&self, batches: BatchSet, length: u64) {
+        let mut state = lock(&self.state);
+        state.unsettled.add(&batches);
+        state.length = length;
+    }
+
+    /// Nothing is added any more.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = Some(Instant::now());
+    }
+
+    /// How long nothing was added; `None` while something may be.
+    pub(crate) fn closed_for(&self) -> Option<Duration> {
+        lock(&self.state).closed.map(|closed| closed.elapsed())
+    }
+
+    pub(crate) fn unsettled(&self) -> BatchSet {
+        lock(&self.state).unsettled.clone()
+    }
+
+    /// Whether it was closed and is of no more use.
+    fn settle(&self, batches: &BatchSet) -> bool {
+        let mut state = lock(&self.state);
+        state.unsettled.remove(batches);
+        state.closed.is_some() && state.unsettled.is_empty()
+    }
+
+    /// Its spans for a query.
+    fn view(&self, memory: &MemoryBudget) -> Result<View> {
+        let unreadable = |error: io::Error| {
+            Error::new(ErrorKind::Unavailable, format!("followed log {}: {error}", self.paths.id()))
+        };
+        let length = lock(&self.state).length;
+        let mut index = lock(&self.index);
+        let mut records = Records::between(&self.paths, index.end, length).map_err(unreadable)?;
+        while let Some(record) = records.next().map_err(unreadable)? {
+            index.add(record, memory)?;
+            index.end = records.end;
+        }
+        index.used = Instant::now();
+        Ok(View::Open(Arc::clone(&index.view)))
+    }
+
+    /// Gives the memory of an index back that no query needs.
+    fn forget_index(&self) {
+        let mut index = lock(&self.index);
+        if index.end > 0 && index.used.elapsed() > INDEX_IDLE {
+            *index = Index::empty(&self.paths, &self.reader);
+        }
+    }
+
+    /// Its records, for whoever takes a batch over.
+    pub(crate) fn records(&self) -> io::Result<Records> {
+        Records::between(&self.paths, 0, lock(&self.state).length)
+    }
+
+    fn delete(&self) {
+        if let Err(error) = remove(&self.paths.wal()) {
+            tracing::warn!(segment = %self.paths.id(), %error, "could not remove a followed log of no more use; the next start does");
+        }
+    }
+}
+
+impl Index {
+    fn empty(paths: &SegmentPaths, reader: &SegmentReader) -> Self {
+        let view = OpenSegment::new(paths.clone(), reader.clone(), MemoryIndex::default());
+        Self { view: Arc::new(view), end: 0, used: Instant::now() }
+    }
+
+    fn add(&self, record: Record, memory: &MemoryBudget) -> Result<()> {
+        // It passed the scan at the distributor, and the checksum here.
+        let batch = scan_export_request(record.payload)?;
+        let held = memory.reserve(MemoryIndex::cost(&batch), "the index of followed spans")?;
+        self.view.hold(held);
+        self.view.index_mut().add(record.id, &batch, record.payload_at);
+        Ok(())
+    }
+}
+
+impl FollowedLog {
+    pub(crate) fn add(&self, segment: Arc<FollowedSegment>) {
+        lock(&self.0).push(segment);
+    }
+
+    pub(crate) fn segments(&self) -> Vec<Arc<FollowedSegment>> {
+        lock(&self.0).clone()
+    }
+
+    /// Batches that are not known to be safe with a leader or in storage.
+    pub(crate) fn unsettled(&self) -> BatchSet {
+        let mut unsettled = BatchSet::default();
+        self.segments().iter().for_each(|segment| unsettled.add(&segment.unsettled()));
+        unsettled
+    }
+
+    /// These batches are safe elsewhere: files that hold nothing else go.
+    pub(crate) fn settle(&self, batches: &BatchSet) {
+        let mut useless = Vec::new();
+        lock(&self.0).retain(|segment| {
+            let settled = segment.settle(batches);
+            if settled {
+                useless.push(Arc::clone(segment));
+            }
+            !settled
+        });
+        useless.iter().for_each(|segment| segment.delete());
+    }
+
+    /// All spans for a query, with what of them cannot be read.
+    pub(crate) fn views(&self, memory: &MemoryBudget) -> (Vec<View>, Vec<Error>) {
+        let (mut views, mut failures) = (Vec::new(), Vec::new());
+        for segment in self.segments() {
+            match segment.view(memory) {
+                Ok(view) => views.push(view),
+                Err(error) => failures.push(error),
+            }
+        }
+        (views, failures)
+    }
+
+    pub(crate) fn forget_indexes(&self) {
+        self.segments().iter().for_each(|segment| segment.forget_index());
+    }
+}
