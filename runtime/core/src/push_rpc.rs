@@ -41,6 +41,15 @@ impl Route for Export {
     const PATH: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 }
 
+/// Jaeger's: its request is other bytes, its answer an empty message too.
+#[derive(Debug)]
+pub struct PostSpans;
+
+impl Route for PostSpans {
+    const SERVICE: &'static str = "jaeger.api_v2.CollectorService";
+    const PATH: &'static str = "/jaeger.api_v2.CollectorService/PostSpans";
+}
+
 /// From a distributor to an ingester.
 #[derive(Debug)]
 pub struct ToIngester;

@@ -12,6 +12,7 @@ use crate::metrics;
 use crate::placement::Placement;
 use crate::rate_limit::RateLimiter;
 use crate::replication::{Held, Replication};
+use crate::source::Source;
 use crate::truncate::truncate_attributes;
 
 /// One tenant's limits on what it sends.
@@ -119,7 +120,7 @@ impl Distributor {
     /// Takes one request, which holds `place` among those worked on; returns once its spans are durable.
     pub(crate) async fn receive(
         &self,
-        transport: &'static str,
+        source: Source,
         tenant: &TenantId,
         payload: Bytes,
         place: Reservation,
@@ -128,9 +129,9 @@ impl Distributor {
         // The request itself, and where its spans are.
         let held = self
             .memory(bytes * 2, "a request in flight")
-            .inspect_err(|_| self.refuse("memory_ceiling", transport))?;
+            .inspect_err(|_| self.refuse("memory_ceiling", source))?;
         let held: Held = Arc::new([place, held]);
-        let batch = self.check(transport, tenant, payload)?;
+        let batch = self.check(source, tenant, payload)?;
         if batch.spans.is_empty() {
             return Ok(PushOutcome::default());
         }
@@ -150,13 +151,13 @@ impl Distributor {
                 } else {
                     "ingester_unavailable"
                 };
-                self.refuse(reason, transport);
-                metrics::REFUSED_SPANS.with_label_values(&["otlp", transport]).inc_by(spans);
+                self.refuse(reason, source);
+                metrics::REFUSED_SPANS.with_label_values(&source.labels()).inc_by(spans);
             })
             .map_err(|error| self.with_hint(error))?;
         metrics::PUSH_SECONDS.observe(started.elapsed().as_secs_f64());
         let accepted = spans - outcome.rejected_spans.min(spans);
-        metrics::ACCEPTED_SPANS.with_label_values(&["otlp", transport]).inc_by(accepted);
+        metrics::ACCEPTED_SPANS.with_label_values(&source.labels()).inc_by(accepted);
         Ok(outcome)
     }
 
@@ -174,6 +175,14 @@ impl Distributor {
             .map_err(|error| self.with_hint(error.context("distributor.max_inflight_bytes")))
     }
 
+    /// Room for the first `bytes` bytes of a request, of which `place` holds those before.
+    pub(crate) fn admit_part(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<()> {
+        match place {
+            Some(place) => self.grow(place, bytes),
+            none => self.admit(bytes).map(|admitted| *none = Some(admitted)),
+        }
+    }
+
     /// Memory for something else than a request's bytes.
     pub(crate) fn memory(&self, bytes: u64, purpose: &str) -> Result<Reservation> {
         self.memory.reserve(bytes, purpose).map_err(|error| self.with_hint(error))
@@ -189,16 +198,17 @@ impl Distributor {
     }
 
     /// Counts a request refused as a whole.
-    pub(crate) fn refuse(&self, reason: &str, transport: &str) {
-        metrics::REFUSED_REQUESTS.with_label_values(&[reason, transport]).inc();
+    pub(crate) fn refuse(&self, reason: &str, source: Source) {
+        let [receiver, transport] = source.labels();
+        metrics::REFUSED_REQUESTS.with_label_values(&[reason, receiver, transport]).inc();
     }
 
     /// Everything that can refuse a request before an ingester sees it.
-    fn check(&self, transport: &'static str, tenant: &TenantId, payload: Bytes) -> Result<SpanBatch> {
+    fn check(&self, source: Source, tenant: &TenantId, payload: Bytes) -> Result<SpanBatch> {
         let limits = (self.options.limits)(tenant);
         let bytes = payload.len() as u64;
         let batch = scan_export_request(payload).map_err(|error| {
-            self.refuse(error.reason(), transport);
+            self.refuse(error.reason(), source);
             // Its spans are not known: one at least.
             discarded_spans(tenant, error.reason(), 1);
             Error::from(error)
@@ -208,7 +218,7 @@ impl Distributor {
         metrics::SPANS_RECEIVED.with_label_values(&[tenant.as_str()]).inc_by(spans);
         if let Err(wait) = self.rates.take(tenant, bytes, limits.rate_limit_bytes, limits.burst_size_bytes) {
             discarded_spans(tenant, "rate_limited", spans);
-            self.refuse("rate_limited", transport);
+            self.refuse("rate_limited", source);
             return Err(rate_limited(tenant, &limits, bytes, wait));
         }
         if limits.max_attribute_bytes > 0 && batch.longest_attribute > limits.max_attribute_bytes {

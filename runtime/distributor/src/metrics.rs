@@ -30,7 +30,7 @@ pub(crate) static REFUSED_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter(
         "tempo_distributor_refused_requests_total",
         "Requests refused as a whole, by reason.",
-        &["reason", "transport"],
+        &["reason", "receiver", "transport"],
     )
 });
 

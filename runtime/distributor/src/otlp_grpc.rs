@@ -10,7 +10,10 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::distributor::Distributor;
+use crate::source::Source;
 use crate::status::grpc_status;
+
+const SOURCE: Source = Source::OTLP_GRPC;
 
 /// `TraceService/Export`; serve it with [`tempoform_core::push_rpc::ExportServer`].
 #[derive(Debug)]
@@ -25,28 +28,24 @@ impl ExportHandler for OtlpGrpc {
     ) -> Result<ExportTraceServiceResponse, Status> {
         let header = metadata.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
         let tenant = self.0.tenant(header).map_err(|error| {
-            self.0.refuse("tenant", "grpc");
+            self.0.refuse("tenant", SOURCE);
             grpc_status(&error)
         })?;
         let place = self.0.admit(request.len() as u64).map_err(|error| {
-            self.0.refuse("inflight_bytes", "grpc");
+            self.0.refuse("inflight_bytes", SOURCE);
             grpc_status(&error)
         })?;
-        let received = self.0.receive("grpc", &tenant, request, place).await;
+        let received = self.0.receive(SOURCE, &tenant, request, place).await;
         let outcome = received.map_err(|error| grpc_status(&error))?;
         Ok(response(outcome))
     }
 
     fn refused(&self, reason: &'static str) {
-        self.0.refuse(reason, "grpc");
+        self.0.refuse(reason, SOURCE);
     }
 
     fn admit(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<(), Status> {
-        let grown = match place {
-            Some(place) => self.0.grow(place, bytes),
-            none => self.0.admit(bytes).map(|admitted| *none = Some(admitted)),
-        };
-        grown.map_err(|error| grpc_status(&error))
+        self.0.admit_part(place, bytes).map_err(|error| grpc_status(&error))
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn distributor(
 ) -> tempoform_distributor::Options {
     let limits = Arc::clone(limits);
     let max_attribute_bytes = config.distributor.max_attribute_bytes;
-    let http = config.distributor.receivers.otlp.protocols.http.as_ref();
+    let http = config.distributor.receivers.otlp.as_ref().and_then(|otlp| otlp.protocols.http.as_ref());
     tempoform_distributor::Options {
         multi_tenant: config.multitenancy_enabled,
         tenants: tenants(config),

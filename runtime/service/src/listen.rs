@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::serve::Listener as AxumListener;
 use tempoform_core::{Error, ErrorKind, Result};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::server::TlsStream;
 
@@ -118,27 +118,33 @@ async fn accept(
 }
 
 async fn bind(endpoint: &str, setting: &str) -> Result<TcpListener> {
-    let addresses: Vec<SocketAddr> = lookup_host(endpoint)
-        .await
-        .map_err(|error| {
-            Error::new(ErrorKind::Invalid, format!("{setting}: {endpoint:?} is no address: {error}"))
-        })?
-        .collect();
-    TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
-        let help = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "; another process listens there: stop it or choose another port"
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                "; ports below 1024 need a privilege: choose another port"
-            }
-            _ => "",
-        };
-        Error::new(
-            ErrorKind::Unavailable,
-            format!("{setting}: could not listen on {endpoint}: {error}{help}"),
-        )
-    })
+    let addresses = addresses(endpoint, setting).await?;
+    TcpListener::bind(addresses.as_slice()).await.map_err(|error| not_bound(endpoint, setting, &error))
+}
+
+/// Takes datagrams at `endpoint` (`host:port`); `setting` is where that was configured.
+pub(crate) async fn bind_udp(endpoint: &str, setting: &str) -> Result<UdpSocket> {
+    let addresses = addresses(endpoint, setting).await?;
+    UdpSocket::bind(addresses.as_slice()).await.map_err(|error| not_bound(endpoint, setting, &error))
+}
+
+/// An empty host is every interface.
+async fn addresses(endpoint: &str, setting: &str) -> Result<Vec<SocketAddr>> {
+    let named = if endpoint.starts_with(':') { format!("0.0.0.0{endpoint}") } else { endpoint.to_owned() };
+    let found = lookup_host(named).await.map_err(|error| {
+        Error::new(ErrorKind::Invalid, format!("{setting}: {endpoint:?} is no address: {error}"))
+    })?;
+    Ok(found.collect())
+}
+
+fn not_bound(endpoint: &str, setting: &str, error: &std::io::Error) -> Error {
+    let help = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; another process listens there: stop it or choose another port",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose another port",
+        _ => "",
+    };
+    let message = format!("{setting}: could not listen on {endpoint}: {error}{help}");
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 /// `host:port` of a server; an empty host is every interface.

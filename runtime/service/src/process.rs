@@ -116,7 +116,7 @@ impl Process {
         let parts = process.parts().await?;
         process.serve_grpc(grpc, &parts);
         if let Some(receivers) = receivers {
-            receivers.start(process.distributor(&parts), &process.receivers, process.intake.clone());
+            receivers.start(&process.distributor(&parts), &process.receivers, &process.intake);
         }
         process.admin.set_api(process.api(&parts)?);
         process.admin.set_phase(Phase::Serving);

@@ -22,26 +22,26 @@ const RELOAD_PERIOD: Duration = Duration::from_secs(10);
 /// Where a listener's certificate is, and the setting that says so.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerFiles {
-    setting: &'static str,
+    setting: String,
     certificate: PathBuf,
     key: PathBuf,
     client_authorities: Option<PathBuf>,
 }
 
 impl ServerFiles {
-    pub(crate) fn of_server(setting: &'static str, tls: &ServerTls) -> Self {
+    pub(crate) fn of_server(setting: &str, tls: &ServerTls) -> Self {
         let ServerTls { cert_file, key_file, client_ca_file } = tls;
         Self::new(setting, cert_file, key_file, client_ca_file)
     }
 
-    pub(crate) fn of_receiver(setting: &'static str, tls: &ReceiverTls) -> Self {
+    pub(crate) fn of_receiver(setting: &str, tls: &ReceiverTls) -> Self {
         let ReceiverTls { cert_file, key_file, client_ca_file } = tls;
         Self::new(setting, cert_file, key_file, client_ca_file)
     }
 
-    fn new(setting: &'static str, certificate: &str, key: &str, client_authorities: &str) -> Self {
+    fn new(setting: &str, certificate: &str, key: &str, client_authorities: &str) -> Self {
         Self {
-            setting,
+            setting: setting.to_owned(),
             certificate: certificate.into(),
             key: key.into(),
             client_authorities: (!client_authorities.is_empty()).then(|| client_authorities.into()),

@@ -53,9 +53,16 @@ pub(crate) fn adapt_tenants(document: &mut Document, problems: &mut Problems) ->
 fn drop_nulls(document: &mut Document) {
     let mut nulls = Vec::new();
     collect_nulls(document.value(), "", &mut nulls);
-    for null in nulls.iter().filter(|path| !path.starts_with("distributor.receivers.otlp.protocols.")) {
+    for null in nulls.iter().filter(|path| !is_receiver(path)) {
         document.remove(null);
     }
+}
+
+/// Whether `path` is a receiver, or a protocol of one.
+fn is_receiver(path: &str) -> bool {
+    let Some(below) = path.strip_prefix("distributor.receivers.") else { return false };
+    let steps: Vec<&str> = below.split('.').collect();
+    matches!(steps[..], [_] | [_, "protocols", _])
 }
 
 fn collect_nulls(value: &Value, at: &str, nulls: &mut Vec<String>) {

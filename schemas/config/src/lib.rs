@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod membership;
 mod querier;
+mod receivers;
 mod root;
 mod schema;
 mod server;
@@ -25,7 +26,7 @@ mod yaml;
 
 pub use block::{Block, BlockVersion, ColumnOption, ColumnScope, ColumnType, DedicatedColumn};
 pub use compactor::{Compaction, Compactor};
-pub use distributor::{Distributor, Otlp, OtlpGrpc, OtlpHttp, OtlpProtocols, ReceiverTls, Receivers};
+pub use distributor::Distributor;
 pub use ingester::{Durability, Ingester, IngesterRing, Lifecycler};
 pub use limits::{
     CompactionLimits, GlobalLimits, IngestionLimits, Limits, Overrides, RateStrategy, ReadLimits,
@@ -34,6 +35,10 @@ pub use limits::{
 pub use load::Origin;
 pub use membership::{Memberlist, Memory};
 pub use querier::{Querier, QuerierSearch, QuerierTraceById, QueryFrontend, QueryFrontendSearch, Retriever};
+pub use receivers::{
+    GrpcReceiver, HttpReceiver, Jaeger, JaegerProtocols, Listening, ListeningLimit, Otlp, OtlpProtocols,
+    ReceiverTls, Receivers, UdpReceiver,
+};
 pub use root::{Config, Target, UnknownTarget};
 pub use server::{GrpcClient, IngesterClient, LogFormat, LogLevel, Server, ServerTls};
 pub use storage::{Azure, Backend, Gcs, Local, S3, S3Sse, S3SseType, Storage, Trace, Wal};

@@ -77,7 +77,7 @@ memberlist: {join_members: [gossip:7946]}
 #[test]
 fn only_receivers_that_are_named_are_on() {
     let protocols = |text: &str| {
-        let protocols = loaded(text).distributor.receivers.otlp.protocols;
+        let protocols = loaded(text).distributor.receivers.otlp.expect("OTLP is on").protocols;
         (protocols.grpc.map(|p| p.endpoint), protocols.http.map(|p| p.endpoint))
     };
     let (grpc, http) = (Some("localhost:4317".to_owned()), Some("localhost:4318".to_owned()));
@@ -86,6 +86,59 @@ fn only_receivers_that_are_named_are_on() {
     assert_eq!(protocols(both), (grpc.clone(), http));
     let one = "distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n";
     assert_eq!(protocols(one), (grpc, None));
+}
+
+#[test]
+fn jaeger_and_zipkin_are_on_when_they_are_named() {
+    let on = |text: &str| -> Vec<String> {
+        let config = loaded(text);
+        let listening = config.distributor.receivers.listening();
+        listening.iter().map(|one| format!("{} {}", one.path, one.endpoint)).collect()
+    };
+    let some = "distributor:\n  receivers:\n    jaeger:\n      protocols:\n        thrift_http:\n        thrift_compact: {endpoint: '0.0.0.0:6831'}\n    zipkin:\n";
+    assert_eq!(
+        on(some),
+        [
+            "distributor.receivers.jaeger.protocols.thrift_http localhost:14268",
+            "distributor.receivers.jaeger.protocols.thrift_compact 0.0.0.0:6831",
+            "distributor.receivers.zipkin localhost:9411",
+        ]
+    );
+    assert_eq!(
+        on("distributor:\n  receivers:\n    otlp:\n    jaeger:\n"),
+        [
+            "distributor.receivers.otlp.protocols.grpc localhost:4317",
+            "distributor.receivers.otlp.protocols.http localhost:4318",
+            "distributor.receivers.jaeger.protocols.grpc localhost:14250",
+            "distributor.receivers.jaeger.protocols.thrift_http localhost:14268",
+            "distributor.receivers.jaeger.protocols.thrift_compact localhost:6831",
+            "distributor.receivers.jaeger.protocols.thrift_binary localhost:6832",
+        ]
+    );
+    let sized =
+        loaded("distributor: {receivers: {zipkin: {max_request_body_size: 1MiB}}}").distributor.receivers;
+    let zipkin = sized.zipkin.expect("Zipkin is on");
+    assert_eq!((&*zipkin.endpoint, zipkin.max_request_body_size), ("localhost:9411", ByteSize::from_mib(1)));
+}
+
+#[test]
+fn settings_of_the_collectors_receivers_without_effect_are_told() {
+    let config = loaded(
+        "distributor:
+  receivers:
+    kafka:
+    jaeger: {protocols: {grpc: {transport: tcp}, thrift_compact: {workers: 3}}, remote_sampling: {}}
+    zipkin: {parse_string_tags: true, tls: {cert_file: c, key_file: k, min_version: '1.2'}}
+",
+    );
+    insta::assert_snapshot!(config.warnings(), @r#"
+    tempo.yaml:3:5: distributor.receivers.kafka: has no effect: this version receives OTLP, Jaeger and Zipkin; no spans come in this way
+    tempo.yaml:4:33: distributor.receivers.jaeger.protocols.grpc.transport: has no effect: this receiver has no such setting
+    tempo.yaml:4:67: distributor.receivers.jaeger.protocols.thrift_compact.workers: has no effect: datagrams are taken whole, up to queue_size at once
+    tempo.yaml:4:81: distributor.receivers.jaeger.remote_sampling: has no effect: no sampling strategies are served
+    tempo.yaml:5:14: distributor.receivers.zipkin.parse_string_tags: has no effect: tags stay texts
+    tempo.yaml:5:72: distributor.receivers.zipkin.tls.min_version: has no effect: TLS 1.2 and 1.3 with their safe ciphers are spoken
+    "#);
 }
 
 #[test]
@@ -193,7 +246,6 @@ usage_report: {reporting_enabled: false}
     assert!(config.validate().is_empty(), "{}", config.validate());
     insta::assert_snapshot!(config.warnings(), @r#"
     tempo.yaml:4:3: compactor.ring: has no effect: processes find each other by gossip, see memberlist
-    tempo.yaml:7:5: distributor.receivers.jaeger: has no effect: this version receives OTLP only; no spans come in this way
     tempo.yaml:8:88: distributor.receivers.otlp.protocols.grpc.tls.min_version: has no effect: TLS 1.2 and 1.3 with their safe ciphers are spoken
     tempo.yaml:9:3: distributor.ring: has no effect: processes find each other by gossip, see memberlist
     tempo.yaml:11:23: ingester.lifecycler.ring.kvstore: has no effect: processes find each other by gossip, see memberlist

@@ -48,6 +48,8 @@ pub struct ServerConfig {
     pub ingester: String,
     /// Keys of `tls` of both OTLP receivers, as a YAML flow mapping without braces.
     pub otlp_tls: Option<String>,
+    /// Further receivers of `distributor.receivers`, indented by four.
+    pub receivers: String,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
 }
@@ -67,18 +69,29 @@ impl ServerConfig {
             extra: String::new(),
             ingester: String::new(),
             otlp_tls: None,
+            receivers: String::new(),
             environment: Vec::new(),
         })
     }
 
     fn yaml(&self) -> String {
-        let Self { folder, http, grpc, otlp_grpc, otlp_http, extra, ingester, otlp_tls, environment: _ } =
-            self;
+        let Self {
+            folder,
+            http,
+            grpc,
+            otlp_grpc,
+            otlp_http,
+            extra,
+            ingester,
+            otlp_tls,
+            receivers,
+            environment: _,
+        } = self;
         let folder = folder.display();
         let tls = otlp_tls.as_ref().map(|keys| format!("          tls: {{{keys}}}\n")).unwrap_or_default();
         format!(
             "server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: {http}\n  grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {grpc}\n\
-             distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n          endpoint: 127.0.0.1:{otlp_grpc}\n{tls}        http:\n          endpoint: 127.0.0.1:{otlp_http}\n{tls}\
+             distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n          endpoint: 127.0.0.1:{otlp_grpc}\n{tls}        http:\n          endpoint: 127.0.0.1:{otlp_http}\n{tls}{receivers}\
              ingester:\n  flush_check_period: 1s\n{ingester}\
              storage:\n  trace:\n    backend: local\n    blocklist_poll: 1s\n    local:\n      path: {folder}/blocks\n    wal:\n      path: {folder}/wal\n{extra}"
         )

@@ -63,6 +63,7 @@ fn test(filter: Option<&str>) -> Result<()> {
     let mut tools = Tools::new()?;
     let mut environment = tools.test_blocks(&mut report)?;
     environment.extend(tools.python(&mut report));
+    environment.extend(tools.python_receivers(&mut report));
     environment.extend(tools.minio(&mut report));
     environment.extend(tools.node(&mut report));
     environment.extend(report.skips_of_tests(tools.cache())?);

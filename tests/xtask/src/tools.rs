@@ -13,6 +13,17 @@ const MINIO: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
 const PYTHON_PACKAGES: [&str; 3] =
     ["opentelemetry-sdk==1.45.2", "opentelemetry-exporter-otlp==1.45.2", "pyarrow==26.0.1"];
 
+/// The last exporters for Jaeger, the SDK that they need, and Jaeger's own client with what it forgets to ask for.
+const RECEIVER_PACKAGES: [&str; 7] = [
+    "opentelemetry-sdk==1.21.0",
+    "opentelemetry-exporter-jaeger-proto-grpc==1.21.0",
+    "opentelemetry-exporter-jaeger-thrift==1.21.0",
+    "opentelemetry-exporter-zipkin-json==1.21.0",
+    "opentelemetry-exporter-zipkin-proto-http==1.21.0",
+    "jaeger-client==4.8.0",
+    "six==1.17.0",
+];
+
 /// The latest that run on Node.js 20.
 const NODE_PACKAGES: [&str; 4] = [
     "@opentelemetry/api@1.9.0",
@@ -71,19 +82,20 @@ impl Tools {
     }
 
     fn install_python(&self) -> Result<PathBuf> {
-        let environment = self.cache.join("python");
-        let python = environment.join("bin/python");
-        let marker = environment.join(format!("installed-{:016x}", fingerprint(&PYTHON_PACKAGES)));
-        if marker.exists() {
-            return Ok(python);
+        let packages = "the OpenTelemetry SDK, pyarrow";
+        install_python_packages(&self.cache.join("python"), &PYTHON_PACKAGES, packages)
+    }
+
+    /// A Python with clients of Jaeger and Zipkin, which need an older SDK.
+    pub(crate) fn python_receivers(&mut self, report: &mut Report) -> Environment {
+        let environment = self.cache.join("python-receivers");
+        match install_python_packages(&environment, &RECEIVER_PACKAGES, "clients of Jaeger and Zipkin") {
+            Ok(python) => vec![("TEMPOFORM_TEST_PYTHON_RECEIVERS", python.into())],
+            Err(error) => {
+                report.skip("tests with clients of Jaeger and Zipkin", &format!("{error:#}"));
+                Environment::new()
+            }
         }
-        progress("installing Python packages for tests: the OpenTelemetry SDK, pyarrow");
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(PYTHON_PACKAGES))?;
-        std::fs::write(&marker, "")?;
-        Ok(python)
     }
 
     /// A folder with the OpenTelemetry SDK for JavaScript.
@@ -134,6 +146,22 @@ impl Tools {
         run(Command::new("go").args(["install", MINIO]).env("GOBIN", &folder))?;
         Ok(binary)
     }
+}
+
+/// The Python of `environment`, with `packages`, which `about` tells of.
+fn install_python_packages(environment: &Path, packages: &[&str], about: &str) -> Result<PathBuf> {
+    let python = environment.join("bin/python");
+    let marker = environment.join(format!("installed-{:016x}", fingerprint(packages)));
+    if marker.exists() {
+        return Ok(python);
+    }
+    progress(&format!("installing Python packages for tests: {about}"));
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(packages))?;
+    std::fs::write(&marker, "")?;
+    Ok(python)
 }
 
 /// FNV-1a: names a version of the installed set in a file name.

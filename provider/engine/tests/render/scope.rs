@@ -121,7 +121,7 @@ fn receivers_get_the_certificates_that_are_mounted() {
         find(&manifests, "ConfigMap", "tempo-tls-config").value["data"]["tempo.yaml"].as_str().unwrap();
     let config = Config::load_with(text, "test", &|_| Some("1".to_owned())).unwrap();
     assert!(config.warnings().is_empty(), "{}", config.warnings());
-    let tls = config.distributor.receivers.otlp.protocols.grpc.unwrap().tls.unwrap();
+    let tls = config.distributor.receivers.otlp.unwrap().protocols.grpc.unwrap().tls.unwrap();
     assert_eq!(tls.cert_file, "/etc/tempo/otlp-grpc-tls/tls.crt");
     let pod = &find(&manifests, "StatefulSet", "tempo-tls").value["spec"]["template"]["spec"];
     let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();

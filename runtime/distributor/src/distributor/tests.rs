@@ -133,7 +133,7 @@ async fn receive(sinks: &[Arc<Recorder>], replication_factor: usize) -> Result<P
 
 async fn export(distributor: &Distributor, request: Bytes) -> Result<PushOutcome> {
     let place = distributor.admit(request.len() as u64)?;
-    distributor.receive("grpc", &TenantId::single(), request, place).await
+    distributor.receive(Source::OTLP_GRPC, &TenantId::single(), request, place).await
 }
 
 #[tokio::test]

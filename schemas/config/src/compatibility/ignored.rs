@@ -16,6 +16,19 @@ const GOSSIP: &str = "processes find each other by gossip, see memberlist";
 const TUNED: &str = "this client needs no such tuning";
 const SPAN_METRICS: &str = "this version makes no metrics from spans";
 const TLS: &str = "TLS 1.2 and 1.3 with their safe ciphers are spoken";
+const NO_SUCH_SETTING: &str = "this receiver has no such setting";
+const RECEIVER_GRPC: &[&str] = &[
+    "transport",
+    "max_concurrent_streams",
+    "read_buffer_size",
+    "write_buffer_size",
+    "keepalive",
+    "include_metadata",
+];
+const RECEIVER_HTTP: &[&str] =
+    &["cors", "include_metadata", "response_headers", "compression_algorithms", "traces_url_path"];
+const RECEIVER_UDP: &[&str] = &["max_packet_size", "workers", "socket_buffer_size"];
+const RECEIVER_TLS: &[&str] = &["min_version", "max_version", "cipher_suites", "ca_file", "reload_interval"];
 const HEDGING: &str = "requests to storage are not doubled";
 
 /// Outside limits.
@@ -91,36 +104,31 @@ pub(crate) const IGNORED: &[Ignored] = &[
     ),
     ignored(
         "distributor.receivers",
-        &["jaeger", "zipkin", "kafka", "opencensus"],
-        "this version receives OTLP only; no spans come in this way",
+        &["kafka", "opencensus"],
+        "this version receives OTLP, Jaeger and Zipkin; no spans come in this way",
+    ),
+    ignored("distributor.receivers.otlp.protocols.grpc", RECEIVER_GRPC, NO_SUCH_SETTING),
+    ignored("distributor.receivers.jaeger.protocols.grpc", RECEIVER_GRPC, NO_SUCH_SETTING),
+    ignored("distributor.receivers.otlp.protocols.http", RECEIVER_HTTP, NO_SUCH_SETTING),
+    ignored("distributor.receivers.jaeger.protocols.thrift_http", RECEIVER_HTTP, NO_SUCH_SETTING),
+    ignored("distributor.receivers.zipkin", RECEIVER_HTTP, NO_SUCH_SETTING),
+    ignored(
+        "distributor.receivers.jaeger.protocols.thrift_compact",
+        RECEIVER_UDP,
+        "datagrams are taken whole, up to queue_size at once",
     ),
     ignored(
-        "distributor.receivers.otlp.protocols.grpc",
-        &[
-            "transport",
-            "max_concurrent_streams",
-            "read_buffer_size",
-            "write_buffer_size",
-            "keepalive",
-            "include_metadata",
-        ],
-        "this receiver has no such setting",
+        "distributor.receivers.jaeger.protocols.thrift_binary",
+        RECEIVER_UDP,
+        "datagrams are taken whole, up to queue_size at once",
     ),
-    ignored(
-        "distributor.receivers.otlp.protocols.http",
-        &["cors", "include_metadata", "response_headers", "compression_algorithms", "traces_url_path"],
-        "this receiver has no such setting",
-    ),
-    ignored(
-        "distributor.receivers.otlp.protocols.grpc.tls",
-        &["min_version", "max_version", "cipher_suites", "ca_file", "reload_interval"],
-        TLS,
-    ),
-    ignored(
-        "distributor.receivers.otlp.protocols.http.tls",
-        &["min_version", "max_version", "cipher_suites", "ca_file", "reload_interval"],
-        TLS,
-    ),
+    ignored("distributor.receivers.jaeger", &["remote_sampling"], "no sampling strategies are served"),
+    ignored("distributor.receivers.zipkin", &["parse_string_tags"], "tags stay texts"),
+    ignored("distributor.receivers.otlp.protocols.grpc.tls", RECEIVER_TLS, TLS),
+    ignored("distributor.receivers.otlp.protocols.http.tls", RECEIVER_TLS, TLS),
+    ignored("distributor.receivers.jaeger.protocols.grpc.tls", RECEIVER_TLS, TLS),
+    ignored("distributor.receivers.jaeger.protocols.thrift_http.tls", RECEIVER_TLS, TLS),
+    ignored("distributor.receivers.zipkin.tls", RECEIVER_TLS, TLS),
     ignored(
         "ingester",
         &["trace_live_period"],

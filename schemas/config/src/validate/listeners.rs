@@ -3,13 +3,14 @@ use std::net::IpAddr;
 use tempoform_document::Problem;
 
 use super::{missing, wrong};
-use crate::{Config, ReceiverTls, ServerTls, Target};
+use crate::{Config, JaegerProtocols, Listening, ListeningLimit, ServerTls, Target};
 
 /// A place this process listens at.
 struct Listener {
-    path: &'static str,
+    path: String,
     host: String,
     port: u16,
+    udp: bool,
 }
 
 /// Checks addresses, ports and certificates.
@@ -27,7 +28,12 @@ pub(super) fn validate(config: &Config) -> Vec<Problem> {
 
 fn servers(config: &Config) -> Vec<Listener> {
     let server = &config.server;
-    let listener = |path, host: &str, port| Listener { path, host: host.to_owned(), port };
+    let listener = |path: &str, host: &str, port| Listener {
+        path: path.to_owned(),
+        host: host.to_owned(),
+        port,
+        udp: false,
+    };
     vec![
         listener("server.http_listen_port", &server.http_listen_address, server.http_listen_port),
         listener("server.grpc_listen_port", &server.grpc_listen_address, server.grpc_listen_port),
@@ -35,43 +41,67 @@ fn servers(config: &Config) -> Vec<Listener> {
 }
 
 fn receivers(config: &Config, problems: &mut Vec<Problem>) -> Vec<Listener> {
-    const GRPC: &str = "distributor.receivers.otlp.protocols.grpc.endpoint";
-    const HTTP: &str = "distributor.receivers.otlp.protocols.http.endpoint";
-    let protocols = &config.distributor.receivers.otlp.protocols;
-    let grpc = protocols.grpc.as_ref().map(|grpc| (GRPC, &grpc.endpoint));
-    let http = protocols.http.as_ref().map(|http| (HTTP, &http.endpoint));
-    if grpc.is_none() && http.is_none() {
+    let receivers = &config.distributor.receivers;
+    if receivers
+        .otlp
+        .as_ref()
+        .is_some_and(|otlp| otlp.protocols.grpc.is_none() && otlp.protocols.http.is_none())
+    {
         let path = "distributor.receivers.otlp.protocols";
         problems.push(missing(path, "to have a protocol", "name grpc, http or both"));
     }
-    let mut listeners = Vec::new();
-    for (path, endpoint) in [grpc, http].into_iter().flatten() {
-        match host_and_port(endpoint) {
-            Some((host, port)) => listeners.push(Listener { path, host: host.to_owned(), port }),
-            None => problems.push(wrong(path, "host:port, such as 0.0.0.0:4317", format!("{endpoint:?}"))),
-        }
+    if receivers.jaeger.as_ref().is_some_and(|jaeger| jaeger.protocols == NO_JAEGER) {
+        let path = "distributor.receivers.jaeger.protocols";
+        let help = "name grpc, thrift_http, thrift_compact or thrift_binary";
+        problems.push(missing(path, "to have a protocol", help));
     }
-    for (path, size) in [
-        (
-            "distributor.receivers.otlp.protocols.grpc.max_recv_msg_size_mib",
-            protocols.grpc.as_ref().map(|grpc| u64::from(grpc.max_recv_msg_size_mib) << 20),
-        ),
-        (
-            "distributor.receivers.otlp.protocols.http.max_request_body_size",
-            protocols.http.as_ref().map(|http| http.max_request_body_size.0),
-        ),
-    ] {
-        let passed_on = config.server.grpc_server_max_recv_msg_size.0;
-        match size {
-            Some(0) => problems.push(wrong(path, "1 or more", 0)),
-            Some(size) if config.target == Target::Distributor && size > passed_on => {
-                let must = format!("at most server.grpc_server_max_recv_msg_size ({passed_on} bytes)");
-                problems.push(wrong(path, &must, size).help("ingesters would refuse such a request"));
-            }
-            _ => {}
+    let mut listeners = Vec::new();
+    for receiver in receivers.listening() {
+        match listener(&receiver) {
+            Ok(listener) => listeners.push(listener),
+            Err(problem) => problems.push(problem),
         }
+        problems.extend(limit(config, &receiver));
     }
     listeners
+}
+
+const NO_JAEGER: JaegerProtocols =
+    JaegerProtocols { grpc: None, thrift_http: None, thrift_compact: None, thrift_binary: None };
+
+fn listener(receiver: &Listening<'_>) -> Result<Listener, Problem> {
+    let (path, endpoint) = (format!("{}.endpoint", receiver.path), receiver.endpoint);
+    match host_and_port(endpoint) {
+        Some((host, port)) => {
+            let udp = matches!(receiver.limit, ListeningLimit::Datagrams(_));
+            Ok(Listener { path, host: host.to_owned(), port, udp })
+        }
+        None => Err(wrong(&path, "host:port, such as 0.0.0.0:4317", format!("{endpoint:?}"))),
+    }
+}
+
+fn limit(config: &Config, receiver: &Listening<'_>) -> Option<Problem> {
+    let (key, size) = match receiver.limit {
+        ListeningLimit::Message(bytes) => ("max_recv_msg_size_mib", bytes),
+        ListeningLimit::Body(bytes) => ("max_request_body_size", bytes),
+        ListeningLimit::Datagrams(_) if config.multitenancy_enabled => {
+            let message = "cannot be used together with multitenancy_enabled: a datagram names no tenant";
+            return Some(Problem::new(receiver.path, message).help(
+                "take it out, and let clients send to jaeger.protocols.grpc or thrift_http with the header X-Scope-OrgID",
+            ));
+        }
+        ListeningLimit::Datagrams(datagrams) => ("queue_size", datagrams.into()),
+    };
+    let path = format!("{}.{key}", receiver.path);
+    let passed_on = config.server.grpc_server_max_recv_msg_size.0;
+    let is_bytes = !matches!(receiver.limit, ListeningLimit::Datagrams(_));
+    if size == 0 {
+        return Some(wrong(&path, "1 or more", 0));
+    }
+    (is_bytes && config.target == Target::Distributor && size > passed_on).then(|| {
+        let must = format!("at most server.grpc_server_max_recv_msg_size ({passed_on} bytes)");
+        wrong(&path, &must, size).help("ingesters would refuse such a request")
+    })
 }
 
 /// The parts of `host:port`; an IPv6 host is in brackets, an empty one means every address.
@@ -90,7 +120,7 @@ fn occupied_twice(listeners: &[Listener]) -> Vec<Problem> {
         let other = listeners[..index].iter().find(|other| listener.port != 0 && listener.meets(other));
         if let Some(other) = other {
             let message = format!("port {} is used by {} already", listener.port, other.path);
-            problems.push(Problem::new(listener.path, message).help("choose another port"));
+            problems.push(Problem::new(&*listener.path, message).help("choose another port"));
         }
     }
     problems
@@ -105,29 +135,25 @@ impl Listener {
         let everywhere = |host: &str| host.is_empty() || address(host).is_some_and(|ip| ip.is_unspecified());
         let same = self.host == other.host
             || (address(&self.host).is_some() && address(&self.host) == address(&other.host));
-        self.port == other.port && (same || everywhere(&self.host) || everywhere(&other.host))
+        self.udp == other.udp
+            && self.port == other.port
+            && (same || everywhere(&self.host) || everywhere(&other.host))
     }
 }
 
 fn certificates(config: &Config) -> Vec<Problem> {
-    let protocols = &config.distributor.receivers.otlp.protocols;
-    let server = |tls: &ServerTls| [tls.cert_file.is_empty(), tls.key_file.is_empty()];
-    let receiver = |tls: &ReceiverTls| [tls.cert_file.is_empty(), tls.key_file.is_empty()];
-    let sections = [
-        ("server.http_tls_config", config.server.http_tls_config.as_ref().map(server)),
-        ("server.grpc_tls_config", config.server.grpc_tls_config.as_ref().map(server)),
-        (
-            "distributor.receivers.otlp.protocols.grpc.tls",
-            protocols.grpc.as_ref().and_then(|grpc| grpc.tls.as_ref()).map(receiver),
-        ),
-        (
-            "distributor.receivers.otlp.protocols.http.tls",
-            protocols.http.as_ref().and_then(|http| http.tls.as_ref()).map(receiver),
-        ),
-    ];
+    let server =
+        |path: &str, tls: &ServerTls| (path.to_owned(), tls.cert_file.is_empty(), tls.key_file.is_empty());
+    let http = config.server.http_tls_config.as_ref().map(|tls| server("server.http_tls_config", tls));
+    let grpc = config.server.grpc_tls_config.as_ref().map(|tls| server("server.grpc_tls_config", tls));
+    let listening = config.distributor.receivers.listening();
+    let receivers = listening.iter().filter_map(|receiver| {
+        let tls = receiver.tls?;
+        Some((format!("{}.tls", receiver.path), tls.cert_file.is_empty(), tls.key_file.is_empty()))
+    });
     let mut problems = Vec::new();
-    for (section, empty) in sections {
-        for (key, empty) in ["cert_file", "key_file"].into_iter().zip(empty.into_iter().flatten()) {
+    for (section, no_certificate, no_key) in http.into_iter().chain(grpc).chain(receivers) {
+        for (key, empty) in [("cert_file", no_certificate), ("key_file", no_key)] {
             if empty {
                 problems.push(missing(&format!("{section}.{key}"), "for TLS", "name a PEM file"));
             }

@@ -126,6 +126,40 @@ storage: {trace: {backend: local}}";
 }
 
 #[test]
+fn receivers_of_jaeger_and_zipkin_are_checked_too() {
+    insta::assert_snapshot!(
+        problems(
+            "multitenancy_enabled: true
+distributor:
+  receivers:
+    jaeger: {protocols: {grpc: {endpoint: '0.0.0.0:9411'}, thrift_compact: }}
+    zipkin: {tls: {cert_file: c}, max_request_body_size: 0}
+storage: {trace: {backend: local}}
+"
+        ),
+        @r#"
+    tempo.yaml:4:60: distributor.receivers.jaeger.protocols.thrift_compact: cannot be used together with multitenancy_enabled: a datagram names no tenant
+        take it out, and let clients send to jaeger.protocols.grpc or thrift_http with the header X-Scope-OrgID
+    tempo.yaml:5:5: distributor.receivers.zipkin.endpoint: port 9411 is used by distributor.receivers.jaeger.protocols.grpc.endpoint already
+        choose another port
+    tempo.yaml:5:14: distributor.receivers.zipkin.tls.key_file: is required for TLS
+        name a PEM file
+    tempo.yaml:5:35: distributor.receivers.zipkin.max_request_body_size: must be 1 or more, found 0
+    "#
+    );
+    let text = "distributor: {receivers: {jaeger: {protocols: {grpc: {endpoint: ':6831'}, thrift_compact: {endpoint: ':6831'}}}}}
+storage: {trace: {backend: local}}";
+    assert_eq!(problems(text), "", "TCP and UDP have ports of their own");
+    insta::assert_snapshot!(
+        problems("distributor: {receivers: {jaeger: {protocols: {}}}}\nstorage: {trace: {backend: local}}"),
+        @r#"
+    tempo.yaml:1:36: distributor.receivers.jaeger.protocols: is required to have a protocol
+        name grpc, thrift_http, thrift_compact or thrift_binary
+    "#
+    );
+}
+
+#[test]
 fn certificates_are_whole() {
     insta::assert_snapshot!(
         problems(

@@ -74,8 +74,9 @@ async fn wrong_requests_over_http() -> Result<()> {
     for reason in
         ["malformed", "undecodable", "content_encoding", "content_type", "invalid_trace_id", "too_large"]
     {
-        let counted =
-            format!("tempo_distributor_refused_requests_total{{reason=\"{reason}\",transport=\"http\"}}");
+        let counted = format!(
+            "tempo_distributor_refused_requests_total{{reason=\"{reason}\",receiver=\"otlp\",transport=\"http\"}}"
+        );
         ensure!(metrics.contains(&counted), "{reason} is not counted");
     }
     let stored = "tempo_distributor_spans_received_total{tenant=\"single-tenant\"} 128\n";
@@ -157,8 +158,9 @@ async fn wrong_requests_over_grpc() -> Result<()> {
     exporter.export(good).await?;
     let metrics = reqwest::get(server.url("/metrics")).await?.text().await?;
     for reason in ["tenant", "malformed", "invalid_trace_id", "too_large"] {
-        let counted =
-            format!("tempo_distributor_refused_requests_total{{reason=\"{reason}\",transport=\"grpc\"}}");
+        let counted = format!(
+            "tempo_distributor_refused_requests_total{{reason=\"{reason}\",receiver=\"otlp\",transport=\"grpc\"}}"
+        );
         ensure!(metrics.contains(&counted), "{reason} is not counted");
     }
     let stored = "tempo_distributor_spans_received_total{tenant=\"team-a\"} 128\n";

@@ -8,4 +8,5 @@ mod durability;
 mod interoperability;
 mod lifecycle;
 mod object_storage;
+mod receivers;
 mod tls;
