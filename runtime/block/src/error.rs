@@ -96,6 +96,12 @@ impl BlockError {
         }
     }
 
+    /// Whether the store refused: no credentials, wrong ones, or a right that they lack.
+    pub fn is_denied(&self) -> bool {
+        use object_store::Error::{PermissionDenied, Unauthenticated};
+        matches!(self, Self::Store { source: PermissionDenied { .. } | Unauthenticated { .. }, .. })
+    }
+
     /// Whether the object asked for is not there.
     pub fn is_not_found(&self) -> bool {
         self.kind() == ErrorKind::NotFound
