@@ -75,9 +75,8 @@ impl std::fmt::Display for Failure {
 impl From<tempoform_block::BlockError> for Failure {
     fn from(error: tempoform_block::BlockError) -> Self {
         let mut failure = Self::new(error.to_string());
-        if let Some(cause) = error.source() {
-            failure = failure.because(cause);
-        }
+        // The first cause tells those below it as well.
+        failure.causes.extend(error.source().map(ToString::to_string));
         if !error.is_denied() {
             return failure;
         }

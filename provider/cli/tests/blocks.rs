@@ -113,7 +113,7 @@ fn a_bucket_of_tempo_is_listed_inspected_and_whole() {
     let Transcript { code, out, err } = bucket.run(&["list"]);
     assert_eq!((code, err.as_str()), (0, ""));
     let lines: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[1][..7], ["single-tenant", BLOCK, "live", "vParquet4", "0", "0", "308"]);
+    assert_eq!(lines[1][..7], ["single-tenant", BLOCK, "live", "vParquet4", "0", "1", "308"]);
     assert_eq!(lines[2][..4], ["team-b", BLOCK, "compacted", "vParquet4"]);
     assert_eq!(lines[3][2], "half-written");
     assert!(

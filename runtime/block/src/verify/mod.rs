@@ -209,7 +209,9 @@ async fn walk_column<C: PageCheck>(
         let mut start = range.start;
         while start < range.end {
             let end = range.end.min(start + PIECE);
-            let piece = reader.read_data(&[start..end], account).await?.pop().unwrap_or_default();
+            let piece = start..end;
+            let piece =
+                reader.read_data(std::slice::from_ref(&piece), account).await?.pop().unwrap_or_default();
             if pieces.send(piece).await.is_err() {
                 // Decoding has ended early, and says why.
                 break;

@@ -32,9 +32,8 @@ fn request(trace: [u8; 16], number: u8, value: &str) -> Bytes {
         ..Span::default()
     };
     let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }],
-    }
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
 }
 
 /// Every file below a folder.
