@@ -11,7 +11,7 @@ use crate::args::Format;
 pub(crate) const ABOUT: &str = "\
 Look at the blocks in a bucket, check, rewrite them, and erase traces.
 
-Works on any bucket with blocks of Grafana Tempo or tempoform in it (vParquet3, 4 and 5), whether or not anything runs on
+Works on any bucket with blocks of Grafana Tempo or tempoform in it (vParquet3, 4 and 5), whether or not anything runs on \
 it. Say where the blocks are with one of --bucket, --config and -f; without any, the documents of TEMPOFORM_FILE count.
 
 Exit codes: 0 fine, 1 findings or failed, 2 wrong usage.";
@@ -19,11 +19,11 @@ Exit codes: 0 fine, 1 findings or failed, 2 wrong usage.";
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   tempoform blocks list --bucket file:///var/tempo/traces
-  tempoform blocks list --bucket 's3://traces/prefix?endpoint=http://minio:9000' --tenant team-a -o json
+  tempoform blocks list --bucket 's3://traces?endpoint=http://minio:9000' --tenant team-a -o json
   tempoform blocks verify --config tempo.yaml
   tempoform blocks find 7d6c6665de82f83f6646bcea0d531a59 -f examples/quickstart
-  tempoform blocks drop-trace 7d6c6665de82f83f6646bcea0d531a59 --tenant team-a --purge --receipt receipt.json \\
-      --bucket gs://traces";
+  tempoform blocks drop-trace 7d6c6665de82f83f6646bcea0d531a59 --tenant team-a --purge \\
+      --receipt receipt.json --bucket gs://traces";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Blocks {
@@ -79,7 +79,7 @@ pub(crate) enum BlocksCommand {
     /// them first.
     #[command(
         after_long_help = "Example:\n  tempoform blocks drop-trace 7d6c6665de82f83f6646bcea0d531a59 --tenant \
-                                 team-a --purge --receipt receipt.json --config tempo.yaml"
+                                 team-a --purge \\\n      --receipt receipt.json --config tempo.yaml"
     )]
     DropTrace(DropTrace),
 }
