@@ -6,6 +6,8 @@ use clap_complete::Shell;
 use tempoform_api::Target;
 use tempoform_engine::plan::DangerKind;
 
+use crate::blocks::args::{self as blocks, Blocks};
+
 /// Declares tracing backends that are compatible with Grafana Tempo, and runs them.
 ///
 /// A document (kind: Tempo) says what is wanted. `plan` shows what would change, `apply` makes it
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Stop every component. Data stay, unless --delete-data.
     Destroy(Destroy),
+    /// Look at the blocks in a bucket, check, rewrite them, and erase traces.
+    #[command(long_about = blocks::ABOUT, after_long_help = blocks::EXAMPLES)]
+    Blocks(Blocks),
     /// Print the CustomResourceDefinition of documents.
     Crd,
     /// Print a completion script for a shell.
@@ -65,7 +70,12 @@ impl Command {
             | Self::Health(Health { files, .. })
             | Self::Logs(Logs { files, .. })
             | Self::Destroy(Destroy { files, .. }) => Some(files),
-            Self::Crd | Self::Completions(_) | Self::Version | Self::Runtime | Self::Supervise(_) => None,
+            Self::Blocks(_)
+            | Self::Crd
+            | Self::Completions(_)
+            | Self::Version
+            | Self::Runtime
+            | Self::Supervise(_) => None,
         }
     }
 }

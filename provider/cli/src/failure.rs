@@ -8,17 +8,31 @@ use tempoform_engine::target::TargetError;
 use crate::invocation::Invocation;
 use crate::output;
 
+/// Exit code of wrong arguments, where 1 tells of something else.
+pub(crate) const USAGE: u8 = 2;
+
 /// Why a command failed, as it is told to the user.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
     causes: Vec<String>,
     help: Option<String>,
+    code: u8,
 }
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), causes: Vec::new(), help: None }
+        Self { message: message.into(), causes: Vec::new(), help: None, code: 1 }
+    }
+
+    /// What was asked for makes no sense, told with the exit code of wrong arguments.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, ..Self::new(message) }
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
     }
 
     /// With a cause, and the causes of that.
@@ -39,7 +53,7 @@ impl Failure {
     /// Prints it to standard error, with advice in the user's own words.
     pub(crate) fn print(&self, invocation: &Invocation) {
         let note = |line: String| output::note(&invocation.in_own_words(&line));
-        let Self { message, causes, help } = self;
+        let Self { message, causes, help, code: _ } = self;
         note(format!("error: {message}"));
         for cause in causes {
             note(format!("  caused by: {cause}"));
@@ -47,6 +61,35 @@ impl Failure {
         if let Some(help) = help {
             note(format!("help: {help}"));
         }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    /// The message and its causes in one line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
+impl From<tempoform_block::BlockError> for Failure {
+    fn from(error: tempoform_block::BlockError) -> Self {
+        let mut failure = Self::new(error.to_string());
+        // The first cause tells those below it as well.
+        failure.causes.extend(error.source().map(ToString::to_string));
+        if !error.is_denied() {
+            return failure;
+        }
+        failure.help(
+            "the store refuses: check the credentials in the environment, and that they may list the bucket and get \
+             objects; to change blocks also put and delete them",
+        )
+    }
+}
+
+impl From<tempoform_core::Error> for Failure {
+    fn from(error: tempoform_core::Error) -> Self {
+        Self::new(error.to_string())
     }
 }
 

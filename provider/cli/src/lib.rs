@@ -1,9 +1,10 @@
 //! The command line of tempoform: reads documents, hands them to the engine, and tells what it did.
 //!
 //! Data go to standard output, everything else to standard error. Exit codes: 0 fine, 1 error,
-//! 2 changes or not healthy (with `--detailed-exitcode`).
+//! 2 changes or not healthy (with `--detailed-exitcode`). Of `blocks`, where 1 tells of findings too, 2 is wrong usage.
 
 mod args;
+mod blocks;
 mod commands;
 mod documents;
 mod executable;
@@ -38,7 +39,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match parsed {
         Ok(args) => args,
         Err(message) => {
-            let code = if message.use_stderr() { 1 } else { 0 };
+            let code = match message.use_stderr() {
+                false => 0,
+                true if blocks::is_meant(&arguments) => failure::USAGE,
+                true => 1,
+            };
             // Nobody is left to hear that it could not be printed.
             let _ = message.print();
             return ExitCode::from(code);
@@ -49,7 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             failure.print(&invocation);
-            ExitCode::from(1)
+            ExitCode::from(failure.code())
         }
     }
 }

@@ -32,11 +32,11 @@ pub(crate) fn colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Asks for the word `yes`. Without a terminal there is nobody to ask.
-pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+/// Asks for the word `yes`. Without a terminal there is nobody to ask, and `flag` is needed.
+pub(crate) fn confirm(question: &str, flag: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new("there is no terminal to ask for confirmation")
-            .help("look at the plan above, then run the command again with --auto-approve"));
+            .help(format!("look at the plan above, then run the command again with {flag}")));
     }
     let mut err = io::stderr().lock();
     write!(err, "{question} Only \"yes\" is taken as yes: ")?;

@@ -18,7 +18,7 @@ pub enum BlockError {
         problem: String,
     },
     /// The object store refused or failed.
-    #[error("{operation} of object {path} failed")]
+    #[error("{operation} of {} failed", named(path))]
     Store {
         /// GET, PUT, LIST, ...
         operation: &'static str,
@@ -80,6 +80,11 @@ pub enum BlockError {
     },
 }
 
+/// The top of a bucket has an empty path.
+fn named(path: &Path) -> String {
+    if path.as_ref().is_empty() { "the bucket".to_owned() } else { format!("object {path}") }
+}
+
 impl BlockError {
     /// What a caller should do about it.
     pub fn kind(&self) -> ErrorKind {
@@ -93,6 +98,20 @@ impl BlockError {
             Self::Corrupt { .. } | Self::CorruptObject { .. } | Self::Unsupported { .. } => {
                 ErrorKind::Corrupt
             }
+        }
+    }
+
+    /// Whether the store refused: no credentials, wrong ones, or a right that they lack.
+    pub fn is_denied(&self) -> bool {
+        use object_store::Error::{PermissionDenied, Unauthenticated};
+        match self {
+            Self::Store { source: PermissionDenied { .. } | Unauthenticated { .. }, .. } => true,
+            // A refused listing has no kind of its own; the status stands only in the text.
+            Self::Store { source, .. } => {
+                let text = source.to_string();
+                text.contains("403 Forbidden") || text.contains("401 Unauthorized")
+            }
+            _ => false,
         }
     }
 

@@ -183,6 +183,11 @@ impl Extra {
         Ok(Self { body: body.into(), urls, patterns, rows })
     }
 
+    /// Rows that it speaks of; those behind have nothing in it.
+    pub fn rows(&self) -> u64 {
+        self.rows.last().map_or(0, |(end, _)| *end)
+    }
+
     /// Fills the fields in for the trace in `row`, counted from the block's first. `trace` must be
     /// what the row's columns give, in their order.
     pub fn apply(&self, row: u64, trace: &mut TracesData) {

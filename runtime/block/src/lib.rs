@@ -6,6 +6,7 @@ mod combine;
 pub mod dedicated;
 mod error;
 pub mod extra;
+mod holding;
 pub mod meta;
 pub mod paths;
 mod prune;
@@ -15,6 +16,7 @@ pub mod schema;
 mod search;
 mod store;
 pub mod tenant_index;
+pub mod verify;
 pub mod writer;
 
 #[cfg(test)]
@@ -27,13 +29,18 @@ pub use combine::combine_traces;
 pub use dedicated::{DedicatedColumn, DedicatedScope, DedicatedType};
 pub use error::{BlockError, Result};
 pub use extra::Extra;
+pub use holding::{Holding, holding_of};
 pub use meta::{BlockMeta, BlockVersion};
 pub use paths::{BlockObject, BlockPath};
-pub use reader::{BlockReader, SpanFacts, TagNames, TagScope, TracePlace, TraceSummary, may_contain};
+pub use reader::{
+    BlockLayout, BlockReader, ColumnLayout, RowGroupLayout, SpanFacts, TagNames, TagScope, TracePlace,
+    TraceSummary, may_contain,
+};
 pub use results::SearchLimits;
 pub use search::{Evaluated, SearchError, SearchFound};
 pub use store::{
-    BlockList, BlockObjects, BlockOutput, BlockStore, BlockUpload, CompactedBlock, ListedBlock, StoreOptions,
+    BlockFolder, BlockList, BlockObjects, BlockOutput, BlockState, BlockStore, BlockUpload, CompactedBlock,
+    ListedBlock, StoreOptions, StoredObject,
 };
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{

@@ -10,7 +10,7 @@ use tempoform_block::{
 use tempoform_core::{Account, Error, ErrorKind, Result, SELF_TRACE, TenantId};
 use uuid::Uuid;
 
-use crate::merge::{self, Failed, Merged};
+use crate::merge::{self, Changes, Failed, Merged};
 use crate::plan::{self, Job, Limits};
 use crate::retention::is_expired;
 use crate::{Options, metrics};
@@ -165,9 +165,12 @@ impl Compactor {
             tracing::info!(block = %output, "was merged before; its inputs go now");
         } else {
             let merged = self.write(&inputs, &output).await?;
-            let written = Timestamp::now();
-            blocks.live.push(ListedBlock { block: output.block(), written });
-            self.known.insert((tenant.clone(), output.block()), Arc::new(merged.meta));
+            // Blocks without traces come to nothing, and go.
+            if let Some(meta) = merged.meta {
+                let written = Timestamp::now();
+                blocks.live.push(ListedBlock { block: output.block(), written });
+                self.known.insert((tenant.clone(), output.block()), Arc::new(meta));
+            }
         }
         for meta in &inputs {
             let path = BlockPath::new(tenant.clone(), meta.block_id);
@@ -193,8 +196,11 @@ impl Compactor {
             bloom_shard_size_bytes: self.options.bloom_shard_size_bytes,
         };
         let started = Instant::now();
-        let merged = merge::merge(&self.store, inputs, output, &settings, &self.account).await?;
-        let Merged { meta, duplicate_spans } = &merged;
+        let merged =
+            merge::merge(&self.store, inputs, output, &Changes::default(), &settings, &self.account).await?;
+        let Merged { meta: Some(meta), duplicate_spans } = &merged else {
+            return Ok(merged);
+        };
         let traces: u64 = inputs.iter().map(|input| input.total_objects).sum();
         let level = meta.compaction_level.to_string();
         for input in inputs {

@@ -6,13 +6,18 @@
 //! piece, they make the same block.
 
 mod compactor;
+mod erase;
 mod merge;
 mod metrics;
 mod options;
 mod plan;
 mod retention;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
 pub use compactor::Compactor;
+pub use erase::{Erased, Holder, Holders, Unknown, erase, find};
+pub use merge::{Changes, Settings};
 pub use options::Options;
+pub use rewrite::{Rewritten, refresh_index, rewrite};

@@ -1,13 +1,13 @@
 //! One block out of several: trace by trace, never more than a part of each in memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use prost::Message as _;
 use tempoform_block::dedicated::filter_for_version;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, EncodedResource,
-    EncodedScope, WriteError, WriterOptions, WrittenBlock, combine_traces,
+    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, DedicatedColumn,
+    EncodedResource, EncodedScope, WriteError, WriterOptions, WrittenBlock, combine_traces,
 };
 use tempoform_core::{Account, Error, ErrorKind, Result, TraceId};
 use tempoform_wire::otlp::TracesData;
@@ -21,10 +21,22 @@ const BYTES_AT_ONCE: u64 = 256 << 10;
 
 /// How blocks are written.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) row_group_bytes: usize,
-    pub(crate) bloom_false_positive: f64,
-    pub(crate) bloom_shard_size_bytes: u32,
+pub struct Settings {
+    /// Bytes of spans in one row group; about as much memory is needed.
+    pub row_group_bytes: usize,
+    /// Rate of false positives of bloom filters, 0 to 1.
+    pub bloom_false_positive: f64,
+    /// Bytes of a bloom shard.
+    pub bloom_shard_size_bytes: u32,
+}
+
+/// What is to be other than in the inputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Traces that are left out.
+    pub without: BTreeSet<TraceId>,
+    /// Attributes with a column of their own; `None`: those of the first input.
+    pub dedicated_columns: Option<Vec<DedicatedColumn>>,
 }
 
 /// The id of the block that `inputs` (ascending) are merged into. It follows from them, so that whoever merges them,
@@ -35,7 +47,7 @@ pub(crate) fn output_id(inputs: &[Uuid]) -> Uuid {
 }
 
 /// Of our merged blocks; any fixed value will do.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6f2b_9c1e_3d47_4b8a_9e0c_5a17_d2c4_8b31);
+pub(crate) const NAMESPACE: Uuid = Uuid::from_u128(0x6f2b_9c1e_3d47_4b8a_9e0c_5a17_d2c4_8b31);
 
 /// Why a merge failed.
 #[derive(Debug)]
@@ -54,16 +66,18 @@ impl From<Error> for Failed {
 /// What a merge made.
 #[derive(Debug)]
 pub(crate) struct Merged {
-    pub(crate) meta: BlockMeta,
+    /// `None` when nothing was left to write.
+    pub(crate) meta: Option<BlockMeta>,
     /// Spans that were there more than once.
     pub(crate) duplicate_spans: u64,
 }
 
-/// Writes the block that `inputs` come to, in full, with its meta last.
+/// Writes the block that `inputs` come to with some `changes`, in full, with its meta last.
 pub(crate) async fn merge(
     store: &BlockStore,
     inputs: &[Arc<BlockMeta>],
     output: &BlockPath,
+    changes: &Changes,
     settings: &Settings,
     account: &Account,
 ) -> Result<Merged, Failed> {
@@ -73,10 +87,7 @@ pub(crate) async fn merge(
     }
     let (traces, received) = mpsc::channel(TRACES_WAITING);
     let options = WriterOptions {
-        dedicated_columns: inputs
-            .first()
-            .map(|meta| filter_for_version(&BlockVersion::VParquet4, &meta.dedicated_columns))
-            .unwrap_or_default(),
+        dedicated_columns: dedicated_columns(inputs, changes),
         row_group_bytes: settings.row_group_bytes,
         bloom_false_positive: settings.bloom_false_positive,
         bloom_shard_size_bytes: settings.bloom_shard_size_bytes,
@@ -86,21 +97,32 @@ pub(crate) async fn merge(
     let dedicated_columns = options.dedicated_columns.clone();
     let mut upload = store.upload(output.clone());
     let building = upload.build(account, move |output| write(received, output, options));
-    let (read, written) = tokio::join!(read(&mut sources, traces, account), building);
+    let (read, written) = tokio::join!(read(&mut sources, &changes.without, traces, account), building);
     // What stopped the reading is the cause of whatever else failed.
     let duplicate_spans = read?;
     let written = written?;
+    if written.total_objects == 0 {
+        // So little is sent only by `finish`.
+        return Ok(Merged { meta: None, duplicate_spans });
+    }
     let meta = meta(inputs, output, dedicated_columns, &written);
     let objects =
         BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
     upload.finish(objects, &meta, account).await.map_err(Error::from)?;
-    Ok(Merged { meta, duplicate_spans })
+    Ok(Merged { meta: Some(meta), duplicate_spans })
+}
+
+/// The columns of the output, as far as its format has them.
+fn dedicated_columns(inputs: &[Arc<BlockMeta>], changes: &Changes) -> Vec<DedicatedColumn> {
+    let of_inputs = || inputs.first().map(|meta| &meta.dedicated_columns);
+    let columns = changes.dedicated_columns.as_ref().or_else(of_inputs);
+    columns.map(|columns| filter_for_version(&BlockVersion::VParquet4, columns)).unwrap_or_default()
 }
 
 fn meta(
     inputs: &[Arc<BlockMeta>],
     output: &BlockPath,
-    dedicated_columns: Vec<tempoform_block::DedicatedColumn>,
+    dedicated_columns: Vec<DedicatedColumn>,
     written: &WrittenBlock,
 ) -> BlockMeta {
     let mut meta = BlockMeta::new(BlockVersion::VParquet4, output.block(), output.tenant().as_str());
@@ -109,7 +131,9 @@ fn meta(
     meta.end_time = inputs.iter().map(|input| input.end_time).max().unwrap_or(meta.end_time);
     meta.total_objects = written.total_objects;
     meta.size = written.size;
-    meta.compaction_level = inputs.iter().map(|input| input.compaction_level).max().unwrap_or(0) + 1;
+    let level = inputs.iter().map(|input| input.compaction_level).max().unwrap_or(0);
+    // One block written again is no further along.
+    meta.compaction_level = level + u32::from(inputs.len() > 1);
     meta.total_records = written.total_records.max(1);
     meta.bloom_shards = written.blooms.len() as u32;
     meta.footer_size = written.footer_size;
@@ -119,7 +143,7 @@ fn meta(
 }
 
 /// A block that is read from its first trace to its last.
-struct Source {
+pub(crate) struct Source {
     reader: BlockReader,
     /// Rows of row groups not read yet.
     ahead: VecDeque<(usize, std::ops::Range<u64>)>,
@@ -127,7 +151,7 @@ struct Source {
 }
 
 impl Source {
-    async fn open(
+    pub(crate) async fn open(
         store: &BlockStore,
         output: &BlockPath,
         meta: &BlockMeta,
@@ -146,6 +170,19 @@ impl Source {
         Ok(Self { reader, ahead, traces: VecDeque::new() })
     }
 
+    /// The next trace, with all rows of its id put together.
+    pub(crate) async fn next(&mut self, account: &Account) -> Result<Option<(TraceId, TracesData)>, Failed> {
+        self.fill(account).await?;
+        let Some((id, first)) = self.traces.pop_front() else { return Ok(None) };
+        let mut pieces = vec![first];
+        self.fill(account).await?;
+        while let Some((_, piece)) = self.traces.pop_front_if(|(front, _)| *front == id) {
+            pieces.push(piece);
+            self.fill(account).await?;
+        }
+        Ok(Some((id, combine_traces(pieces))))
+    }
+
     /// Has the next trace at the front, if there is one.
     async fn fill(&mut self, account: &Account) -> Result<(), Failed> {
         while self.traces.is_empty() {
@@ -159,9 +196,11 @@ impl Source {
     }
 }
 
-/// Sends the traces of all sources on, ids ascending, each once. Gives the number of spans that came again.
+/// Sends the traces of all sources on, ids ascending, each once, without some of them. Gives the number of spans that
+/// came again.
 async fn read(
     sources: &mut [Source],
+    without: &BTreeSet<TraceId>,
     traces: mpsc::Sender<(TraceId, TracesData)>,
     account: &Account,
 ) -> Result<u64, Failed> {
@@ -180,6 +219,9 @@ async fn read(
                 pieces.push(piece);
                 source.fill(account).await?;
             }
+        }
+        if without.contains(&id) {
+            continue;
         }
         let before: usize = pieces.iter().map(spans).sum();
         let trace = combine_traces(pieces);

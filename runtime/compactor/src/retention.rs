@@ -10,7 +10,7 @@ use crate::compactor::Compactor;
 use crate::metrics;
 
 /// A folder without a meta that nobody wrote to for this long was left by a crash; an upload takes minutes.
-const HALF_WRITTEN: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const HALF_WRITTEN: SignedDuration = SignedDuration::from_hours(24);
 
 /// Whether a block is past `retention`: by its spans' times or, where these say nothing useful, by when it was written.
 ///

@@ -41,18 +41,18 @@ fn options() -> Options {
 }
 
 /// A store, and the bucket below it.
-fn bucket() -> (BlockStore, Arc<InMemory>) {
+pub(crate) fn bucket() -> (BlockStore, Arc<InMemory>) {
     let objects = Arc::new(InMemory::new());
     let store =
         BlockStore::new(Arc::clone(&objects) as _, "", StoreOptions::default(), None).expect("a store");
     (store, objects)
 }
 
-fn key(block: Uuid, object: &str) -> Path {
+pub(crate) fn key(block: Uuid, object: &str) -> Path {
     Path::from(format!("{}/{block}/{object}", TenantId::single()))
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).expect("a time")
 }
 
@@ -80,7 +80,7 @@ fn trace(id: u8, spans: &[u8]) -> (TraceId, TracesData) {
 }
 
 /// Writes a block with real data that ended at `end`.
-async fn write(store: &BlockStore, traces: &BTreeMap<u8, Vec<u8>>, end: Timestamp) -> Uuid {
+pub(crate) async fn write(store: &BlockStore, traces: &BTreeMap<u8, Vec<u8>>, end: Timestamp) -> Uuid {
     let (tenant, account, id) = (TenantId::single(), Account::default(), Uuid::new_v4());
     let traces: Vec<_> = traces.iter().map(|(id, spans)| trace(*id, spans)).collect();
     let mut upload = store.upload(BlockPath::new(tenant.clone(), id));
@@ -101,12 +101,12 @@ async fn write(store: &BlockStore, traces: &BTreeMap<u8, Vec<u8>>, end: Timestam
     id
 }
 
-async fn live(store: &BlockStore) -> Vec<Uuid> {
+pub(crate) async fn live(store: &BlockStore) -> Vec<Uuid> {
     let listed = store.blocks(&TenantId::single(), &Account::default()).await.expect("listed");
     listed.live.into_iter().map(|live| live.block).collect()
 }
 
-async fn read(store: &BlockStore, id: Uuid) -> BTreeMap<TraceId, TracesData> {
+pub(crate) async fn read(store: &BlockStore, id: Uuid) -> BTreeMap<TraceId, TracesData> {
     let account = Account::default();
     let path = BlockPath::new(TenantId::single(), id);
     let meta = store.read_meta(&path, &account).await.expect("a meta");

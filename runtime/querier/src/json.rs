@@ -7,7 +7,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use tempoform_wire::otlp::any_value::Value;
-use tempoform_wire::otlp::{AnyValue, KeyValue, ResourceSpans, Span};
+use tempoform_wire::otlp::{AnyValue, KeyValue, ResourceSpans, Span, TracesData};
 use tempoform_wire::tempopb::{SpanSet, TraceSearchMetadata};
 
 /// Doubles that are no JSON numbers, in the order in which they are written.
@@ -25,6 +25,20 @@ pub(crate) fn write<T: Serialize>(
 ) -> serde_json::Result<()> {
     let formatter = ProtobufJson { non_finite: non_finite.0.into_iter() };
     message.serialize(&mut serde_json::Serializer::with_formatter(writer, formatter))
+}
+
+/// A trace as the API gives it at `/api/v2/traces/{id}`: `{"trace":{"resourceSpans":[…]}}`.
+///
+/// # Errors
+/// When an enum other than a span's kind and status has a number without a name.
+pub fn trace_json(trace: &TracesData) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        trace: &'a TracesData,
+    }
+    let mut json = Vec::new();
+    write(&Body { trace }, NonFinite::of_trace(&trace.resource_spans), &mut json)?;
+    Ok(json)
 }
 
 struct ProtobufJson {
@@ -90,7 +104,7 @@ impl NonFinite {
 
 #[cfg(test)]
 mod tests {
-    use tempoform_wire::otlp::{ArrayValue, Resource, ScopeSpans, Status, TracesData, span};
+    use tempoform_wire::otlp::{ArrayValue, Resource, ScopeSpans, Status, span};
 
     use super::*;
 

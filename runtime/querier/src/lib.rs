@@ -38,6 +38,7 @@ mod trace;
 
 pub(crate) use error::ApiError;
 pub use frontend::Frontend;
+pub use json::trace_json;
 pub use options::{
     ApiOptions, Availability, BuildInfo, FrontendOptions, LimitsOf, NamedSource, QuerierOptions, QuerierUrls,
     QueryLimits, QueryTimeouts, Sources,

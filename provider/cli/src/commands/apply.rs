@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCod
     let mut applied = Applied::default();
     let mut cancel = CancellationToken::new();
     if !plan.is_empty() {
-        if !args.auto_approve && !output::confirm("Make these changes?")? {
+        if !args.auto_approve && !output::confirm("Make these changes?", "--auto-approve")? {
             output::note("Nothing was changed.");
             return Ok(ExitCode::from(1));
         }

@@ -31,7 +31,7 @@ pub(crate) async fn run(args: &Destroy) -> Result<ExitCode, Failure> {
     for folder in target.data_outside()? {
         output::note(&format!("Data in {} stay: the folder is not in {place}.", folder.display()));
     }
-    if !args.auto_approve && !output::confirm("Destroy it?")? {
+    if !args.auto_approve && !output::confirm("Destroy it?", "--auto-approve")? {
         output::note("Nothing was changed.");
         return Ok(ExitCode::from(1));
     }

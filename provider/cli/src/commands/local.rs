@@ -45,6 +45,13 @@ pub(crate) fn declare(declared: &Declared) -> Result<(LocalTarget, Desired), Fai
     Ok((target, desired))
 }
 
+/// The folder in which a document's Tempo keeps everything on this machine.
+pub(crate) fn state_directory(declared: &Declared) -> Result<StateDirectory, Failure> {
+    let tempo = &declared.document.validated;
+    let owner = Owner { namespace: tempo.namespace.clone(), name: tempo.name.clone() };
+    directory(tempo, &declared.file, &owner)
+}
+
 fn directory(tempo: &ValidatedTempo, file: &Path, owner: &Owner) -> Result<StateDirectory, Failure> {
     let failed = |error: std::io::Error| Failure::new("cannot tell the current directory").because(&error);
     match &tempo.local.state_directory {

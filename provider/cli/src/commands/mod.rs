@@ -1,7 +1,7 @@
 mod apply;
 mod destroy;
 mod health;
-mod local;
+pub(crate) mod local;
 mod logs;
 mod plan;
 mod render;
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: Args, invocation: &Invocation) -> Result<ExitCode,
         Command::Health(args) => health::run(&args).await,
         Command::Logs(args) => logs::run(&args).await,
         Command::Destroy(args) => destroy::run(&args).await,
+        Command::Blocks(args) => crate::blocks::run(args).await,
         Command::Supervise(args) => supervise::run(&args),
         Command::Crd => fine(output::data(&tempoform_api::crd_yaml())),
         Command::Completions(args) => completions(&args),

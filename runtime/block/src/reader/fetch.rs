@@ -214,7 +214,7 @@ impl BlockReader {
     }
 
     /// Parts of the page index: from the tail read at opening, else from the store.
-    async fn read_index(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
+    pub(crate) async fn read_index(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
         let file = &self.0.file;
         let cached: Option<Vec<_>> = ranges
             .iter()
@@ -228,7 +228,7 @@ impl BlockReader {
 
     /// Ranges of the file. None reaches beyond the file's end as the meta tells it: whatever a damaged index says,
     /// no more is asked for, or allocated, than there is.
-    pub(super) async fn read_data(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
+    pub(crate) async fn read_data(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
         if ranges.iter().any(|range| range.start > range.end || range.end > self.0.meta.size) {
             return Err(self.damaged("", Malformed::new("points behind its end")));
         }
@@ -248,15 +248,15 @@ impl BlockReader {
         self.0.file.footer.row_groups.get(row_group).ok_or_else(|| self.damaged("", missing()))
     }
 
-    pub(super) fn chunk(&self, row_group: usize, column: usize) -> &Chunk {
+    pub(crate) fn chunk(&self, row_group: usize, column: usize) -> &Chunk {
         &self.0.file.footer.row_groups[row_group].chunks[column]
     }
 
-    pub(super) fn leaf(&self, column: usize) -> &Leaf {
+    pub(crate) fn leaf(&self, column: usize) -> &Leaf {
         &self.0.file.footer.leaves[column]
     }
 
-    fn name(&self, column: usize) -> String {
+    pub(crate) fn name(&self, column: usize) -> String {
         self.leaf(column).path.join(".")
     }
 }

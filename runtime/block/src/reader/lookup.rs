@@ -8,6 +8,7 @@ use tempoform_wire::otlp::TracesData;
 
 use super::fetch::{Indexes, RowsPlan};
 use super::parquet::Bounds;
+use super::parquet::page_index::PageLocation;
 use super::{BlockReader, level};
 use crate::bloom;
 use crate::error::{BlockError, Result};
@@ -15,7 +16,7 @@ use crate::meta::BlockMeta;
 use crate::paths::{BlockObject, BlockPath};
 use crate::store::BlockStore;
 
-const TRACE_ID: &str = "TraceID";
+pub(crate) const TRACE_ID: &str = "TraceID";
 
 /// Whether a block may hold a trace, by its bloom filter. One read.
 ///
@@ -100,6 +101,20 @@ impl BlockReader {
         Ok(None)
     }
 
+    /// By what a lookup finds the ids of a row group.
+    ///
+    /// # Errors
+    /// [`BlockError::Corrupt`] or the store's error.
+    pub(crate) async fn id_bounds(&self, row_group: usize, account: &Account) -> Result<IdBounds> {
+        let column = self.0.file.schema.find(TRACE_ID);
+        let column = column.ok_or_else(|| self.damaged(TRACE_ID, super::Malformed::new("is not there")))?;
+        let indexes = self.indexes(row_group, &[TRACE_ID], Some(TRACE_ID), account).await?;
+        let of_page = |(page, bounds): (&PageLocation, &Bounds)| (page.first_row, bounds.clone());
+        let pages =
+            indexes.bounded(column).map(|(pages, bounds)| pages.iter().zip(bounds).map(of_page).collect());
+        Ok(IdBounds { chunk: self.chunk(row_group, column).bounds.clone(), pages })
+    }
+
     /// The rows of the pages that may hold the id.
     fn pages_with(
         &self,
@@ -113,6 +128,25 @@ impl BlockReader {
         let end = |i: usize| pages.get(i + 1).map_or(rows, |next| next.first_row);
         let may_hold = |i: &usize| may_lie_within(&bounds[*i], id);
         Ok((0..pages.len()).filter(may_hold).map(|i| pages[i].first_row..end(i)).collect())
+    }
+}
+
+/// The bounds of a row group's trace ids.
+#[derive(Debug)]
+pub(crate) struct IdBounds {
+    chunk: Option<Bounds>,
+    /// First row and bounds of each page.
+    pages: Option<Vec<(u64, Bounds)>>,
+}
+
+impl IdBounds {
+    /// Whether a lookup of `id` would look at `row`.
+    pub(crate) fn lead_to(&self, row: u64, id: TraceId) -> bool {
+        let page = self.pages.as_ref().and_then(|pages| {
+            let next = pages.partition_point(|(first, _)| *first <= row);
+            pages.get(next.checked_sub(1)?)
+        });
+        self.chunk.iter().chain(page.map(|(_, bounds)| bounds)).all(|bounds| may_lie_within(bounds, id))
     }
 }
 

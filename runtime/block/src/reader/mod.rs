@@ -2,6 +2,7 @@
 
 mod attributes;
 mod fetch;
+mod layout;
 mod lookup;
 mod open;
 mod parquet;
@@ -25,12 +26,15 @@ use crate::store::BlockStore;
 
 pub(crate) use attributes::Owner;
 pub(crate) use fetch::Fetched;
+pub use layout::{BlockLayout, ColumnLayout, RowGroupLayout};
+pub(crate) use lookup::{IdBounds, TRACE_ID};
 pub use lookup::{TracePlace, may_contain};
 pub(crate) use open::ParsedFile;
 pub(crate) use parquet::Malformed;
-pub(crate) use parquet::column::Values;
-pub(crate) use parquet::footer::{Chunk, Physical};
-pub(crate) use placed::Placed;
+pub(crate) use parquet::column::{Values, WalkedPage, walk};
+pub(crate) use parquet::footer::{Chunk, Leaf, Physical};
+pub(crate) use parquet::page_index::{PageLocation, offset_index};
+pub(crate) use placed::{MAX_LEVELS, Placed, count_rows};
 pub(crate) use schema::level;
 pub use summaries::{SpanFacts, TraceSummary};
 pub use tags::{TagNames, TagScope};
@@ -69,6 +73,16 @@ impl BlockReader {
     /// Number of traces in a row group; 0 if there is no such.
     pub fn traces_in(&self, row_group: usize) -> u64 {
         self.0.file.footer.row_groups.get(row_group).map_or(0, |group| group.rows)
+    }
+
+    /// What is known of the file.
+    pub(crate) fn file(&self) -> &ParsedFile {
+        &self.0.file
+    }
+
+    /// The position of a column; `None` if it is not there.
+    pub(crate) fn column_named(&self, name: &str) -> Option<usize> {
+        self.0.file.schema.find(name)
     }
 
     /// Bytes of a column in a row group; the greatest number if it is not there.

@@ -28,13 +28,15 @@ const MAX_FOOTER: u64 = 256 << 20;
 /// What is known of a file once it is open.
 #[derive(Debug)]
 pub(crate) struct ParsedFile {
-    pub(super) footer: Footer,
+    pub(crate) footer: Footer,
     pub(super) schema: Schema,
+    /// Bytes of the footer, without the last 8 of the file.
+    pub(crate) footer_length: u64,
     /// The end of the file, kept as far as it holds page indexes.
     tail: Bytes,
     tail_start: u64,
     /// The sidecar object, once it was looked for.
-    pub(super) extra: OnceCell<Option<Extra>>,
+    pub(crate) extra: OnceCell<Option<Extra>>,
 }
 
 impl ParsedFile {
@@ -116,7 +118,14 @@ async fn read_file(
     // The footer itself is parsed; a copy lets go of its bytes, and of what was read because the meta said so.
     let kept = footer_start.saturating_sub(PAGE_INDEX_GUESS as usize);
     let tail = Bytes::copy_from_slice(&tail[kept..footer_start]);
-    Ok(ParsedFile { footer, schema, tail, tail_start: start + kept as u64, extra: OnceCell::new() })
+    Ok(ParsedFile {
+        footer,
+        schema,
+        footer_length: length,
+        tail,
+        tail_start: start + kept as u64,
+        extra: OnceCell::new(),
+    })
 }
 
 async fn read_tail(

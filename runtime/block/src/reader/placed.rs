@@ -26,7 +26,7 @@ pub(crate) struct Layers {
 }
 
 /// Deepest list: an event attribute's array.
-const MAX_LEVELS: usize = 8;
+pub(crate) const MAX_LEVELS: usize = 8;
 
 impl Placed {
     /// Places a column's values at rows of `level`.
@@ -94,6 +94,19 @@ impl Entry {
     }
 }
 
+/// Adds the rows that a column's entries begin, to the count of each level down to the column's own lists.
+pub(crate) fn count_rows(leaf: &Leaf, column: &Column, counts: &mut [u64; MAX_LEVELS]) -> Result<()> {
+    let Leaf { max_def, max_rep, .. } = *leaf;
+    if max_def != max_rep && max_def != max_rep.saturating_add(1) {
+        return Err(Malformed::new("does not nest as the block format says"));
+    }
+    for i in 0..column.entries {
+        let entry = Entry::of(leaf, column, i)?;
+        counts[entry.first..=entry.last].iter_mut().for_each(|count| *count += 1);
+    }
+    Ok(())
+}
+
 fn value_rows(leaf: &Leaf, column: &Column, level: u8) -> Result<Vec<u32>> {
     let mut counts = [0u32; MAX_LEVELS];
     let mut rows = Vec::with_capacity(column.entries);
@@ -158,7 +171,7 @@ mod tests {
     use crate::reader::parquet::footer::Physical;
 
     fn leaf(max_def: u8, max_rep: u8) -> Leaf {
-        Leaf { path: Vec::new(), physical: Physical::Int64, max_def, max_rep }
+        Leaf { path: Vec::new(), physical: Physical::Int64, max_def, max_rep, lists: Vec::new() }
     }
 
     fn column(entries: &[(u8, u8)], values: Vec<i64>) -> Column {

@@ -103,7 +103,7 @@ impl BlockReader {
 
     /// Looks for the sidecar with what vParquet has no columns for, once a block. Tempo's own blocks have
     /// none.
-    async fn load_extra(&self, account: &Account) -> Result<()> {
+    pub(crate) async fn load_extra(&self, account: &Account) -> Result<()> {
         let file = &self.0.file;
         if file.footer.created_by.starts_with(TEMPOS_WRITER) {
             return Ok(());

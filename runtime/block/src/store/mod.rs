@@ -2,6 +2,7 @@
 
 mod build;
 mod cache;
+mod folders;
 mod list;
 mod metrics;
 mod open;
@@ -27,6 +28,7 @@ use crate::reader::ParsedFile;
 use crate::tenant_index::TenantIndex;
 
 pub use build::BlockOutput;
+pub use folders::{BlockFolder, BlockState, StoredObject};
 pub use list::{BlockList, CompactedBlock, ListedBlock};
 pub use upload::{BlockObjects, BlockUpload};
 

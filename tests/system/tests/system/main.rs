@@ -5,6 +5,7 @@ mod bad_input;
 mod cli;
 mod distributed;
 mod durability;
+mod erasure;
 mod interoperability;
 mod lifecycle;
 mod object_storage;

@@ -1,5 +1,7 @@
 //! Columns: pages put together into levels and values.
 
+mod walk;
+
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use super::values::{self, NumberDictionary, Selection};
 use super::{Malformed, Result, hybrid};
 
 pub(crate) use super::values::{Strings, Values};
+pub(crate) use walk::{WalkedPage, walk};
 
 /// Some rows of a column.
 #[derive(Debug)]

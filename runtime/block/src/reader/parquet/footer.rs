@@ -24,6 +24,8 @@ pub(crate) struct Leaf {
     pub(crate) physical: Physical,
     pub(crate) max_def: u8,
     pub(crate) max_rep: u8,
+    /// Lengths of the parts of the path that end in what repeats, shortest first: one for each repetition level.
+    pub(crate) lists: Vec<usize>,
 }
 
 /// Physical types that blocks use.
@@ -60,6 +62,8 @@ pub(crate) struct Chunk {
     pub(crate) nulls: Option<u64>,
     /// Bytes of its pages before compression.
     pub(crate) uncompressed: u64,
+    /// Encodings of its pages, one bit for the code of each.
+    pub(crate) encodings: u16,
     /// Whether it begins with a dictionary.
     pub(crate) has_dictionary: bool,
     /// Whether some values are known to be outside of the dictionary.
@@ -130,9 +134,9 @@ fn schema(thrift: &mut Compact<'_>) -> Result<Vec<Leaf>> {
     let mut elements = elements.into_iter();
     let root = elements.next().ok_or(Malformed::new("has an empty schema"))?;
     let mut leaves = Vec::new();
-    let mut path = Vec::new();
+    let (mut path, mut lists) = (Vec::new(), Vec::new());
     for _ in 0..root.children {
-        collect_leaves(&mut elements, &mut path, Levels::default(), &mut leaves)?;
+        collect_leaves(&mut elements, &mut path, &mut lists, Levels::default(), &mut leaves)?;
     }
     Ok(leaves)
 }
@@ -172,6 +176,7 @@ struct Levels {
 fn collect_leaves(
     elements: &mut std::vec::IntoIter<Element>,
     path: &mut Vec<String>,
+    lists: &mut Vec<usize>,
     mut levels: Levels,
     leaves: &mut Vec<Leaf>,
 ) -> Result<()> {
@@ -180,20 +185,26 @@ fn collect_leaves(
         return Err(Malformed::new("has a schema that nests too deep"));
     }
     levels.def += u8::from(element.repetition != 0);
-    levels.rep += u8::from(element.repetition == 2);
     path.push(element.name);
+    let repeats = element.repetition == 2;
+    levels.rep += u8::from(repeats);
+    lists.extend(repeats.then_some(path.len()));
     if element.children == 0 {
         leaves.push(Leaf {
             path: path.clone(),
             physical: element.physical,
             max_def: levels.def,
             max_rep: levels.rep,
+            lists: lists.clone(),
         });
     }
     for _ in 0..element.children {
-        collect_leaves(elements, path, levels, leaves)?;
+        collect_leaves(elements, path, lists, levels, leaves)?;
     }
     path.pop();
+    if repeats {
+        lists.pop();
+    }
     Ok(())
 }
 
@@ -261,6 +272,12 @@ fn column_metadata(thrift: &mut Compact<'_>, file_size: u64) -> Result<Chunk> {
     let (mut data, mut dictionary, mut length) = (0, None, 0);
     thrift.fields(|thrift, id, kind| {
         match (id, kind) {
+            (2, Kind::List) => {
+                for _ in 0..thrift.list_of(Kind::Int)? {
+                    // No code has more than four bits.
+                    chunk.encodings |= 1 << (thrift.int()? & 0xf);
+                }
+            }
             (4, Kind::Int) => chunk.codec = codec(thrift.int()?),
             (5, Kind::Int) => chunk.entries = thrift.unsigned()?,
             (6, Kind::Int) => chunk.uncompressed = thrift.unsigned()?,

@@ -87,10 +87,14 @@ impl Page {
         Ok((Self { header, body: bytes.slice(start..end) }, end))
     }
 
+    /// Whether it has a checksum: writers that have none leave the field out or write 0.
+    pub(super) fn has_checksum(&self) -> bool {
+        self.header.crc.is_some_and(|crc| crc != 0)
+    }
+
     fn check(&self) -> Result<()> {
-        // Writers that have no checksum leave the field out or write 0.
         match self.header.crc {
-            Some(crc) if crc != 0 && crc32fast::hash(&self.body) != crc => {
+            Some(crc) if self.has_checksum() && crc32fast::hash(&self.body) != crc => {
                 Err(Malformed::new("has a page whose checksum is wrong"))
             }
             _ => Ok(()),

@@ -34,6 +34,13 @@ impl Strings {
         self.ids.get(position).map_or(&[], |id| self.entry(*id))
     }
 
+    /// Forgets the values, and all entries but those of the dictionary.
+    pub(super) fn forget_values(&mut self, dictionary: usize) {
+        self.ids.clear();
+        self.entries.truncate(dictionary);
+        self.bytes.truncate(self.entries.iter().map(|(_, end)| *end as usize).max().unwrap_or(0));
+    }
+
     fn add_value(&mut self, bytes: &[u8]) -> Result<()> {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(bytes);
