@@ -10,4 +10,5 @@ mod interoperability;
 mod lifecycle;
 mod object_storage;
 mod receivers;
+mod replicated;
 mod tls;
