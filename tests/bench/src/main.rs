@@ -1,6 +1,8 @@
-//! The load bench: realistic OTLP against the real single binary; prints a table in Markdown.
+//! The load bench: realistic OTLP against the real executables; prints a table in Markdown.
 //!
-//! Requests are encoded before the server starts. CPU and memory are the server process's own, from `/proc`.
+//! Requests are encoded before a server starts. CPU and memory are the server processes' own, from `/proc`.
+
+mod replicated;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,7 +15,7 @@ use clap::Parser;
 use tempoform_test_support::{Exporter, Load, Server, ServerConfig, Usage};
 use tokio::sync::Mutex;
 
-/// Drives the single binary with a realistic OTLP load.
+/// Drives the single binary, then three ingesters with three copies of each span, with a realistic OTLP load.
 #[derive(Debug, Parser)]
 struct Args {
     /// Traces to send, of ten spans each.
@@ -29,6 +31,9 @@ struct Args {
     #[arg(long)]
     no_sync: bool,
 }
+
+/// No limits, in the way of the section's defaults.
+const OVERRIDES: &str = "overrides:\n  defaults:\n    ingestion:\n      rate_limit_bytes: 10GiB\n      burst_size_bytes: 10GiB\n      max_traces_per_user: 0\n";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -46,11 +51,11 @@ async fn main() -> Result<()> {
     if args.no_sync {
         config.ingester.push_str("  durability: async\n");
     }
-    config.extra = "overrides:\n  defaults:\n    ingestion:\n      rate_limit_bytes: 10GiB\n      burst_size_bytes: 10GiB\n      max_traces_per_user: 0\n".to_owned();
+    config.extra = OVERRIDES.to_owned();
     let server = Server::start(config).await?;
 
     let before = server.usage()?;
-    let push_time = push(&server, requests, args.connections).await?;
+    let push_time = push(&server.otlp_grpc(), requests.clone(), args.connections).await?;
     let pushed = server.usage()?;
     let flush_started = Instant::now();
     server.flush().await?;
@@ -58,11 +63,16 @@ async fn main() -> Result<()> {
     let flushed = server.usage()?;
     let (cold, warm, lookup_cpu) = lookups(&server, &load, traces, args.lookups).await?;
     let end = server.usage()?;
+    let data_bytes = replicated::data_bytes(&server.config().folder.join("blocks"))?;
+    let single = replicated::Single { cpu: (flushed.cpu - before.cpu).as_secs_f64(), data_bytes };
+    let ready_after = server.ready_after;
+    drop(server);
+    let replicated = replicated::rows(requests, spans, args.connections, single).await?;
 
     let mut table = String::new();
     let mut row = |what: &str, value: String| writeln!(table, "| {what} | {value} |");
     row("spans sent", format!("{spans} in {:.0} MB of OTLP", bytes as f64 / 1e6))?;
-    row("ready after", format!("{:.2} s", server.ready_after.as_secs_f64()))?;
+    row("ready after", format!("{:.2} s", ready_after.as_secs_f64()))?;
     row(
         "push: wall time",
         format!("{:.1} s ({:.0} spans/s)", push_time.as_secs_f64(), spans as f64 / push_time.as_secs_f64()),
@@ -70,12 +80,15 @@ async fn main() -> Result<()> {
     row("push: spans per CPU-second", per_cpu_second(spans, before, pushed))?;
     row("block built and verified after", format!("{:.1} s", flush_time.as_secs_f64()))?;
     row("total until in storage: spans per CPU-second", per_cpu_second(spans, before, flushed))?;
-    row("block data", format!("{:.0} MB", data_bytes(&server)? as f64 / 1e6))?;
+    row("block data", format!("{:.0} MB", data_bytes as f64 / 1e6))?;
     row("peak RSS until in storage", mib(flushed.peak_rss))?;
     row("peak RSS with lookups", mib(end.peak_rss))?;
     row("lookup by id: first", format!("{:.1} ms", cold.as_secs_f64() * 1e3))?;
     row(&format!("lookup by id: median of {}", args.lookups), format!("{:.1} ms", warm.as_secs_f64() * 1e3))?;
     row("lookup by id: CPU each", format!("{:.1} ms", lookup_cpu.as_secs_f64() * 1e3))?;
+    for (what, value) in replicated {
+        row(&what, value)?;
+    }
     let mut out = std::io::stdout();
     write!(out, "| figure | value |\n|---|---|\n{table}")?;
     Ok(())
@@ -89,12 +102,12 @@ fn encode(load: &Load, traces: u64) -> Vec<Bytes> {
     (0..traces).step_by(load.traces_per_request as usize).flat_map(|first| load.requests(first)).collect()
 }
 
-async fn push(server: &Server, requests: Vec<Bytes>, connections: usize) -> Result<Duration> {
+async fn push(address: &str, requests: Vec<Bytes>, connections: usize) -> Result<Duration> {
     let queue = Arc::new(Mutex::new(requests.into_iter()));
     let started = Instant::now();
     let mut senders = tokio::task::JoinSet::new();
     for _ in 0..connections {
-        let exporter = Exporter::new(&server.otlp_grpc())?;
+        let exporter = Exporter::new(address)?;
         // Two requests under way on each connection, as an exporter with a queue has.
         for _ in 0..2 {
             let (queue, exporter) = (Arc::clone(&queue), exporter.clone());
@@ -148,14 +161,4 @@ fn per_cpu_second(spans: u64, before: Usage, after: Usage) -> String {
 
 fn mib(bytes: u64) -> String {
     format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
-fn data_bytes(server: &Server) -> Result<u64> {
-    let tenant = server.config().folder.join("blocks/single-tenant");
-    let mut bytes = 0;
-    for block in std::fs::read_dir(&tenant)? {
-        let data = block?.path().join("data.parquet");
-        bytes += data.metadata().map_or(0, |data| data.len());
-    }
-    Ok(bytes)
 }
