@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message as _;
+use tempoform_wire::internal::PushResponse;
 use tempoform_wire::otlp::ExportTraceServiceResponse;
 use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -30,6 +31,8 @@ pub trait Route: Send + Sync + 'static {
     const SERVICE: &'static str;
     /// Path of the one method.
     const PATH: &'static str;
+    /// What it answers.
+    type Response: prost::Message + Default;
 }
 
 /// OTLP's own: what exporters call.
@@ -39,6 +42,7 @@ pub struct Export;
 impl Route for Export {
     const SERVICE: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
     const PATH: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    type Response = ExportTraceServiceResponse;
 }
 
 /// Jaeger's: its request is other bytes, its answer an empty message too.
@@ -48,6 +52,8 @@ pub struct PostSpans;
 impl Route for PostSpans {
     const SERVICE: &'static str = "jaeger.api_v2.CollectorService";
     const PATH: &'static str = "/jaeger.api_v2.CollectorService/PostSpans";
+    // An empty message, as Jaeger's `PostSpansResponse` is.
+    type Response = ExportTraceServiceResponse;
 }
 
 /// From a distributor to an ingester.
@@ -57,17 +63,17 @@ pub struct ToIngester;
 impl Route for ToIngester {
     const SERVICE: &'static str = "tempoform.Ingester";
     const PATH: &'static str = "/tempoform.Ingester/Push";
+    type Response = PushResponse;
 }
 
 /// Answers one export.
 #[async_trait::async_trait]
 pub trait ExportHandler: Send + Sync + 'static {
+    /// What it answers.
+    type Response: prost::Message;
+
     /// Takes the encoded request; a refusal is the gRPC status the client sees.
-    async fn export(
-        &self,
-        metadata: &MetadataMap,
-        request: Bytes,
-    ) -> Result<ExportTraceServiceResponse, Status>;
+    async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<Self::Response, Status>;
 
     /// A message was refused before it got this far; `reason` is `too_large`, `undecodable` or `inflight_bytes`.
     fn refused(&self, reason: &'static str);
@@ -268,11 +274,11 @@ impl RemoteExporter {
 async fn call<R: Route>(
     channel: &Channel,
     request: tonic::Request<Vec<Bytes>>,
-) -> Result<ExportTraceServiceResponse, Status> {
+) -> Result<R::Response, Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.map_err(|error| Status::unavailable(format!("not reachable: {error}")))?;
     let response = grpc.unary(request, http::uri::PathAndQuery::from_static(R::PATH), RawCodec).await?;
-    ExportTraceServiceResponse::decode(response.into_inner())
+    R::Response::decode(response.into_inner())
         .map_err(|error| Status::internal(format!("the answer cannot be decoded: {error}")))
 }
 
@@ -291,15 +297,18 @@ impl RemoteIngester {
 
 #[async_trait::async_trait]
 impl SpanSink for RemoteIngester {
-    async fn push(&self, tenant: &TenantId, push: Push) -> Result<PushOutcome> {
+    async fn push(&self, tenant: &TenantId, push: Push) -> Result<Vec<PushOutcome>> {
+        let led = push.led.len();
         let mut request = tonic::Request::new(push.encode());
         let name = tenant.as_str().parse().map_err(|_| {
             Error::new(ErrorKind::Internal, format!("tenant {tenant} does not fit into gRPC metadata"))
         })?;
         request.metadata_mut().insert(TENANT_HEADER, name);
         let response = call::<ToIngester>(&self.channel, request).await?;
-        let rejected = response.partial_success.map_or(0, |partial| partial.rejected_spans);
-        Ok(PushOutcome { rejected_spans: u64::try_from(rejected).unwrap_or_default() })
+        if response.rejected_spans.len() != led {
+            return Err(Error::new(ErrorKind::Internal, "an ingester answered for other batches"));
+        }
+        Ok(response.rejected_spans.into_iter().map(|rejected_spans| PushOutcome { rejected_spans }).collect())
     }
 }
 

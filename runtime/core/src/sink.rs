@@ -11,10 +11,10 @@ pub struct PushOutcome {
 /// Takes spans and answers once they are durable.
 #[async_trait::async_trait]
 pub trait SpanSink: Send + Sync {
-    /// Stores `push`. When this returns `Ok`, every span of it that was not rejected survives a
+    /// Stores `push`; what became of each led batch, in order. When this returns `Ok`, every span of it that was not rejected survives a
     /// crash of the process, and those of led batches are found by id.
     ///
     /// # Errors
     /// Nothing is acknowledged then; the kind tells whether to try again.
-    async fn push(&self, tenant: &TenantId, push: Push) -> Result<PushOutcome>;
+    async fn push(&self, tenant: &TenantId, push: Push) -> Result<Vec<PushOutcome>>;
 }

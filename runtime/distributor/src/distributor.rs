@@ -242,9 +242,10 @@ impl Distributor {
             ));
         }
         if let ([only], 1) = (placement.members(), placement.replication_factor()) {
-            return only.sink().push(tenant, batch.into()).await.inspect_err(|_| {
+            let pushed = only.sink().push(tenant, batch.into()).await.inspect_err(|_| {
                 metrics::INGESTER_FAILURES.with_label_values(&[only.name()]).inc();
-            });
+            })?;
+            return Ok(PushOutcome { rejected_spans: pushed.iter().map(|batch| batch.rejected_spans).sum() });
         }
         Replication::new(placement, &self.ids, tenant.clone(), batch, held, self.options.push_timeout)
             .run()

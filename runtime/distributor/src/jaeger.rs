@@ -26,6 +26,8 @@ pub struct JaegerGrpc(pub Arc<Distributor>);
 
 #[async_trait::async_trait]
 impl ExportHandler for JaegerGrpc {
+    type Response = ExportTraceServiceResponse;
+
     /// The answer is an empty message, as `PostSpansResponse` is.
     async fn export(
         &self,

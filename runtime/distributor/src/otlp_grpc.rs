@@ -21,6 +21,8 @@ pub struct OtlpGrpc(pub Arc<Distributor>);
 
 #[async_trait::async_trait]
 impl ExportHandler for OtlpGrpc {
+    type Response = ExportTraceServiceResponse;
+
     async fn export(
         &self,
         metadata: &MetadataMap,

@@ -136,8 +136,8 @@ mod tests {
 
     #[async_trait::async_trait]
     impl SpanSink for Nowhere {
-        async fn push(&self, _: &TenantId, _: Push) -> Result<PushOutcome> {
-            Ok(PushOutcome::default())
+        async fn push(&self, _: &TenantId, _: Push) -> Result<Vec<PushOutcome>> {
+            Ok(Vec::new())
         }
     }
 

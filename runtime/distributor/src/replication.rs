@@ -88,7 +88,7 @@ struct Share {
 struct Answer {
     member: usize,
     share: Share,
-    outcome: Result<PushOutcome>,
+    outcome: Result<Vec<PushOutcome>>,
 }
 
 impl Replication {
@@ -167,17 +167,17 @@ impl Replication {
         }
         let spans = share.spans(&self.groups);
         match outcome {
-            Ok(PushOutcome { rejected_spans }) => {
+            Ok(outcomes) => {
                 for at in spans {
                     let bit = self.bit(at, member);
                     let span = &mut self.spans[at as usize];
                     span.durable |= bit;
                     span.hopeful |= bit;
                 }
-                for (at, group) in share.groups.iter().enumerate() {
+                for (group, PushOutcome { rejected_spans }) in share.groups.iter().zip(outcomes) {
                     let group = &mut self.groups[*group as usize];
-                    // The answer is for all groups together; of leaders that stand in for each other one counts.
-                    if !group.led && at == 0 {
+                    // Of leaders that stand in for each other one counts.
+                    if !group.led {
                         group.rejected = rejected_spans;
                     }
                     (group.led, group.hopeful) = (true, true);

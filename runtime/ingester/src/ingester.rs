@@ -342,7 +342,7 @@ fn forget_expired(shared: &Shared, log: &TenantLog) {
 
 #[async_trait::async_trait]
 impl SpanSink for Ingester {
-    async fn push(&self, tenant: &TenantId, push: Push) -> Result<PushOutcome> {
+    async fn push(&self, tenant: &TenantId, push: Push) -> Result<Vec<PushOutcome>> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Unavailable, "ingester is shutting down"));
         }
@@ -353,12 +353,9 @@ impl SpanSink for Ingester {
         let (led, followed) =
             futures::future::join(led, follow(shared, commands, tenant, push.followed)).await;
         followed?;
-        let mut rejected_spans = 0;
-        for outcome in led {
-            rejected_spans += outcome?.rejected_spans;
-        }
+        let outcomes = led.into_iter().collect::<Result<_>>()?;
         metrics::BYTES_RECEIVED.with_label_values(&[tenant.as_str()]).inc_by(bytes);
-        Ok(PushOutcome { rejected_spans })
+        Ok(outcomes)
     }
 }
 

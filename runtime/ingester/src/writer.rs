@@ -465,6 +465,10 @@ fn sync_all(files: &[io::Result<&File>]) -> Vec<io::Result<()>> {
         Ok(file) => file.sync_data(),
         Err(_) => Err(gone()),
     };
+    // Two take less time than a thread.
+    if files.len() <= 2 {
+        return files.iter().map(sync).collect();
+    }
     let (Some((first, rest)), share) = (files.split_first(), files.len().div_ceil(SYNCS_AT_ONCE)) else {
         return Vec::new();
     };

@@ -7,7 +7,7 @@ use tempoform_core::push_rpc::ExportHandler;
 use tempoform_core::{
     Error, ErrorKind, MemoryBudget, Push, Reservation, Result, SpanSink, TENANT_HEADER, TenantId,
 };
-use tempoform_wire::otlp::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use tempoform_wire::internal::PushResponse;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
@@ -35,22 +35,16 @@ const PURPOSE: &str = "a push of a distributor";
 
 #[async_trait::async_trait]
 impl ExportHandler for IngesterRpc {
-    async fn export(
-        &self,
-        metadata: &MetadataMap,
-        request: Bytes,
-    ) -> Result<ExportTraceServiceResponse, Status> {
+    type Response = PushResponse;
+
+    async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<PushResponse, Status> {
         let name = metadata
             .get(TENANT_HEADER)
             .and_then(|value| value.to_str().ok())
             .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("a push without {TENANT_HEADER}")))?;
         let tenant: TenantId = name.parse()?;
-        let outcome = self.sink.push(&tenant, Push::decode(&request)?).await?;
-        let partial_success = (outcome.rejected_spans > 0).then(|| ExportTracePartialSuccess {
-            rejected_spans: i64::try_from(outcome.rejected_spans).unwrap_or(i64::MAX),
-            error_message: String::new(),
-        });
-        Ok(ExportTraceServiceResponse { partial_success })
+        let outcomes = self.sink.push(&tenant, Push::decode(&request)?).await?;
+        Ok(PushResponse { rejected_spans: outcomes.iter().map(|batch| batch.rejected_spans).collect() })
     }
 
     fn admit(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<(), Status> {

@@ -9,7 +9,7 @@ use tempoform_config::{Config, Target};
 use tempoform_core::{
     RemoteBlocks, RemoteRecent, Result, SpanSink, TenantId, TraceSource, push_rpc::RemoteIngester,
 };
-use tempoform_distributor::Placement;
+use tempoform_distributor::{Lane, Placement};
 use tempoform_ingester::{Ingester, OtherIngesters, Uploaded};
 use tempoform_querier::{NamedSource, QuerierUrls, Sources};
 use tempoform_retriever::Retriever;
@@ -60,7 +60,7 @@ impl Peers {
             let ingesters = active.filter_map(|member| {
                 let sink = match &own {
                     Some(own) if member.name == own_name => Arc::clone(own),
-                    _ => Arc::new(RemoteIngester::new(channels.get(&member.grpc)?)),
+                    _ => Arc::new(Lane::new(Arc::new(RemoteIngester::new(channels.get(&member.grpc)?)))),
                 };
                 // Members of one zone are all alike.
                 let zone = if zone_awareness { member.zone.as_str() } else { "" };

@@ -21,7 +21,8 @@ struct Recorder {
 
 #[async_trait::async_trait]
 impl SpanSink for Recorder {
-    async fn push(&self, _: &TenantId, push: Push) -> Result<PushOutcome> {
+    async fn push(&self, _: &TenantId, push: Push) -> Result<Vec<PushOutcome>> {
+        let outcomes = vec![PushOutcome::default(); push.led.len()];
         if self.hangs {
             std::future::pending::<()>().await;
         }
@@ -38,7 +39,7 @@ impl SpanSink for Recorder {
             let spans = self.add(followed.payload);
             self.followed.lock().expect("not poisoned").entry(followed.id).or_default().extend(spans);
         }
-        Ok(PushOutcome::default())
+        Ok(outcomes)
     }
 }
 

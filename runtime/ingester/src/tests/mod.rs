@@ -127,7 +127,8 @@ fn batch(request: &ExportTraceServiceRequest) -> SpanBatch {
 }
 
 async fn push(ingester: &Ingester, traces: &[u8], id: u8) -> Result<PushOutcome> {
-    ingester.push(&TenantId::single(), batch(&request(traces, id)).into()).await
+    let outcomes = ingester.push(&TenantId::single(), batch(&request(traces, id)).into()).await?;
+    Ok(outcomes[0])
 }
 
 async fn find(ingester: &Ingester, trace: u8) -> FindTraceResponse {
