@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use roaring::RoaringTreemap;
 use tempoform_wire::internal::Batches;
 use uuid::Uuid;
 
-use crate::{Error, ErrorKind, Result, SpanBatch};
+use crate::{Compressed, Error, ErrorKind, Result, SpanBatch};
 
 /// Names a batch of spans in every ingester that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +55,8 @@ pub struct Led {
     pub id: Option<BatchId>,
     /// Its spans.
     pub spans: SpanBatch,
+    /// The same for the way to another process, where it is worth that.
+    pub compressed: Option<Compressed>,
 }
 
 /// A batch, or the part of it that this ingester stands by for.
@@ -63,22 +64,22 @@ pub struct Led {
 pub struct Followed {
     /// The same at the leader.
     pub id: BatchId,
-    /// An encoded OTLP request that passed [`scan_export_request`](crate::scan_export_request) at the distributor.
-    pub payload: Bytes,
+    /// A request that passed [`scan_export_request`](crate::scan_export_request) at the distributor.
+    pub spans: Compressed,
 }
 
 impl From<SpanBatch> for Push {
     /// A batch that nobody follows.
     fn from(spans: SpanBatch) -> Self {
-        Self { led: vec![Led { id: None, spans }], followed: Vec::new() }
+        Self { led: vec![Led { id: None, spans, compressed: None }], followed: Vec::new() }
     }
 }
 
 impl Push {
-    /// Encoded bytes of all spans.
+    /// Bytes of all spans, of what is followed compressed.
     pub fn bytes(&self) -> u64 {
         let led = self.led.iter().map(|led| led.spans.payload.len() as u64);
-        let followed = self.followed.iter().map(|followed| followed.payload.len() as u64);
+        let followed = self.followed.iter().map(|followed| followed.spans.bytes().len() as u64);
         led.chain(followed).sum()
     }
 }

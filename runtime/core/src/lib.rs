@@ -6,6 +6,7 @@
 
 mod account;
 mod batch;
+mod compressed;
 mod error;
 mod ids;
 mod memory;
@@ -26,6 +27,7 @@ pub const SELF_TRACE: &str = "tempoform_trace";
 
 pub use account::Account;
 pub use batch::{BatchId, BatchIds, BatchSet, Followed, Led, Push};
+pub use compressed::Compressed;
 pub use error::{Error, ErrorKind, Result};
 pub use ids::TraceId;
 pub use memory::{MemoryBudget, Reservation};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::protobuf::{Fields, Value, WireError, bytes_field_len, put_bytes_header};
-use crate::{BatchId, Error, ErrorKind, Followed, Led, Push, Result, scan_export_request};
+use crate::{BatchId, Compressed, Error, ErrorKind, Followed, Led, Push, Result, scan_export_request};
 
 /// Tag and value of `origin` and of `number`, tag and value of `followed`.
 const ID_LEN: usize = 18;
@@ -12,25 +12,15 @@ const FOLLOWED_LEN: usize = 2;
 impl Push {
     /// As chunks of an encoded `PushRequest`; payloads are chunks of their own.
     pub(crate) fn encode(self) -> Vec<Bytes> {
-        let led = self.led.into_iter().map(|led| (led.id, false, led.spans.payload));
-        let followed = self.followed.into_iter().map(|followed| (Some(followed.id), true, followed.payload));
         let mut chunks = Vec::new();
-        for (id, is_followed, payload) in led.chain(followed) {
-            let before = if id.is_some() { ID_LEN } else { 0 } + if is_followed { FOLLOWED_LEN } else { 0 };
-            let mut header = Vec::with_capacity(2 * 11 + before);
-            put_bytes_header(&mut header, 1, before + bytes_field_len(payload.len()));
-            if let Some(id) = id {
-                for (tag, number) in [(0x09, id.origin), (0x11, id.number)] {
-                    header.push(tag);
-                    header.extend(number.to_le_bytes());
-                }
+        for Led { id, spans, compressed } in self.led {
+            match compressed {
+                Some(compressed) => put(&mut chunks, id, false, COMPRESSED, compressed.bytes().clone()),
+                None => put(&mut chunks, id, false, SPANS, spans.payload),
             }
-            if is_followed {
-                header.extend([0x18, 1]);
-            }
-            put_bytes_header(&mut header, 4, payload.len());
-            chunks.push(header.into());
-            chunks.push(payload);
+        }
+        for Followed { id, spans } in self.followed {
+            put(&mut chunks, Some(id), true, COMPRESSED, spans.bytes().clone());
         }
         chunks
     }
@@ -53,7 +43,8 @@ impl Push {
     }
 
     fn add(&mut self, request: &Bytes, batch: &[u8]) -> Result<Result<()>, WireError> {
-        let (mut origin, mut number, mut is_followed, mut payload) = (0, 0, false, Bytes::new());
+        let (mut origin, mut number, mut is_followed) = (0, 0, false);
+        let (mut payload, mut compressed) = (Bytes::new(), None);
         let mut fields = Fields::new(batch);
         while let Some(field) = fields.next_field()? {
             match field {
@@ -61,21 +52,56 @@ impl Push {
                 (2, Value::Fixed64(value)) => number = value,
                 (3, Value::Varint(value)) => is_followed = value != 0,
                 (4, Value::Bytes(value)) => payload = request.slice_ref(value),
+                (5, Value::Bytes(value)) => {
+                    compressed = Some(Compressed::from_bytes(request.slice_ref(value)));
+                }
                 _ => {}
             }
         }
         let id = (origin != 0).then_some(BatchId { origin, number });
-        Ok(match (is_followed, id) {
-            (false, id) => scan_export_request(payload)
-                .map(|spans| self.led.push(Led { id, spans }))
-                .map_err(Error::from),
-            (true, Some(id)) => {
-                self.followed.push(Followed { id, payload });
+        Ok(match (is_followed, id, compressed) {
+            (false, id, compressed) => self.add_led(id, payload, compressed),
+            (true, Some(id), Some(spans)) => {
+                self.followed.push(Followed { id, spans });
                 Ok(())
             }
-            (true, None) => Err(Error::new(ErrorKind::Invalid, "a followed batch without an id")),
+            (true, _, _) => {
+                Err(Error::new(ErrorKind::Invalid, "a followed batch without an id, or not compressed"))
+            }
         })
     }
+
+    fn add_led(&mut self, id: Option<BatchId>, payload: Bytes, compressed: Option<Compressed>) -> Result<()> {
+        let payload = match &compressed {
+            Some(compressed) => compressed.expand()?,
+            None => payload,
+        };
+        self.led.push(Led { id, spans: scan_export_request(payload)?, compressed });
+        Ok(())
+    }
+}
+
+/// Fields of a batch.
+const SPANS: u8 = 4;
+const COMPRESSED: u8 = 5;
+
+/// Appends a batch: what stands before its payload, and the payload as field `number`.
+fn put(chunks: &mut Vec<Bytes>, id: Option<BatchId>, is_followed: bool, number: u8, payload: Bytes) {
+    let before = if id.is_some() { ID_LEN } else { 0 } + if is_followed { FOLLOWED_LEN } else { 0 };
+    let mut header = Vec::with_capacity(2 * 11 + before);
+    put_bytes_header(&mut header, 1, before + bytes_field_len(payload.len()));
+    if let Some(id) = id {
+        for (tag, number) in [(0x09, id.origin), (0x11, id.number)] {
+            header.push(tag);
+            header.extend(number.to_le_bytes());
+        }
+    }
+    if is_followed {
+        header.extend([0x18, 1]);
+    }
+    put_bytes_header(&mut header, number, payload.len());
+    chunks.push(header.into());
+    chunks.push(payload);
 }
 
 #[cfg(test)]
@@ -97,28 +123,41 @@ mod tests {
     fn what_is_sent_is_the_message_of_the_schema_and_is_read_back() {
         let id = |number| BatchId { origin: 5, number };
         let scanned = |trace| scan_export_request(payload(trace)).expect("valid");
+        let compressed = |trace| Compressed::new(&payload(trace));
         let push = Push {
-            led: vec![Led { id: Some(id(1)), spans: scanned(1) }, Led { id: None, spans: scanned(2) }],
-            followed: vec![Followed { id: id(u64::MAX), payload: payload(3) }],
+            led: vec![
+                Led { id: Some(id(1)), spans: scanned(1), compressed: Some(compressed(1)) },
+                Led { id: None, spans: scanned(2), compressed: None },
+            ],
+            followed: vec![Followed { id: id(u64::MAX), spans: compressed(3) }],
         };
         let bytes: Bytes = push.encode().concat().into();
-        let batch =
-            |origin, number, followed, trace| PushedBatch { origin, number, followed, spans: payload(trace) };
+        let batch = |origin, number, followed, trace: u8| PushedBatch {
+            origin,
+            number,
+            followed,
+            spans: if trace == 2 { payload(trace) } else { Bytes::new() },
+            compressed_spans: if trace == 2 { Bytes::new() } else { compressed(trace).bytes().clone() },
+        };
         let expected = vec![batch(5, 1, false, 1), batch(0, 0, false, 2), batch(5, u64::MAX, true, 3)];
         assert_eq!(PushRequest::decode(bytes.clone()).expect("valid").batches, expected);
 
         let read = Push::decode(&bytes).expect("valid");
-        assert_eq!(read.led[0].id, Some(id(1)));
+        assert_eq!((read.led[0].id, &read.led[0].spans.payload), (Some(id(1)), &payload(1)));
         assert_eq!((read.led[1].id, &read.led[1].spans.payload), (None, &payload(2)));
         assert_eq!(read.led[0].spans.spans.len(), 1);
-        assert_eq!((read.followed[0].id, &read.followed[0].payload), (id(u64::MAX), &payload(3)));
+        assert_eq!((read.followed[0].id, &read.followed[0].spans), (id(u64::MAX), &compressed(3)));
     }
 
     #[test]
     fn what_is_no_push_is_refused() {
-        let nameless = PushedBatch { followed: true, spans: payload(1), ..Default::default() };
+        let nameless = PushedBatch { followed: true, compressed_spans: payload(1), ..Default::default() };
+        let damaged =
+            PushedBatch { compressed_spans: Bytes::from_static(b"\x09\0\0\0\xff"), ..Default::default() };
         let empty = PushedBatch { spans: Bytes::from_static(b"\x0a\x05"), ..Default::default() };
-        for (batch, why) in [(nameless, "without an id"), (empty, "malformed OTLP request")] {
+        for (batch, why) in
+            [(nameless, "without an id"), (empty, "malformed OTLP request"), (damaged, "is damaged")]
+        {
             let bytes = PushRequest { batches: vec![batch] }.encode_to_vec().into();
             let refused = Push::decode(&bytes).expect_err("refused");
             assert!(refused.message().contains(why), "{refused}");

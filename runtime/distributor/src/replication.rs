@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tempoform_core::{
-    BatchId, BatchIds, Error, ErrorKind, Followed, Led, Push, PushOutcome, Reservation, Result, SpanBatch,
-    TenantId,
+    BatchId, BatchIds, Compressed, Error, ErrorKind, Followed, Led, Push, PushOutcome, Reservation, Result,
+    SpanBatch, TenantId,
 };
 use tokio::sync::mpsc;
 
@@ -54,6 +53,8 @@ struct Group {
     /// Ascending.
     spans: Vec<u32>,
     batch: SpanBatch,
+    /// Where it goes to several.
+    compressed: Option<Compressed>,
     /// Which of `orders` says who leads: that of the first span.
     order: u32,
     /// Members asked to lead: a prefix of that order.
@@ -101,7 +102,8 @@ impl Replication {
         timeout: Duration,
     ) -> Self {
         let (orders, spans) = orders(&placement, &batch);
-        let groups = group(&batch, &orders, placement.members().len(), &spans, ids);
+        let has_followers = placement.replication_factor() > 1;
+        let groups = group(&batch, &orders, placement.members().len(), &spans, has_followers, ids);
         // Holds one message a member asked at most.
         let (answer, answers) = mpsc::unbounded_channel();
         Self {
@@ -277,16 +279,17 @@ impl Replication {
         let has_followers = self.placement.replication_factor() > 1;
         let led = share.groups.iter().map(|group| {
             let group = &self.groups[*group as usize];
-            Led { id: has_followers.then_some(group.id), spans: group.batch.clone() }
+            Led {
+                id: has_followers.then_some(group.id),
+                spans: group.batch.clone(),
+                compressed: group.compressed.clone(),
+            }
         });
         let followed = share.followed.iter().map(|(group, spans)| {
             let group = &self.groups[*group as usize];
-            let payload: Bytes = if spans.len() == group.spans.len() {
-                group.batch.payload.clone()
-            } else {
-                self.batch.subset(spans).payload
-            };
-            Followed { id: group.id, payload }
+            let whole = group.compressed.clone().filter(|_| spans.len() == group.spans.len());
+            let spans = whole.unwrap_or_else(|| Compressed::new(&self.batch.subset(spans).payload));
+            Followed { id: group.id, spans }
         });
         Push { led: led.collect(), followed: followed.collect() }
     }
@@ -332,7 +335,14 @@ fn orders(placement: &Placement, batch: &SpanBatch) -> (Vec<u32>, Vec<Copies>) {
 }
 
 /// One group a leader.
-fn group(batch: &SpanBatch, orders: &[u32], members: usize, copies: &[Copies], ids: &BatchIds) -> Vec<Group> {
+fn group(
+    batch: &SpanBatch,
+    orders: &[u32],
+    members: usize,
+    copies: &[Copies],
+    has_followers: bool,
+    ids: &BatchIds,
+) -> Vec<Group> {
     let mut by_leader: Vec<Vec<u32>> = vec![Vec::new(); members];
     for (at, span) in copies.iter().enumerate() {
         by_leader[orders[span.order as usize * members] as usize].push(at as u32);
@@ -340,9 +350,11 @@ fn group(batch: &SpanBatch, orders: &[u32], members: usize, copies: &[Copies], i
     let mut groups = Vec::new();
     for spans in by_leader.into_iter().filter(|spans| !spans.is_empty()) {
         let whole = spans.len() == batch.spans.len();
+        let batch = if whole { batch.clone() } else { batch.subset(&spans) };
         groups.push(Group {
             id: ids.next(),
-            batch: if whole { batch.clone() } else { batch.subset(&spans) },
+            compressed: has_followers.then(|| Compressed::new(&batch.payload)),
+            batch,
             order: copies[spans[0] as usize].order,
             spans,
             asked: 0,

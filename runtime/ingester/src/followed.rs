@@ -1,27 +1,27 @@
 //! What an ingester keeps for leaders: bytes on disk that nobody looks into unless a leader is gone.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tempoform_core::{BatchSet, Error, ErrorKind, MemoryBudget, Result, scan_export_request};
+use tempoform_core::{BatchSet, Compressed, Error, ErrorKind, MemoryBudget, Result, scan_export_request};
 
 use crate::metrics;
 use crate::recovery::remove;
 use crate::tenant_log::{OpenSegment, View};
 use crate::wal::{MemoryIndex, Record, Records, SegmentPaths, SegmentReader, read_names};
 
-/// An index that no query needed for so long is made again when one does.
-const INDEX_IDLE: Duration = Duration::from_secs(300);
+/// What was expanded and no query needed for so long is made again when one does.
+const EXPANDED_IDLE: Duration = Duration::from_secs(300);
 
 /// A file of followed batches.
 #[derive(Debug)]
 pub(crate) struct FollowedSegment {
     paths: SegmentPaths,
-    reader: SegmentReader,
     state: Mutex<State>,
-    index: Mutex<Index>,
+    expanded: Mutex<Expanded>,
 }
 
 #[derive(Debug)]
@@ -34,13 +34,21 @@ struct State {
     closed: Option<Instant>,
 }
 
-/// The index of a file so far, made when a query first needs it.
-#[derive(Debug)]
-struct Index {
-    view: Arc<OpenSegment>,
+/// The expanded content of a file so far and its index, made when a query first needs them.
+#[derive(Debug, Default)]
+struct Expanded {
+    open: Option<Scratch>,
     /// End of the last record in it.
     end: u64,
-    used: Instant,
+    used: Option<Instant>,
+}
+
+/// A file that goes with its last reader.
+#[derive(Debug)]
+struct Scratch {
+    view: Arc<OpenSegment>,
+    file: File,
+    length: u64,
 }
 
 /// One tenant's files of followed batches.
@@ -54,13 +62,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl FollowedSegment {
     /// A file that is written to from now on.
-    pub(crate) fn new(paths: SegmentPaths, file: File) -> Self {
-        let reader = SegmentReader::new(file);
+    pub(crate) fn new(paths: SegmentPaths) -> Self {
         Self {
-            state: Mutex::new(State { unsettled: BatchSet::default(), length: 0, closed: None }),
-            index: Mutex::new(Index::empty(&paths, &reader)),
             paths,
-            reader,
+            state: Mutex::new(State { unsettled: BatchSet::default(), length: 0, closed: None }),
+            expanded: Mutex::default(),
         }
     }
 
@@ -74,7 +80,7 @@ impl FollowedSegment {
             metrics::REPLAY_DAMAGED_BYTES.inc_by(length - names.end);
             tracing::warn!(segment = %paths.id(), bytes = length - names.end, "a followed log ends in a torn or damaged record");
         }
-        let segment = Self::new(paths, file);
+        let segment = Self::new(paths);
         *lock(&segment.state) =
             State { unsettled: names.batches, length: names.end, closed: Some(Instant::now()) };
         Ok(segment)
@@ -110,25 +116,41 @@ impl FollowedSegment {
 
     /// Its spans for a query.
     fn view(&self, memory: &MemoryBudget) -> Result<View> {
-        let unreadable = |error: io::Error| {
+        let failed = |error: io::Error| {
             Error::new(ErrorKind::Unavailable, format!("followed log {}: {error}", self.paths.id()))
         };
         let length = lock(&self.state).length;
-        let mut index = lock(&self.index);
-        let mut records = Records::between(&self.paths, index.end, length).map_err(unreadable)?;
-        while let Some(record) = records.next().map_err(unreadable)? {
-            index.add(record, memory)?;
-            index.end = records.end;
-        }
-        index.used = Instant::now();
-        Ok(View::Open(Arc::clone(&index.view)))
+        let mut expanded = lock(&self.expanded);
+        let mut records = Records::between(&self.paths, expanded.end, length).map_err(failed)?;
+        let mut scratch = match expanded.open.take() {
+            Some(scratch) => scratch,
+            None => Scratch::new(&self.paths).map_err(failed)?,
+        };
+        let mut read = || {
+            while let Some(record) = records.next().map_err(failed)? {
+                scratch.add(record, memory).map_err(failed)??;
+                expanded.end = records.end;
+            }
+            if records.end == length {
+                return Ok(());
+            }
+            Err(failed(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("damaged at byte {}", records.end),
+            )))
+        };
+        let read = read();
+        let view = View::Open(Arc::clone(&scratch.view));
+        expanded.open = Some(scratch);
+        expanded.used = Some(Instant::now());
+        read.map(|()| view)
     }
 
-    /// Gives the memory of an index back that no query needs.
-    fn forget_index(&self) {
-        let mut index = lock(&self.index);
-        if index.end > 0 && index.used.elapsed() > INDEX_IDLE {
-            *index = Index::empty(&self.paths, &self.reader);
+    /// Gives back what no query needs.
+    fn forget_expanded(&self) {
+        let mut expanded = lock(&self.expanded);
+        if expanded.used.is_some_and(|used| used.elapsed() > EXPANDED_IDLE) {
+            *expanded = Expanded::default();
         }
     }
 
@@ -144,19 +166,36 @@ impl FollowedSegment {
     }
 }
 
-impl Index {
-    fn empty(paths: &SegmentPaths, reader: &SegmentReader) -> Self {
-        let view = OpenSegment::new(paths.clone(), reader.clone(), MemoryIndex::default());
-        Self { view: Arc::new(view), end: 0, used: Instant::now() }
+impl Scratch {
+    fn new(paths: &SegmentPaths) -> io::Result<Self> {
+        let path = paths.wal().with_extension("expanded");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        remove(&path)?;
+        let reader = SegmentReader::new(file.try_clone()?);
+        let view = Arc::new(OpenSegment::new(paths.clone(), reader, MemoryIndex::default()));
+        Ok(Self { view, file, length: 0 })
     }
 
-    fn add(&self, record: Record, memory: &MemoryBudget) -> Result<()> {
-        // It passed the scan at the distributor, and the checksum here.
-        let batch = scan_export_request(record.payload)?;
-        let held = memory.reserve(MemoryIndex::cost(&batch), "the index of followed spans")?;
+    /// Adds a record; the inner error is about what is in it.
+    fn add(&mut self, record: Record, memory: &MemoryBudget) -> io::Result<Result<()>> {
+        let batch = match Compressed::from_bytes(record.payload).expand().map(scan_export_request) {
+            Ok(Ok(batch)) => batch,
+            Ok(Err(error)) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Err(error)),
+        };
+        let held = match memory.reserve(MemoryIndex::cost(&batch), "the index of followed spans") {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(error)),
+        };
+        let end = self.length + batch.payload.len() as u64;
+        let (Ok(at), true) = (u32::try_from(self.length), u32::try_from(end).is_ok()) else {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "offsets end at 4 GiB"));
+        };
+        self.file.write_all_at(&batch.payload, self.length)?;
+        self.length = end;
         self.view.hold(held);
-        self.view.index_mut().add(record.id, &batch, record.payload_at);
-        Ok(())
+        self.view.index_mut().add(record.id, &batch, at);
+        Ok(Ok(()))
     }
 }
 
@@ -201,7 +240,7 @@ impl FollowedLog {
         (views, failures)
     }
 
-    pub(crate) fn forget_indexes(&self) {
-        self.segments().iter().for_each(|segment| segment.forget_index());
+    pub(crate) fn forget_expanded(&self) {
+        self.segments().iter().for_each(|segment| segment.forget_expanded());
     }
 }

@@ -245,7 +245,7 @@ pub(crate) async fn lead(
     shared: &Shared,
     commands: &mpsc::Sender<Command>,
     tenant: &TenantId,
-    Led { id, spans }: Led,
+    Led { id, spans, compressed: _ }: Led,
 ) -> Result<PushOutcome> {
     if spans.spans.is_empty() {
         return Ok(PushOutcome::default());
@@ -273,7 +273,7 @@ async fn follow(
     if batches.is_empty() {
         return Ok(());
     }
-    let bytes = batches.iter().map(|batch| batch.payload.len() as u64).sum();
+    let bytes = batches.iter().map(|batch| batch.spans.bytes().len() as u64).sum();
     let queued = shared.memory.reserve(bytes, "a write to the log")?;
     let (reply, answer) = oneshot::channel();
     let follow = Follow { tenant: tenant.clone(), batches, _queued: queued, reply };

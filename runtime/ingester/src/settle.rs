@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempoform_block::BlockMeta;
-use tempoform_core::{BatchSet, Error, ErrorKind, Led, Result, scan_export_request};
+use tempoform_core::{BatchSet, Compressed, Error, ErrorKind, Led, Result, scan_export_request};
 use tempoform_wire::internal::{SettleRequest, SettleResponse};
 use tokio::sync::mpsc;
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>
             {
                 tracing::warn!(tenant = %log.tenant, %error, "followed batches could not be taken over; they stay in the log");
             }
-            log.followed.forget_indexes();
+            log.followed.forget_expanded();
         }
     }
 }
@@ -104,9 +104,9 @@ async fn take_over(
         records = rest;
         let Some(Record { id: Some(id), payload, .. }) = record else { break };
         if orphans.contains(id) {
-            let spans = scan_export_request(payload)?;
+            let spans = scan_export_request(Compressed::from_bytes(payload).expand()?)?;
             metrics::TAKEN_OVER_SPANS.inc_by(spans.spans.len() as u64);
-            lead(shared, commands, &log.tenant, Led { id: Some(id), spans }).await?;
+            lead(shared, commands, &log.tenant, Led { id: Some(id), spans, compressed: None }).await?;
             seen.insert(id);
         }
     }

@@ -127,7 +127,7 @@ impl Writer {
                         group.push(append);
                     }
                     Command::Follow(follow) => {
-                        bytes += follow.batches.iter().map(|batch| batch.payload.len()).sum::<usize>();
+                        bytes += follow.batches.iter().map(|batch| batch.spans.bytes().len()).sum::<usize>();
                         follows.push(follow);
                     }
                     other => {
@@ -241,7 +241,7 @@ impl Writer {
             Entry::Vacant(place) => place.insert(create_followed(&self.shared, tenant)?),
         };
         let batches = follows.iter().flat_map(|follow| &follow.batches);
-        let records = batches.map(|batch| NewRecord { id: Some(batch.id), payload: &batch.payload });
+        let records = batches.map(|batch| NewRecord { id: Some(batch.id), payload: batch.spans.bytes() });
         open.segment.append(&records.collect::<Vec<_>>()).map(drop)
     }
 
@@ -442,7 +442,7 @@ fn create_followed(shared: &Shared, tenant: &TenantId) -> io::Result<OpenFollowe
     let directory = shared.options.wal_path.join(tenant.as_str()).join(FOLLOWED_FOLDER);
     std::fs::create_dir_all(&directory)?;
     let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
-    let part = Arc::new(FollowedSegment::new(segment.paths().clone(), segment.reader()?));
+    let part = Arc::new(FollowedSegment::new(segment.paths().clone()));
     let log = shared.log(tenant);
     log.followed.add(Arc::clone(&part));
     Ok(OpenFollowed { log, segment, shared: part, since: Instant::now() })

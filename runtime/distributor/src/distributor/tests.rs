@@ -36,7 +36,7 @@ impl SpanSink for Recorder {
             }
         }
         for followed in push.followed {
-            let spans = self.add(followed.payload);
+            let spans = self.add(followed.spans.expand().expect("whole"));
             self.followed.lock().expect("not poisoned").entry(followed.id).or_default().extend(spans);
         }
         Ok(outcomes)

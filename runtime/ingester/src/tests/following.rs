@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tempoform_core::{BatchId, Followed, Led, Push};
+use tempoform_core::{BatchId, Compressed, Followed, Led, Push};
 use tempoform_wire::internal::{SettleRequest, SettleResponse};
 use tokio::sync::OnceCell;
 
@@ -29,13 +29,14 @@ const fn id(number: u64) -> BatchId {
 
 async fn lead(ingester: &Ingester, traces: &[u8], number: u8) {
     let spans = batch(&request(traces, number));
-    let push = Push { led: vec![Led { id: Some(id(number.into())), spans }], followed: Vec::new() };
+    let led = Led { id: Some(id(number.into())), spans, compressed: None };
+    let push = Push { led: vec![led], followed: Vec::new() };
     ingester.push(&TenantId::single(), push).await.expect("acknowledged");
 }
 
 async fn follow(ingester: &Ingester, traces: &[u8], number: u8) {
-    let payload = batch(&request(traces, number)).payload;
-    let push = Push { led: Vec::new(), followed: vec![Followed { id: id(number.into()), payload }] };
+    let spans = Compressed::new(&batch(&request(traces, number)).payload);
+    let push = Push { led: Vec::new(), followed: vec![Followed { id: id(number.into()), spans }] };
     ingester.push(&TenantId::single(), push).await.expect("acknowledged");
 }
 

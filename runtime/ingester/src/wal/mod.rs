@@ -8,8 +8,8 @@
 //! `<uuid>.idx` (its index, once sealed; rebuilt when missing), and once the upload is verified `<uuid>.flushed` (the meta
 //! of its block) and `<uuid>.batches` (the names of the batches in it).
 //!
-//! What is followed is in `<wal>/<tenant>/followed/<uuid>.wal`, files of the same form that go once the leaders have all of
-//! them in storage.
+//! What is followed is in `<wal>/<tenant>/followed/<uuid>.wal`, files of the same form but with compressed payloads, that go
+//! once the leaders have all of them in storage. For queries they are expanded into files without a name.
 
 mod disk_index;
 mod index;
