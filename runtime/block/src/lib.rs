@@ -33,7 +33,8 @@ pub use reader::{BlockReader, SpanFacts, TagNames, TagScope, TracePlace, TraceSu
 pub use results::SearchLimits;
 pub use search::{Evaluated, SearchError, SearchFound};
 pub use store::{
-    BlockList, BlockObjects, BlockOutput, BlockStore, BlockUpload, CompactedBlock, ListedBlock, StoreOptions,
+    BlockList, BlockObjects, BlockOutput, BlockStore, BlockUpload, CompactedBlock, DiskCacheOptions,
+    ListedBlock, StoreOptions,
 };
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{
