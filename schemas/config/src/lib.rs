@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod membership;
 mod querier;
+mod retriever;
 mod root;
 mod schema;
 mod server;
@@ -33,7 +34,8 @@ pub use limits::{
 };
 pub use load::Origin;
 pub use membership::{Memberlist, Memory};
-pub use querier::{Querier, QuerierSearch, QuerierTraceById, QueryFrontend, QueryFrontendSearch, Retriever};
+pub use querier::{Querier, QuerierSearch, QuerierTraceById, QueryFrontend, QueryFrontendSearch};
+pub use retriever::{DiskCache, Retriever};
 pub use root::{Config, Target, UnknownTarget};
 pub use server::{GrpcClient, IngesterClient, LogFormat, LogLevel, Server, ServerTls};
 pub use storage::{Azure, Backend, Gcs, Local, S3, S3Sse, S3SseType, Storage, Trace, Wal};

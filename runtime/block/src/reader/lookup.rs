@@ -22,9 +22,6 @@ use crate::paths::{BlockObject, BlockPath};
 use crate::store::BlockStore;
 
 const TRACE_ID: &str = "TraceID";
-/// Most bytes that are read ahead in the hope that the trace is in them: as much as comes in about the time that another
-/// read would take.
-const MAX_READ_AHEAD: u64 = 4 << 20;
 /// Ranges that lie within this many bytes are one read.
 const MAX_IN_ONE_READ: u64 = 2 << 20;
 
@@ -62,13 +59,19 @@ pub struct TracePlace {
 }
 
 impl TracePlace {
-    /// Bytes to be fetched for the trace: the pages that it lies in.
-    pub fn stored_bytes(&self) -> u64 {
-        self.bytes
+    /// Bytes in memory of reading the trace: those of its pages, decoded to `decoded` times their size, and those read
+    /// ahead.
+    pub fn memory(&self, decoded: u64) -> u64 {
+        let ahead = self.window.as_ref().map_or(0, |window| window.bytes());
+        self.bytes.saturating_mul(decoded).saturating_add(ahead)
     }
 }
 
 impl BlockReader {
+    /// Most bytes that [`locate`](Self::locate) reads ahead in the hope that the trace is in them: as much as comes in about
+    /// the time that another read would take.
+    pub const MAX_READ_AHEAD: u64 = 4 << 20;
+
     /// The trace with this id; `None` when the block does not hold it.
     ///
     /// # Errors
@@ -129,7 +132,7 @@ impl BlockReader {
         let mut ranges = ids.ranges(self);
         for rows in [page.rows.clone(), page.likely_rows(id)] {
             let ahead = self.plan_rows(indexes, names, vec![rows])?;
-            if ahead.bytes(self) <= MAX_READ_AHEAD {
+            if ahead.bytes(self) <= Self::MAX_READ_AHEAD {
                 ranges.extend(ahead.ranges(self));
                 break;
             }

@@ -16,6 +16,11 @@ impl Window {
         Self(parts)
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
     /// A range, if one part has all of it.
     pub(super) fn get(&self, range: &Range<u64>) -> Option<Bytes> {
         let before = self.0.partition_point(|(start, _)| *start <= range.start);

@@ -1,13 +1,18 @@
 //! How a store behaves, besides where it is.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tempoform_core::Reservation;
 
 /// How a [`BlockStore`](super::BlockStore) behaves, besides where it is.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Most bytes of objects, ranges and parsed footers kept in memory; 0 = none.
     pub cache_bytes: usize,
+    /// What is reserved for that of the process's memory; held as long as the store is.
+    pub cache_memory: Option<Arc<Reservation>>,
     /// Longest time of one read or write, retries included, where the query sets no deadline.
     pub timeout: Duration,
     /// Requests at once of one read.
@@ -30,6 +35,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 64 << 20,
+            cache_memory: None,
             timeout: Duration::from_secs(60),
             concurrency: 32,
             max_requests: 64,
