@@ -44,8 +44,8 @@ impl RetrieverOptions {
             blocks_per_query: 20,
             max_concurrent_blocks: 2 * threads,
             max_requests_per_query: 100_000,
-            lookup_timeout: Duration::from_secs(9),
-            search_timeout: Duration::from_secs(27),
+            lookup_timeout: Duration::from_millis(7500),
+            search_timeout: Duration::from_millis(22_500),
             max_tag_bytes: 4 << 20,
             memory,
         }

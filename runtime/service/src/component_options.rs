@@ -170,9 +170,10 @@ pub(crate) fn disk_cache(config: &Config) -> Option<DiskCacheOptions> {
     (!path.is_empty()).then(|| DiskCacheOptions { path: path.into(), bytes: bytes.0 })
 }
 
-/// Reading ends a little before the querier's patience, so that what was read still gets there.
+/// Reading ends a little before a querier stops waiting for a source, which is after four fifths of its time, so that what
+/// was read still gets there.
 fn reading_time(patience: Duration) -> Duration {
-    patience / 10 * 9
+    patience / 4 * 3
 }
 
 pub(crate) fn retriever(config: &Config, memory: &MemoryBudget) -> RetrieverOptions {

@@ -7,5 +7,6 @@ mod distributed;
 mod durability;
 mod interoperability;
 mod lifecycle;
+mod lookups;
 mod object_storage;
 mod tls;
