@@ -70,7 +70,7 @@ async fn read(
         BLOCKS_READ.with_label_values(&["traces"]).inc();
         let reader = query.open(&meta, &account).await?;
         let place = {
-            let _held = query.admission.memory(BlockReader::MAX_READ_AHEAD).await?;
+            let _held = query.admission.memory(BlockReader::MAX_LOCATE_MEMORY).await?;
             let Some(place) = reader.locate(id, &account).await? else { return Ok(None) };
             place
         };

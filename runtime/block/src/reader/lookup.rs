@@ -22,8 +22,10 @@ use crate::paths::{BlockObject, BlockPath};
 use crate::store::BlockStore;
 
 const TRACE_ID: &str = "TraceID";
-/// Ranges that lie within this many bytes are one read.
-const MAX_IN_ONE_READ: u64 = 2 << 20;
+/// Most bytes that are read ahead, of those in [`BlockReader::MAX_LOCATE_MEMORY`].
+const MAX_READ_AHEAD: u64 = 4 << 20;
+/// Most bytes between wanted ones that are read with them, so that a lookup makes one request and not one for each column.
+const MAX_IN_VAIN: u64 = 8 << 20;
 
 /// Whether a block may hold a trace, by its bloom filter. One read.
 ///
@@ -68,9 +70,9 @@ impl TracePlace {
 }
 
 impl BlockReader {
-    /// Most bytes that [`locate`](Self::locate) reads ahead in the hope that the trace is in them: as much as comes in about
-    /// the time that another read would take.
-    pub const MAX_READ_AHEAD: u64 = 4 << 20;
+    /// Most bytes that [`locate`](Self::locate) holds besides the page of ids: pages that it reads ahead in the hope that the
+    /// trace is in them, and what lies between them. They come in about the time that other reads would take.
+    pub const MAX_LOCATE_MEMORY: u64 = MAX_READ_AHEAD + MAX_IN_VAIN;
 
     /// The trace with this id; `None` when the block does not hold it.
     ///
@@ -132,17 +134,12 @@ impl BlockReader {
         let mut ranges = ids.ranges(self);
         for rows in [page.rows.clone(), page.likely_rows(id)] {
             let ahead = self.plan_rows(indexes, names, vec![rows])?;
-            if ahead.bytes(self) <= Self::MAX_READ_AHEAD {
+            if ahead.bytes(self) <= MAX_READ_AHEAD {
                 ranges.extend(ahead.ranges(self));
                 break;
             }
         }
-        ranges.retain(|range| !range.is_empty());
-        let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
-        let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
-        if end - start <= MAX_IN_ONE_READ {
-            ranges = iter::once(start..end).collect();
-        }
+        let ranges = few_reads(ranges, MAX_IN_VAIN);
         let bytes = self.read_data(&ranges, account).await?;
         Ok(Self { window: Some(Arc::new(Window::new(&ranges, bytes))), ..self.clone() })
     }
@@ -164,6 +161,41 @@ impl BlockReader {
         let page = |i: usize| IdPage { rows: pages[i].first_row..end(i), bounds: bounds[i].clone() };
         Ok((0..pages.len()).filter(may_hold).map(page).collect())
     }
+}
+
+/// Ranges that cover `ranges`, as few as can be with at most `in_vain` bytes that none of them has.
+fn few_reads(mut ranges: Vec<Range<u64>>, in_vain: u64) -> Vec<Range<u64>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut ends = ranges.iter().scan(0, |end, range| {
+        *end = range.end.max(*end);
+        Some(*end)
+    });
+    let mut gaps: Vec<u64> = Vec::new();
+    for next in ranges.iter().skip(1) {
+        gaps.extend(ends.next().map(|end| next.start.saturating_sub(end)));
+    }
+    gaps.sort_unstable();
+    let mut wasted = 0;
+    let widest = gaps.into_iter().take_while(|gap| {
+        wasted += gap;
+        wasted <= in_vain
+    });
+    let widest = widest.last().unwrap_or(0);
+    let mut few: Vec<Range<u64>> = Vec::new();
+    // As wide as the widest there may be more of: the budget is for those that came first.
+    let mut left = in_vain;
+    for range in ranges {
+        match few.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            Some(last) if range.start - last.end <= widest.min(left) => {
+                left -= range.start - last.end;
+                last.end = range.end;
+            }
+            _ => few.push(range),
+        }
+    }
+    few
 }
 
 /// A page of ids.
@@ -209,7 +241,28 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_smallest_gaps_are_read_too() {
+        assert_eq!(few_reads(vec![50..60, 0..10, 12..20, 29..29, 25..30, 5..11], 6), [0..30, 50..60]);
+        assert_eq!(few_reads(vec![50..60, 0..10], 40), [0..60]);
+        assert_eq!(few_reads(vec![50..60, 0..10], 39), [0..10, 50..60]);
+        assert_eq!(few_reads(vec![0..100, 10..20, 30..40], 0).as_slice(), std::slice::from_ref(&(0..100)));
+        assert!(few_reads(Vec::new(), 9).is_empty());
+    }
+
     proptest! {
+        #[test]
+        fn few_reads_have_everything_and_little_else(starts in prop::collection::vec((0..1000_u64, 1..50_u64), 0..30), in_vain in 0..500_u64) {
+            let ranges: Vec<_> = starts.into_iter().map(|(start, length)| start..start + length).collect();
+            let few = few_reads(ranges.clone(), in_vain);
+            prop_assert!(few.is_sorted_by(|a, b| a.end < b.start));
+            for range in &ranges {
+                prop_assert!(few.iter().any(|one| one.start <= range.start && range.end <= one.end), "{range:?}");
+            }
+            let wanted = (0..1100).filter(|at| ranges.iter().any(|range| range.contains(at))).count() as u64;
+            prop_assert!(few.iter().map(|one| one.end - one.start).sum::<u64>() <= wanted + in_vain);
+        }
+
         #[test]
         fn random_ids_are_where_they_should_be(mut ids in prop::collection::vec(any::<u128>(), 2..3000), at in any::<prop::sample::Index>()) {
             ids.sort_unstable();

@@ -196,7 +196,8 @@ async fn lookup_in_rounds(traces: u64, row_group_bytes: usize) -> (u128, u128) {
     });
     let looking = looking.await;
     let read = account.snapshot();
-    assert!(read.bytes - opened.bytes < meta.size / 2, "{read:?} of {}", meta.size);
+    assert!(read.requests - opened.requests <= 2, "pages and sidecar: {read:?}");
+    assert!(read.bytes - opened.bytes < BlockReader::MAX_LOCATE_MEMORY, "{read:?} of {}", meta.size);
     (opening, looking)
 }
 
