@@ -340,7 +340,10 @@ mod tests {
         one.answered(7, Duration::from_nanos(9));
         one.cache_hit(CacheTier::Memory, 2);
         one.cache_hit(CacheTier::Disk, 3);
-        (one.joined(), one.hedged(), one.retried(), one.step().done());
+        one.joined();
+        one.hedged();
+        one.retried();
+        one.step().done();
         let other = Account::default();
         other.add(&one.snapshot());
         assert_eq!(other.snapshot(), one.snapshot());

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_smallest_gaps_are_read_too() {
         assert_eq!(few_reads(vec![50..60, 0..10, 12..20, 29..29, 25..30, 5..11], 6), [0..30, 50..60]);
-        assert_eq!(few_reads(vec![50..60, 0..10], 40), [0..60]);
+        assert_eq!(few_reads(vec![50..60, 0..10], 40).as_slice(), std::slice::from_ref(&(0..60)));
         assert_eq!(few_reads(vec![50..60, 0..10], 39), [0..10, 50..60]);
         assert_eq!(few_reads(vec![0..100, 10..20, 30..40], 0).as_slice(), std::slice::from_ref(&(0..100)));
         assert!(few_reads(Vec::new(), 9).is_empty());
