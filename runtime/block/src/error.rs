@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::path::Path;
@@ -38,6 +39,20 @@ pub enum BlockError {
         /// The time allowed.
         after: Duration,
     },
+    /// The query may not ask the object store for more.
+    #[error(
+        "GET of object {path} was not sent: the query has made the {max} requests that it may \
+         (retriever.max_requests_per_query)"
+    )]
+    TooManyRequests {
+        /// The object.
+        path: Path,
+        /// How many it may make.
+        max: u64,
+    },
+    /// The error of an equal read, of which there was one for several.
+    #[error(transparent)]
+    Shared(Arc<BlockError>),
     /// An object that must be there is not.
     #[error("object {path} does not exist")]
     NotFound {
@@ -95,6 +110,8 @@ impl BlockError {
             }
             Self::Store { .. } | Self::Upload { .. } => ErrorKind::Unavailable,
             Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::TooManyRequests { .. } => ErrorKind::Exhausted,
+            Self::Shared(error) => error.kind(),
             Self::Corrupt { .. } | Self::CorruptObject { .. } | Self::Unsupported { .. } => {
                 ErrorKind::Corrupt
             }

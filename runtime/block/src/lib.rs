@@ -40,7 +40,7 @@ pub use results::SearchLimits;
 pub use search::{Evaluated, SearchError, SearchFound};
 pub use store::{
     BlockFolder, BlockList, BlockObjects, BlockOutput, BlockState, BlockStore, BlockUpload, CompactedBlock,
-    ListedBlock, StoreOptions, StoredObject,
+    DiskCacheOptions, ListedBlock, StoreOptions, StoredObject,
 };
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{

@@ -25,7 +25,7 @@ mod tenant;
 /// Target of the `tracing` spans that make up the runtime's own traces; off in the log.
 pub const SELF_TRACE: &str = "tempoform_trace";
 
-pub use account::Account;
+pub use account::{Account, CacheTier, ReadLimits, RequestKind, Step, of_kind};
 pub use batch::{BatchId, BatchIds, BatchSet, Followed, Led, Push};
 pub use compressed::Compressed;
 pub use error::{Error, ErrorKind, Result};

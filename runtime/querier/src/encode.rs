@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
-use tempoform_core::{Error, ErrorKind, MemoryBudget};
+use tempoform_core::{Error, ErrorKind, MemoryBudget, RequestKind, of_kind};
 use tempoform_wire::internal::ReadAccount;
 
 use crate::ApiError;
@@ -99,11 +99,32 @@ pub(crate) fn tell_missing(headers: &mut HeaderMap, missing: &str) {
 }
 
 fn account_text(account: &ReadAccount) -> String {
-    let ReadAccount { requests, bytes, wait_nanos, cache_hits, cache_bytes } = account;
+    let ReadAccount {
+        requests,
+        bytes,
+        wait_nanos,
+        cache_hits,
+        cache_bytes,
+        disk_hits,
+        joined,
+        hedged,
+        retried,
+        dependent_reads,
+        by_kind,
+    } = account;
     let wait_ms = *wait_nanos as f64 / 1e6;
-    format!(
-        "requests={requests}, bytes={bytes}, wait_ms={wait_ms:.1}, cache_hits={cache_hits}, cache_bytes={cache_bytes}"
-    )
+    let mut text = format!(
+        "requests={requests}, bytes={bytes}, wait_ms={wait_ms:.1}, cache_hits={cache_hits}, cache_bytes={cache_bytes}, \
+         disk_hits={disk_hits}, joined={joined}, hedged={hedged}, retried={retried}, dependent_reads={dependent_reads}"
+    );
+    let by_kind = by_kind.unwrap_or_default();
+    for kind in RequestKind::ALL {
+        let requests = of_kind(&by_kind, kind);
+        if requests > 0 {
+            text.push_str(&format!(", {}={requests}", kind.as_str()));
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use prost::Message as _;
-use tempoform_block::{BlockMeta, may_contain};
-use tempoform_core::{Error, ErrorKind, Result, TraceId};
+use tempoform_block::{BlockMeta, BlockReader, may_contain};
+use tempoform_core::{Account, Error, ErrorKind, Result, TraceId};
 use tempoform_wire::internal::FindTraceResponse;
 
 use crate::metrics::BLOCKS_READ;
@@ -25,7 +25,7 @@ pub(crate) async fn find_trace(mut query: BlockQuery<'_>, trace_id: &[u8]) -> Re
         .map(|meta| filter(&query, id, meta))
         .buffer_unordered(query.options.blooms_per_query.max(1))
         .filter_map(std::future::ready)
-        .map(|(meta, bloom)| read(&query, id, meta, bloom))
+        .map(|candidate| read(&query, id, candidate))
         .buffer_unordered(query.options.blocks_per_query.max(1))
         .collect()
         .await;
@@ -40,32 +40,42 @@ pub(crate) async fn find_trace(mut query: BlockQuery<'_>, trace_id: &[u8]) -> Re
     Ok(FindTraceResponse { pieces, fresh_blocks: Vec::new(), failures: query.failures, account })
 }
 
-/// The block with what its bloom filter said; `None` if it does not have the trace for sure.
-async fn filter(
-    query: &BlockQuery<'_>,
-    id: TraceId,
+/// A block that may have the trace.
+struct Candidate {
     meta: Arc<BlockMeta>,
-) -> Option<(Arc<BlockMeta>, Result<()>)> {
-    match may_contain(query.store, &query.path(&meta), &meta, id, &query.account).await {
-        Ok(true) => Some((meta, Ok(()))),
+    /// The block's reads.
+    account: Account,
+    /// An error where its bloom filter could not be read.
+    bloom: Result<()>,
+}
+
+/// The block with what its bloom filter said; `None` if it does not have the trace for sure.
+async fn filter(query: &BlockQuery<'_>, id: TraceId, meta: Arc<BlockMeta>) -> Option<Candidate> {
+    let account = query.account.branch();
+    match may_contain(query.store, &query.path(&meta), &meta, id, &account).await {
+        Ok(true) => Some(Candidate { meta, account, bloom: Ok(()) }),
         Ok(false) => None,
-        Err(error) => Some((meta, Err(error.into()))),
+        Err(error) => Some(Candidate { meta, account, bloom: Err(error.into()) }),
     }
 }
 
 async fn read(
     query: &BlockQuery<'_>,
     id: TraceId,
-    meta: Arc<BlockMeta>,
-    bloom: Result<()>,
+    candidate: Candidate,
 ) -> (Arc<BlockMeta>, Result<Option<Bytes>>) {
+    let Candidate { meta, account, bloom } = candidate;
     let found = async {
         bloom?;
         BLOCKS_READ.with_label_values(&["traces"]).inc();
-        let reader = query.open(&meta).await?;
-        let Some(place) = reader.locate(id, &query.account).await? else { return Ok(None) };
-        let memory = query.admission.memory(place.stored_bytes().saturating_mul(DECODED)).await?;
-        let trace = reader.holding(memory).read_trace(place, &query.account).await?;
+        let reader = query.open(&meta, &account).await?;
+        let place = {
+            let _held = query.admission.memory(BlockReader::MAX_LOCATE_MEMORY).await?;
+            let Some(place) = reader.locate(id, &account).await? else { return Ok(None) };
+            place
+        };
+        let memory = query.admission.memory(place.memory(DECODED)).await?;
+        let trace = reader.holding(memory).read_trace(place, &account).await?;
         Ok(Some(Bytes::from(trace.encode_to_vec())))
     }
     .await;

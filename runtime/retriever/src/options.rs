@@ -19,6 +19,13 @@ pub struct RetrieverOptions {
     pub blocks_per_query: usize,
     /// Blocks that the process decodes and evaluates at once; each takes one thread.
     pub max_concurrent_blocks: usize,
+    /// Requests to the object store that one query may make, hedges and retries included; 0 = no limit. What it could not
+    /// read by then is missing from its answer, which says so.
+    pub max_requests_per_query: u64,
+    /// How long a lookup by id, and any other query, may read; then the same holds.
+    pub lookup_timeout: Duration,
+    /// See `lookup_timeout`.
+    pub search_timeout: Duration,
     /// Names or values that one tag query collects, bytes; reading stops there.
     pub max_tag_bytes: usize,
     /// The process's memory ceiling: column data of running queries is reserved there.
@@ -36,6 +43,9 @@ impl RetrieverOptions {
             blooms_per_query: 256,
             blocks_per_query: 20,
             max_concurrent_blocks: 2 * threads,
+            max_requests_per_query: 100_000,
+            lookup_timeout: Duration::from_millis(7500),
+            search_timeout: Duration::from_millis(22_500),
             max_tag_bytes: 4 << 20,
             memory,
         }

@@ -1,15 +1,17 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tempoform_block::{BlockMeta, BlockPath, BlockReader, BlockStore};
-use tempoform_core::{Account, Error, ErrorKind, Result, TenantId, TraceSource, owner};
+use tempoform_core::{
+    Account, Error, ErrorKind, ReadLimits, Result, SELF_TRACE, TenantId, TraceSource, owner,
+};
 use tempoform_wire::internal::{
-    Failure, FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest,
-    TagNamesResponse, TagValuesRequest, TagValuesResponse,
+    Failure, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse,
+    TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -121,6 +123,21 @@ impl Retriever {
         Arc::clone(&self.account)
     }
 
+    /// Adds up what a query spent, and tells its span.
+    fn spent(&self, account: &ReadAccount) {
+        self.account.add(account);
+        let span = tracing::Span::current();
+        span.record("store.requests", account.requests);
+        span.record("store.bytes", account.bytes);
+        span.record("store.wait_ms", account.wait_nanos / 1_000_000);
+        span.record("store.dependent_reads", account.dependent_reads);
+        span.record("store.hedged", account.hedged);
+        span.record("store.retried", account.retried);
+        span.record("store.joined", account.joined);
+        span.record("cache.hits", account.cache_hits);
+        span.record("cache.disk_hits", account.disk_hits);
+    }
+
     fn list(&self) -> Option<Arc<BlockList>> {
         self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -145,6 +162,7 @@ impl Retriever {
         range: Range,
         fresh: &[Bytes],
         share: Share<'_>,
+        timeout: Duration,
         select: impl FnOnce(&TenantBlocks) -> Vec<Arc<BlockMeta>>,
     ) -> Result<BlockQuery<'_>> {
         let listed = self.tenant_blocks(tenant)?;
@@ -173,7 +191,10 @@ impl Retriever {
             range,
             blocks,
             failures,
-            account: Account::default(),
+            account: Account::limited(ReadLimits {
+                max_requests: self.options.max_requests_per_query,
+                deadline: Some(tokio::time::Instant::now() + timeout),
+            }),
             listed,
         })
     }
@@ -195,13 +216,14 @@ impl Retriever {
         share: Share<'_>,
     ) -> Result<BlockQuery<'_>> {
         let range = Range::of_seconds(start.into(), end.into());
+        let timeout = self.options.search_timeout;
         if share.retrievers.is_empty() {
-            return self.query(tenant, range, fresh, share, |listed| listed.for_search(range));
+            return self.query(tenant, range, fresh, share, timeout, |listed| listed.for_search(range));
         }
         // The block that the spans of a compacted one went to may be another's, whose list is older than ours.
         let (keep, now) = (self.keep_compacted(), Timestamp::now());
         let mut query =
-            self.query(tenant, range, fresh, share, |listed| listed.for_trace(range, keep, now))?;
+            self.query(tenant, range, fresh, share, timeout, |listed| listed.for_trace(range, keep, now))?;
         query.blocks.sort_by_key(|meta| std::cmp::Reverse(meta.end_time));
         Ok(query)
     }
@@ -221,7 +243,7 @@ impl Share<'_> {
 }
 
 /// Pause between polls until the first one succeeds.
-const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// One running query: which blocks, what it may use, what it spent, what it could not read.
 pub(crate) struct BlockQuery<'a> {
@@ -242,10 +264,11 @@ impl BlockQuery<'_> {
         BlockPath::new(self.tenant.clone(), meta.block_id)
     }
 
-    /// Opens a block when there is a slot for it. The reader holds the slot until all work on the block is over.
-    pub(crate) async fn open(&self, meta: &BlockMeta) -> Result<BlockReader> {
+    /// Opens a block when there is a slot for it. The reader holds the slot until all work on the block is over. Reads
+    /// count on `account`, the block's branch of the query's.
+    pub(crate) async fn open(&self, meta: &BlockMeta, account: &Account) -> Result<BlockReader> {
         let slot = self.admission.slot().await?;
-        let reader = BlockReader::open(self.store, self.path(meta), meta, &self.account).await?;
+        let reader = BlockReader::open(self.store, self.path(meta), meta, account).await?;
         Ok(reader.holding(slot))
     }
 
@@ -256,7 +279,7 @@ impl BlockQuery<'_> {
     pub(crate) async fn each_block<W: BlockWork>(&self, work: &W) -> Result<Vec<Failure>> {
         let outcomes: Vec<_> = stream::iter(self.blocks.iter().cloned())
             .map(|meta| async move {
-                match work.run(self, &meta).await {
+                match work.run(self, &meta, &self.account.branch()).await {
                     Err(error) if error.kind() == ErrorKind::Invalid => Err(error),
                     outcome => Ok((outcome, meta)),
                 }
@@ -290,28 +313,31 @@ impl BlockQuery<'_> {
 /// What a query does with each block.
 #[async_trait::async_trait]
 pub(crate) trait BlockWork: Sync {
-    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta) -> Result<()>;
+    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta, account: &Account) -> Result<()>;
 }
 
 #[async_trait::async_trait]
 impl TraceSource for Retriever {
+    #[tracing::instrument(name = "retriever.find_trace", target = SELF_TRACE, skip_all, fields(%tenant, store.requests, store.bytes, store.wait_ms, store.dependent_reads, store.hedged, store.retried, store.joined, cache.hits, cache.disk_hits), err)]
     async fn find_trace(&self, tenant: &TenantId, request: FindTraceRequest) -> Result<FindTraceResponse> {
         let range = Range::of_seconds(request.start, request.end);
         let (keep, now) = (self.keep_compacted(), Timestamp::now());
         let share = Share { retrievers: &request.retrievers, of: &request.share_of };
-        let query = self.query(tenant, range, &request.fresh_blocks, share, |listed| {
+        let timeout = self.options.lookup_timeout;
+        let query = self.query(tenant, range, &request.fresh_blocks, share, timeout, |listed| {
             listed.for_trace(range, keep, now)
         })?;
         let answer = find::find_trace(query, &request.trace_id).await?;
-        self.account.add(&answer.account.unwrap_or_default());
+        self.spent(&answer.account.unwrap_or_default());
         Ok(answer)
     }
 
+    #[tracing::instrument(name = "retriever.search", target = SELF_TRACE, skip_all, fields(%tenant, store.requests, store.bytes, store.wait_ms, store.dependent_reads, store.hedged, store.retried, store.joined, cache.hits, cache.disk_hits), err)]
     async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse> {
         let share = Share { retrievers: &request.retrievers, of: &request.share_of };
         let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks, share)?;
         let answer = search::search(query, request).await?;
-        self.account.add(&answer.account.unwrap_or_default());
+        self.spent(&answer.account.unwrap_or_default());
         Ok(answer)
     }
 
@@ -330,19 +356,21 @@ impl TraceSource for Retriever {
         Ok(())
     }
 
+    #[tracing::instrument(name = "retriever.tag_names", target = SELF_TRACE, skip_all, fields(%tenant, store.requests, store.bytes, store.wait_ms, store.dependent_reads, store.hedged, store.retried, store.joined, cache.hits, cache.disk_hits), err)]
     async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {
         let share = Share { retrievers: &request.retrievers, of: &request.share_of };
         let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks, share)?;
         let answer = tags::names(query, request).await?;
-        self.account.add(&answer.account.unwrap_or_default());
+        self.spent(&answer.account.unwrap_or_default());
         Ok(answer)
     }
 
+    #[tracing::instrument(name = "retriever.tag_values", target = SELF_TRACE, skip_all, fields(%tenant, store.requests, store.bytes, store.wait_ms, store.dependent_reads, store.hedged, store.retried, store.joined, cache.hits, cache.disk_hits), err)]
     async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
         let share = Share { retrievers: &request.retrievers, of: &request.share_of };
         let query = self.search_query(tenant, request.start, request.end, &request.fresh_blocks, share)?;
         let answer = tags::values(query, request).await?;
-        self.account.add(&answer.account.unwrap_or_default());
+        self.spent(&answer.account.unwrap_or_default());
         Ok(answer)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempoform_block::results::merge_trace;
 use tempoform_block::{BlockMeta, SearchFound, SearchLimits};
-use tempoform_core::{Error, ErrorKind, Result};
+use tempoform_core::{Account, Error, ErrorKind, Result};
 use tempoform_traceql::Query;
 use tempoform_wire::internal::{SearchRequest, SearchResponse};
 use tempoform_wire::tempopb::TraceSearchMetadata;
@@ -69,17 +69,17 @@ struct Found {
 
 #[async_trait::async_trait]
 impl BlockWork for Search {
-    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta) -> Result<()> {
+    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta, account: &Account) -> Result<()> {
         let limits = &self.limits;
         if self.found().has_newer_than(meta, limits.traces) {
             return Ok(());
         }
         BLOCKS_READ.with_label_values(&["search"]).inc();
-        let reader = query.open(meta).await?;
+        let reader = query.open(meta, account).await?;
         for row_group in 0..reader.row_groups() {
             let reader = columns::reserved(&reader, row_group, &self.query, &[], query.admission).await?;
             let oldest = self.found().oldest_needed(limits.traces).unwrap_or(0);
-            let found = reader.search(row_group, &self.query, limits, oldest, &query.account).await?;
+            let found = reader.search(row_group, &self.query, limits, oldest, account).await?;
             self.found().add(found, limits.traces);
         }
         let mut found = self.found();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempoform_block::{BlockMeta, BlockReader, Evaluated, TagScope, int_tag_value};
-use tempoform_core::{Error, ErrorKind, Result};
+use tempoform_core::{Account, Error, ErrorKind, Result};
 use tempoform_traceql::{AttributeScope, Column, Field, Query, lenient_filter, parse_attribute};
 use tempoform_wire::internal::{TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse};
 use tempoform_wire::tempopb::{SearchTagsV2Scope, TagValue};
@@ -77,22 +77,23 @@ struct NamesWork {
 
 #[async_trait::async_trait]
 impl BlockWork for NamesWork {
-    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta) -> Result<()> {
+    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta, account: &Account) -> Result<()> {
         if self.collected.is_full() {
             return Ok(());
         }
         BLOCKS_READ.with_label_values(&["metadata"]).inc();
-        let reader = query.open(meta).await?;
+        let reader = query.open(meta, account).await?;
         let mut names = Names::new();
         for row_group in 0..reader.row_groups() {
             let bytes = reader.memory_of_tag_names(row_group, &self.scopes);
             let reader = reader.holding(query.admission.memory(bytes).await?);
-            for (scope, found) in reader.tag_names(row_group, &self.scopes, &names, &query.account).await? {
+            for (scope, found) in reader.tag_names(row_group, &self.scopes, &names, account).await? {
                 names.entry(scope).or_default().extend(found);
             }
         }
         if let Some(filter) = &self.filter
-            && let Some(found) = understood(names_of_matches(query, &reader, filter, names.clone()).await)?
+            && let Some(found) =
+                understood(names_of_matches(query, &reader, filter, names.clone(), account).await)?
         {
             names = found;
         }
@@ -112,18 +113,19 @@ struct ValuesWork {
 
 #[async_trait::async_trait]
 impl BlockWork for ValuesWork {
-    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta) -> Result<()> {
+    async fn run(&self, query: &BlockQuery<'_>, meta: &BlockMeta, account: &Account) -> Result<()> {
         if self.has_enough() {
             return Ok(());
         }
         BLOCKS_READ.with_label_values(&["metadata"]).inc();
-        let reader = query.open(meta).await?;
+        let reader = query.open(meta, account).await?;
         for row_group in 0..reader.row_groups() {
             if self.has_enough() {
                 return Ok(());
             }
             if let Some(filter) = &self.filter
-                && let Some(found) = understood(self.matching(query, &reader, row_group, filter).await)?
+                && let Some(found) =
+                    understood(self.matching(query, &reader, row_group, filter, account).await)?
             {
                 self.collected.add(found);
                 continue;
@@ -131,7 +133,7 @@ impl BlockWork for ValuesWork {
             for field in &self.fields {
                 let bytes = reader.memory_of(row_group, std::slice::from_ref(field));
                 let reader = reader.holding(query.admission.memory(bytes).await?);
-                let found = reader.tag_values(row_group, field, self.collected.max_bytes, &query.account);
+                let found = reader.tag_values(row_group, field, self.collected.max_bytes, account);
                 self.collected.add(found.await?);
             }
         }
@@ -152,10 +154,10 @@ impl ValuesWork {
         reader: &BlockReader,
         row_group: usize,
         filter: &Query,
+        account: &Account,
     ) -> Result<Values> {
         let (_held, evaluated) =
-            columns::evaluate(reader, row_group, filter, &self.fields, query.admission, &query.account)
-                .await?;
+            columns::evaluate(reader, row_group, filter, &self.fields, query.admission, account).await?;
         let rows = MatchingRows::new(&evaluated);
         let mut values = Values::new();
         for field in &self.fields {
@@ -181,6 +183,7 @@ async fn names_of_matches(
     reader: &BlockReader,
     filter: &Query,
     names: Names,
+    account: &Account,
 ) -> Result<Names> {
     let mut unknown: Vec<(TagScope, String)> = names
         .into_iter()
@@ -192,8 +195,7 @@ async fn names_of_matches(
         for chunk in unknown.chunks(NAMES_AT_ONCE) {
             let fields: Vec<Field> = chunk.iter().map(|(scope, name)| attribute(*scope, name)).collect();
             let (_held, evaluated) =
-                columns::evaluate(reader, row_group, filter, &fields, query.admission, &query.account)
-                    .await?;
+                columns::evaluate(reader, row_group, filter, &fields, query.admission, account).await?;
             for ((scope, name), field) in chunk.iter().zip(&fields) {
                 if has_value(&evaluated, field) {
                     found.entry(*scope).or_default().insert(name.clone());

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempoform_block::{BlockVersion, DedicatedColumn};
-use tempoform_config::{CompactionLimits, Config, Durability, RateStrategy};
+use tempoform_block::{BlockVersion, DedicatedColumn, DiskCacheOptions, StoreOptions};
+use tempoform_config::{CompactionLimits, Config, DiskCache, Durability, RateStrategy, Target};
 use tempoform_core::{MemoryBudget, TenantId};
 use tempoform_querier::{ApiOptions, BuildInfo, FrontendOptions, QuerierOptions, QueryLimits, QueryTimeouts};
 use tempoform_retriever::RetrieverOptions;
@@ -140,8 +140,50 @@ pub(crate) fn compactor(
     }
 }
 
+/// The cache is reserved of the process's memory here. Only queries read things again.
+pub(crate) fn store(config: &Config, memory: &MemoryBudget) -> StoreOptions {
+    let settings = &config.retriever;
+    let most = match config.target {
+        Target::All => memory.limit() / 4,
+        Target::Retriever => memory.limit() / 2,
+        _ => 0,
+    };
+    let wanted = if config.target.runs(Target::Retriever) { settings.cache_bytes.0 } else { 0 };
+    let reserved = memory.reserve_up_to(wanted.min(most));
+    if reserved.bytes() < wanted {
+        tracing::warn!(
+            wanted,
+            has = reserved.bytes(),
+            memory = memory.limit(),
+            "the cache is smaller than retriever.cache_bytes says: there is too little memory, see memory.limit_bytes"
+        );
+    }
+    StoreOptions {
+        cache_bytes: usize::try_from(reserved.bytes()).unwrap_or(usize::MAX),
+        cache_memory: Some(Arc::new(reserved)),
+        max_requests: settings.concurrent_requests as usize,
+        hedge_share: f64::from(settings.hedged_requests_percent) / 100.0,
+        ..StoreOptions::default()
+    }
+}
+
+pub(crate) fn disk_cache(config: &Config) -> Option<DiskCacheOptions> {
+    let DiskCache { path, bytes } = &config.retriever.disk_cache;
+    (!path.is_empty()).then(|| DiskCacheOptions { path: path.into(), bytes: bytes.0 })
+}
+
+/// Reading ends a little before a querier stops waiting for a source, which is after four fifths of its time, so that what
+/// was read still gets there.
+fn reading_time(patience: Duration) -> Duration {
+    patience / 4 * 3
+}
+
 pub(crate) fn retriever(config: &Config, memory: &MemoryBudget) -> RetrieverOptions {
+    let timeouts = timeouts(config);
     RetrieverOptions {
+        max_requests_per_query: config.retriever.max_requests_per_query,
+        lookup_timeout: reading_time(timeouts.trace_by_id),
+        search_timeout: reading_time(timeouts.search),
         poll_interval: config.storage.trace.blocklist_poll.0,
         poll_concurrency: config.storage.trace.blocklist_poll_concurrency as usize,
         max_concurrent_blocks: config.retriever.concurrent_blocks as usize,
@@ -222,5 +264,23 @@ pub(crate) fn frontend(config: &Config, limits: &Arc<TenantLimits>) -> FrontendO
         timeouts: timeouts(config),
         build: build(),
         ..FrontendOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_part_of_the_memory() {
+        let memory = MemoryBudget::new(100 << 20);
+        let config = |target| Config { target, ..Config::default() };
+        let of_all = store(&config(Target::All), &memory);
+        assert_eq!((of_all.cache_bytes, memory.used()), (25 << 20, 25 << 20));
+        let alone = store(&config(Target::Retriever), &memory);
+        assert_eq!((alone.cache_bytes, memory.used()), (50 << 20, 75 << 20));
+        assert_eq!(store(&config(Target::Compactor), &memory).cache_bytes, 0);
+        drop((of_all, alone));
+        assert_eq!(memory.used(), 0);
     }
 }

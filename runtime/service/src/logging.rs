@@ -56,7 +56,8 @@ where
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
-    let quiet = "chitchat=warn,h2=warn,hyper=warn,tower=warn,opentelemetry=warn";
+    let quiet =
+        "chitchat=warn,foyer=warn,foyer_storage=warn,h2=warn,hyper=warn,tower=warn,opentelemetry=warn";
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},{quiet},{SELF_TRACE}=off")));
     let layer: Box<dyn Layer<S> + Send + Sync> = match settings.log_format {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use tempoform_block::{BlockStore, StoreOptions};
+use tempoform_block::BlockStore;
 use tempoform_compactor::Compactor;
 use tempoform_config::{Config, Target};
 use tempoform_core::push_rpc::{ExportServer, ToIngester};
@@ -153,7 +153,7 @@ impl Process {
         if !needs_store {
             return Ok(parts);
         }
-        let store = open_store(config)?;
+        let store = self.open_store(&parts.memory).await?;
         if self.runs(Target::Ingester) {
             parts.ingester = Some(self.ingester(&parts, store.clone()).await?);
         }
@@ -166,6 +166,18 @@ impl Process {
             self.spawn(Compactor::new(store, options).run());
         }
         Ok(parts)
+    }
+
+    async fn open_store(&self, memory: &MemoryBudget) -> Result<BlockStore> {
+        let options = component_options::store(&self.config, memory);
+        let registry = Some(prometheus::default_registry());
+        let store = BlockStore::open(&self.config.storage.trace, options, registry)?;
+        if self.runs(Target::Retriever)
+            && let Some(options) = component_options::disk_cache(&self.config)
+        {
+            store.use_disk_cache(&options).await?;
+        }
+        Ok(store)
     }
 
     async fn ingester(&self, parts: &Parts, store: BlockStore) -> Result<Arc<Ingester>> {
@@ -371,16 +383,6 @@ async fn bind(config: &Config) -> Result<(Listener, Listener)> {
         Listener::bind(&http, HTTP, http_tls, servers::HTTP).await?,
         Listener::bind(&grpc, GRPC, grpc_tls, servers::GRPC).await?,
     ))
-}
-
-fn open_store(config: &Config) -> Result<BlockStore> {
-    let cache_bytes = usize::try_from(config.retriever.cache_bytes.0).unwrap_or(usize::MAX);
-    let options = StoreOptions {
-        cache_bytes,
-        max_requests: config.retriever.concurrent_requests as usize,
-        ..StoreOptions::default()
-    };
-    Ok(BlockStore::open(&config.storage.trace, options, Some(prometheus::default_registry()))?)
 }
 
 fn host_name() -> String {

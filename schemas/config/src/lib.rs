@@ -16,6 +16,7 @@ mod load;
 mod membership;
 mod querier;
 mod receivers;
+mod retriever;
 mod root;
 mod schema;
 mod server;
@@ -34,11 +35,12 @@ pub use limits::{
 };
 pub use load::Origin;
 pub use membership::{Memberlist, Memory};
-pub use querier::{Querier, QuerierSearch, QuerierTraceById, QueryFrontend, QueryFrontendSearch, Retriever};
+pub use querier::{Querier, QuerierSearch, QuerierTraceById, QueryFrontend, QueryFrontendSearch};
 pub use receivers::{
     GrpcReceiver, HttpReceiver, Jaeger, JaegerProtocols, Listening, ListeningLimit, Otlp, OtlpProtocols,
     ReceiverTls, Receivers, UdpReceiver,
 };
+pub use retriever::{DiskCache, Retriever};
 pub use root::{Config, Target, UnknownTarget};
 pub use server::{GrpcClient, IngesterClient, LogFormat, LogLevel, Server, ServerTls};
 pub use storage::{Azure, Backend, Gcs, Local, S3, S3Sse, S3SseType, Storage, Trace, Wal};

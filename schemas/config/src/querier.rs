@@ -117,21 +117,3 @@ impl Default for QueryFrontendSearch {
         }
     }
 }
-
-/// The one reader of object storage for queries. Tempo has no such component.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Retriever {
-    /// Memory for blooms, indexes, footers and pages of blocks, bytes; 0 keeps nothing. Default 64 MiB.
-    pub cache_bytes: ByteSize,
-    /// Blocks searched at once. Default 8.
-    pub concurrent_blocks: u32,
-    /// Requests to object storage under way at once. Default 64.
-    pub concurrent_requests: u32,
-}
-
-impl Default for Retriever {
-    fn default() -> Self {
-        Self { cache_bytes: ByteSize::from_mib(64), concurrent_blocks: 8, concurrent_requests: 64 }
-    }
-}

@@ -8,7 +8,7 @@ use std::fmt;
 
 use tempoform_document::{ByteSize, GoDuration, Problem, Problems};
 
-use crate::{Config, Limits, Target};
+use crate::{Config, DiskCache, Limits, Retriever, Target};
 
 /// Checks everything that the components of `config.target` use.
 pub(crate) fn validate(config: &Config, problems: &mut Problems) {
@@ -20,6 +20,7 @@ pub(crate) fn validate(config: &Config, problems: &mut Problems) {
     problems.extend(ingester(config));
     problems.extend(search(config));
     problems.extend(memory(config));
+    problems.extend(retriever(config));
     problems.extend(limits(&config.overrides.defaults, "overrides.defaults"));
     problems.extend(tenant_file(config));
 }
@@ -104,6 +105,26 @@ fn counts(config: &Config) -> Vec<Problem> {
         .filter(|(_, count)| *count == 0)
         .map(|(path, _)| wrong(path, "1 or more", 0))
         .collect()
+}
+
+fn retriever(config: &Config) -> Vec<Problem> {
+    let Retriever { disk_cache: DiskCache { path, bytes }, hedged_requests_percent, .. } = &config.retriever;
+    let mut problems = Vec::new();
+    if *hedged_requests_percent > 100 {
+        problems.push(wrong("retriever.hedged_requests_percent", "100 or less", hedged_requests_percent));
+    }
+    if path.is_empty() && bytes.0 > 0 {
+        problems.push(missing(
+            "retriever.disk_cache.path",
+            "with bytes",
+            "name a folder that only this uses",
+        ));
+    }
+    if !path.is_empty() && *bytes < DiskCache::MIN_BYTES {
+        let must = format!("{} or more", DiskCache::MIN_BYTES);
+        problems.push(wrong("retriever.disk_cache.bytes", &must, bytes));
+    }
+    problems
 }
 
 fn ingester(config: &Config) -> Vec<Problem> {

@@ -4,6 +4,8 @@
 
 mod replicated;
 
+mod lookups;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -27,6 +29,9 @@ struct Args {
     /// Lookups by id.
     #[arg(long, default_value_t = 200)]
     lookups: u64,
+    /// Only lookups in a bucket that is far away (with MinIO, see `TEMPOFORM_TEST_MINIO`).
+    #[arg(long)]
+    only_lookups: bool,
     /// Acknowledge before a write is on disk (`ingester.durability: async`).
     #[arg(long)]
     no_sync: bool,
@@ -38,6 +43,9 @@ const OVERRIDES: &str = "overrides:\n  defaults:\n    ingestion:\n      rate_lim
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    if args.only_lookups {
+        return print_lookups().await;
+    }
     let load = Load::new(1);
     let requests = encode(&load, args.traces);
     let bytes: usize = requests.iter().map(Bytes::len).sum();
@@ -91,6 +99,14 @@ async fn main() -> Result<()> {
     }
     let mut out = std::io::stdout();
     write!(out, "| figure | value |\n|---|---|\n{table}")?;
+    print_lookups().await
+}
+
+async fn print_lookups() -> Result<()> {
+    let table = lookups::table().await?;
+    let table =
+        table.unwrap_or_else(|| "(no lookups in a bucket: TEMPOFORM_TEST_MINIO is not set)\n".to_owned());
+    write!(std::io::stdout(), "\n{table}")?;
     Ok(())
 }
 

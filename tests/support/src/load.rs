@@ -22,7 +22,7 @@ pub struct Load {
     pub start_unix_nano: u64,
 }
 
-const SERVICES: [&str; 5] = ["frontend", "checkout", "inventory", "payment", "postgres-proxy"];
+pub(crate) const SERVICES: [&str; 5] = ["frontend", "checkout", "inventory", "payment", "postgres-proxy"];
 const OPERATIONS: [&str; 8] = [
     "GET /cart",
     "POST /orders",
@@ -33,7 +33,7 @@ const OPERATIONS: [&str; 8] = [
     "publish",
     "refresh",
 ];
-const SPANS_PER_SERVICE: u64 = 2;
+pub(crate) const SPANS_PER_SERVICE: u64 = 2;
 
 impl Load {
     /// A load whose traces began just now.
@@ -80,7 +80,7 @@ impl Load {
         (mix(self.seed ^ mix(trace * 100 + service * 10 + span)) | 1).to_be_bytes().to_vec()
     }
 
-    fn span(&self, trace: u64, service: u64, span: u64) -> Span {
+    pub(crate) fn span(&self, trace: u64, service: u64, span: u64) -> Span {
         let chance = mix(trace * 31 + service * 7 + span);
         let operation = OPERATIONS[(chance % 8) as usize];
         let start = self.start_unix_nano + trace * 1_000_000 + service * 200_000 + span * 50_000;
@@ -126,7 +126,7 @@ fn attributes(trace: u64, chance: u64, operation: &str, failed: bool) -> Vec<Key
     ]
 }
 
-fn resource(service: &str) -> Resource {
+pub(crate) fn resource(service: &str) -> Resource {
     let attributes = vec![
         text("service.name", service),
         text("service.namespace", "shop"),

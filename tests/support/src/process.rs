@@ -42,6 +42,8 @@ pub struct ServerConfig {
     pub otlp_grpc: u16,
     /// OTLP over HTTP.
     pub otlp_http: u16,
+    /// The section `storage`, instead of one for folders below `folder`.
+    pub storage: Option<String>,
     /// Further top-level sections, as YAML. A section that stands here must not stand above.
     pub extra: String,
     /// Further keys of the section `ingester`, indented by two.
@@ -66,6 +68,7 @@ impl ServerConfig {
             grpc: free_port()?,
             otlp_grpc: free_port()?,
             otlp_http: free_port()?,
+            storage: None,
             extra: String::new(),
             ingester: String::new(),
             otlp_tls: None,
@@ -81,6 +84,7 @@ impl ServerConfig {
             grpc,
             otlp_grpc,
             otlp_http,
+            storage,
             extra,
             ingester,
             otlp_tls,
@@ -88,12 +92,17 @@ impl ServerConfig {
             environment: _,
         } = self;
         let folder = folder.display();
+        let storage = storage.clone().unwrap_or_else(|| {
+            format!(
+                "storage:\n  trace:\n    backend: local\n    blocklist_poll: 1s\n    local:\n      path: {folder}/blocks\n    wal:\n      path: {folder}/wal\n"
+            )
+        });
         let tls = otlp_tls.as_ref().map(|keys| format!("          tls: {{{keys}}}\n")).unwrap_or_default();
         format!(
             "server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: {http}\n  grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {grpc}\n\
              distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n          endpoint: 127.0.0.1:{otlp_grpc}\n{tls}        http:\n          endpoint: 127.0.0.1:{otlp_http}\n{tls}{receivers}\
              ingester:\n  flush_check_period: 1s\n{ingester}\
-             storage:\n  trace:\n    backend: local\n    blocklist_poll: 1s\n    local:\n      path: {folder}/blocks\n    wal:\n      path: {folder}/wal\n{extra}"
+             {storage}{extra}"
         )
     }
 }
@@ -191,6 +200,11 @@ impl Server {
     /// A URL of its HTTP server.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.config.http)
+    }
+
+    /// Address of its gRPC server.
+    pub fn grpc(&self) -> String {
+        format!("127.0.0.1:{}", self.config.grpc)
     }
 
     /// Address of its OTLP receiver.

@@ -97,7 +97,15 @@ fn test(filter: Option<&str>) -> Result<()> {
 
 fn bench(arguments: &[OsString]) -> Result<()> {
     Cargo::new("build").args(["--package", "tempoform-service", "--bin", "tempo"]).run()?;
-    Cargo::new("run").args(["--quiet", "--package", "tempoform-bench", "--"]).args(arguments).run()
+    let mut report = Report::default();
+    let environment = Tools::new()?.minio(&mut report);
+    let outcome = Cargo::new("run")
+        .args(["--quiet", "--package", "tempoform-bench", "--"])
+        .args(arguments)
+        .environment(&environment)
+        .run();
+    report.print();
+    outcome
 }
 
 fn check() -> Result<()> {

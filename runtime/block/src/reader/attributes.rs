@@ -56,10 +56,10 @@ impl Owner {
 
     /// Keys with a column of their own in this block and the column's name, promoted and dedicated.
     pub(crate) fn own_columns(self, reader: &super::BlockReader) -> Vec<(String, String)> {
-        let schema = &reader.0.file.schema;
+        let schema = &reader.inner.file.schema;
         let dedicated = self
             .dedicated_scope()
-            .map(|scope| schema.dedicated(&reader.0.meta.dedicated_columns, scope))
+            .map(|scope| schema.dedicated(&reader.inner.meta.dedicated_columns, scope))
             .unwrap_or_default();
         let promoted: Vec<(&str, &str)> = match self {
             Self::Resource => PROMOTED_RESOURCE.into_iter().chain([(SERVICE_NAME, "ServiceName")]).collect(),

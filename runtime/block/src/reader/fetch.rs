@@ -5,7 +5,7 @@ use std::iter;
 use std::ops::Range;
 
 use bytes::Bytes;
-use tempoform_core::Account;
+use tempoform_core::{Account, RequestKind};
 
 use super::parquet::Bounds;
 use super::parquet::column::{self, ChunkBytes, Column, Pieces, Strings, Want};
@@ -14,7 +14,6 @@ use super::parquet::page_index::{self, PageLocation};
 use super::placed::{Layers, Placed};
 use super::{BlockReader, Malformed};
 use crate::error::{BlockError, Result};
-use crate::paths::BlockObject;
 
 /// Bytes of some columns of a row group, ready to be decoded.
 #[derive(Debug)]
@@ -38,15 +37,22 @@ pub(super) struct RowsPlan {
 impl RowsPlan {
     /// Bytes to fetch.
     pub(super) fn bytes(&self, reader: &BlockReader) -> u64 {
-        let length = |range: &Range<u64>| range.end - range.start;
-        let of_column = |(column, pieces): &(usize, Option<Pieces>)| match pieces {
-            None => length(&reader.chunk(self.row_group, *column).range),
-            Some(Pieces { dictionary, pages }) => {
-                dictionary.as_ref().map_or(0, length)
-                    + pages.iter().map(|(range, _)| length(range)).sum::<u64>()
+        self.ranges(reader).iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// What to fetch, column by column: the chunk, or its dictionary and pages.
+    pub(super) fn ranges(&self, reader: &BlockReader) -> Vec<Range<u64>> {
+        let mut ranges = Vec::new();
+        for (column, pieces) in &self.columns {
+            match pieces {
+                None => ranges.push(reader.chunk(self.row_group, *column).range.clone()),
+                Some(Pieces { dictionary, pages }) => {
+                    ranges.extend(dictionary.clone());
+                    ranges.extend(pages.iter().map(|(range, _)| range.clone()));
+                }
             }
-        };
-        self.columns.iter().map(of_column).sum()
+        }
+        ranges
     }
 }
 
@@ -101,12 +107,12 @@ impl BlockReader {
     ) -> Result<Indexes> {
         self.row_group(row_group)?;
         let columns = self.find_columns(names);
-        let bounded = bounded.and_then(|name| self.0.file.schema.find(name));
+        let bounded = bounded.and_then(|name| self.inner.file.schema.find(name));
         let mut ranges: Vec<_> =
             columns.iter().map(|i| self.chunk(row_group, *i).offset_index.clone().unwrap_or(0..0)).collect();
         let bounds = bounded.and_then(|column| self.chunk(row_group, column).column_index.clone());
         ranges.push(bounds.unwrap_or(0..0));
-        let mut bytes = self.read_index(&ranges, account).await?;
+        let mut bytes = self.read_page_index(&ranges, account).await?;
         let bounds = match (bytes.pop(), bounded) {
             (Some(bytes), Some(column)) if !bytes.is_empty() => {
                 let bounds = page_index::column_index(&bytes);
@@ -147,17 +153,8 @@ impl BlockReader {
 
     /// Fetches what was planned, all at once. Decoded columns have these rows alone, numbered from 0.
     pub(super) async fn fetch_rows(&self, plan: RowsPlan, account: &Account) -> Result<Fetched> {
+        let ranges = plan.ranges(self);
         let RowsPlan { row_group, rows, columns } = plan;
-        let mut ranges = Vec::new();
-        for (column, pieces) in &columns {
-            match pieces {
-                None => ranges.push(self.chunk(row_group, *column).range.clone()),
-                Some(Pieces { dictionary, pages }) => {
-                    ranges.extend(dictionary.clone());
-                    ranges.extend(pages.iter().map(|(range, _)| range.clone()));
-                }
-            }
-        }
         let mut bytes = self.read_data(&ranges, account).await?.into_iter();
         let mut next = || bytes.next().unwrap_or_default();
         let chunks = columns.into_iter().map(|(column, pieces)| {
@@ -213,31 +210,49 @@ impl BlockReader {
         Ok(Fetched { reader: self.clone(), row_group, rows: Vec::new(), chunks })
     }
 
-    /// Parts of the page index: from the tail read at opening, else from the store.
-    pub(crate) async fn read_index(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
-        let file = &self.0.file;
-        let cached: Option<Vec<_>> = ranges
-            .iter()
-            .map(|range| if range.is_empty() { Some(Bytes::new()) } else { file.in_tail(range) })
-            .collect();
-        match cached {
-            Some(bytes) => Ok(bytes),
-            None => self.read_data(ranges, account).await,
-        }
+    /// Ranges of the file: from what was read of it already, else from the store. None reaches beyond the file's end as
+    /// the meta tells it: whatever a damaged index says, no more is asked for, or allocated, than there is.
+    pub(crate) async fn read_data(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
+        self.read(RequestKind::Range, ranges, account).await
     }
 
-    /// Ranges of the file. None reaches beyond the file's end as the meta tells it: whatever a damaged index says,
-    /// no more is asked for, or allocated, than there is.
-    pub(crate) async fn read_data(&self, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
-        if ranges.iter().any(|range| range.start > range.end || range.end > self.0.meta.size) {
+    /// Parts of the page index, likewise.
+    pub(crate) async fn read_page_index(
+        &self,
+        ranges: &[Range<u64>],
+        account: &Account,
+    ) -> Result<Vec<Bytes>> {
+        self.read(RequestKind::PageIndex, ranges, account).await
+    }
+
+    async fn read(&self, kind: RequestKind, ranges: &[Range<u64>], account: &Account) -> Result<Vec<Bytes>> {
+        if ranges.iter().any(|range| range.start > range.end || range.end > self.inner.meta.size) {
             return Err(self.damaged("", Malformed::new("points behind its end")));
         }
-        let content = (&self.0.meta).into();
-        self.0.store.read_ranges(&self.0.path, &BlockObject::Data, content, ranges, account).await
+        let mut found: Vec<_> = ranges.iter().map(|range| self.read_ahead(range)).collect();
+        let missing = ranges.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let missing: Vec<_> = missing.map(|(range, _)| range.clone()).collect();
+        if !missing.is_empty() {
+            let (store, content) = (&self.inner.store, (&self.inner.meta).into());
+            let read = store.read_ranges(kind, &self.inner.path, content, &missing, account).await?;
+            found
+                .iter_mut()
+                .filter(|found| found.is_none())
+                .zip(read)
+                .for_each(|(at, read)| *at = Some(read));
+        }
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    fn read_ahead(&self, range: &Range<u64>) -> Option<Bytes> {
+        if range.is_empty() {
+            return Some(Bytes::new());
+        }
+        self.inner.file.in_tail(range).or_else(|| self.window.as_ref()?.get(range))
     }
 
     fn find_columns(&self, names: &[&str]) -> Vec<usize> {
-        let mut columns: Vec<_> = names.iter().filter_map(|name| self.0.file.schema.find(name)).collect();
+        let mut columns: Vec<_> = names.iter().filter_map(|name| self.inner.file.schema.find(name)).collect();
         columns.sort_unstable();
         columns.dedup();
         columns
@@ -245,15 +260,15 @@ impl BlockReader {
 
     pub(super) fn row_group(&self, row_group: usize) -> Result<&super::parquet::footer::RowGroup> {
         let missing = || Malformed::new(format!("has no row group {row_group}"));
-        self.0.file.footer.row_groups.get(row_group).ok_or_else(|| self.damaged("", missing()))
+        self.inner.file.footer.row_groups.get(row_group).ok_or_else(|| self.damaged("", missing()))
     }
 
     pub(crate) fn chunk(&self, row_group: usize, column: usize) -> &Chunk {
-        &self.0.file.footer.row_groups[row_group].chunks[column]
+        &self.inner.file.footer.row_groups[row_group].chunks[column]
     }
 
     pub(crate) fn leaf(&self, column: usize) -> &Leaf {
-        &self.0.file.footer.leaves[column]
+        &self.inner.file.footer.leaves[column]
     }
 
     pub(crate) fn name(&self, column: usize) -> String {
@@ -298,7 +313,7 @@ impl Fetched {
 
     /// A string column's dictionary; `None` when it has none.
     pub(crate) fn dictionary(&self, name: &str) -> Result<Option<Strings>> {
-        let schema = &self.reader.0.file.schema;
+        let schema = &self.reader.inner.file.schema;
         let Some((column, ChunkBytes::Whole(bytes))) =
             schema.find(name).and_then(|column| Some((column, self.chunks.get(&column)?)))
         else {
@@ -309,7 +324,7 @@ impl Fetched {
     }
 
     fn column(&self, name: &str, want: Want) -> Result<Option<(&Leaf, Column)>> {
-        let Some(column) = self.reader.0.file.schema.find(name) else { return Ok(None) };
+        let Some(column) = self.reader.inner.file.schema.find(name) else { return Ok(None) };
         let Some(bytes) = self.chunks.get(&column) else { return Ok(None) };
         let (leaf, chunk) = (self.reader.leaf(column), self.reader.chunk(self.row_group, column));
         let decoded = column::decode(leaf, chunk, bytes, &self.rows, want)

@@ -11,6 +11,7 @@ mod schema;
 mod summaries;
 mod tags;
 mod traces;
+mod window;
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -38,10 +39,15 @@ pub(crate) use placed::{MAX_LEVELS, Placed, count_rows};
 pub(crate) use schema::level;
 pub use summaries::{SpanFacts, TraceSummary};
 pub use tags::{TagNames, TagScope};
+use window::Window;
 
 /// A block that is open for reading. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct BlockReader(Arc<Inner>, Option<Guard>);
+pub struct BlockReader {
+    inner: Arc<Inner>,
+    guard: Option<Guard>,
+    window: Option<Arc<Window>>,
+}
 
 /// Something that lives for as long as anything works on the block.
 type Guard = Arc<dyn Any + Send + Sync>;
@@ -57,32 +63,32 @@ struct Inner {
 impl BlockReader {
     /// The block's meta.
     pub fn meta(&self) -> &BlockMeta {
-        &self.0.meta
+        &self.inner.meta
     }
 
     /// Where it lies.
     pub fn path(&self) -> &BlockPath {
-        &self.0.path
+        &self.inner.path
     }
 
     /// Number of row groups: the real one, whatever the meta says.
     pub fn row_groups(&self) -> usize {
-        self.0.file.footer.row_groups.len()
+        self.inner.file.footer.row_groups.len()
     }
 
     /// Number of traces in a row group; 0 if there is no such.
     pub fn traces_in(&self, row_group: usize) -> u64 {
-        self.0.file.footer.row_groups.get(row_group).map_or(0, |group| group.rows)
+        self.inner.file.footer.row_groups.get(row_group).map_or(0, |group| group.rows)
     }
 
     /// What is known of the file.
     pub(crate) fn file(&self) -> &ParsedFile {
-        &self.0.file
+        &self.inner.file
     }
 
     /// The position of a column; `None` if it is not there.
     pub(crate) fn column_named(&self, name: &str) -> Option<usize> {
-        self.0.file.schema.find(name)
+        self.inner.file.schema.find(name)
     }
 
     /// Bytes of a column in a row group; the greatest number if it is not there.
@@ -106,7 +112,7 @@ impl BlockReader {
 
     /// Whether a column's type is one of `types`.
     pub(crate) fn may_hold(&self, name: &str, types: Types) -> bool {
-        let physical = self.0.file.schema.find(name).map(|column| self.leaf(column).physical);
+        let physical = self.inner.file.schema.find(name).map(|column| self.leaf(column).physical);
         physical.is_some_and(|physical| match physical {
             Physical::ByteArray => types.strings,
             Physical::Int32 | Physical::Int64 => types.ints,
@@ -118,22 +124,22 @@ impl BlockReader {
 
     /// What the footer says of a column in a row group.
     pub(crate) fn chunk_named(&self, row_group: usize, name: &str) -> Option<&Chunk> {
-        let column = self.0.file.schema.find(name)?;
-        self.0.file.footer.row_groups.get(row_group)?.chunks.get(column)
+        let column = self.inner.file.schema.find(name)?;
+        self.inner.file.footer.row_groups.get(row_group)?.chunks.get(column)
     }
 
     /// The error for damaged data; `column` names what was being read.
     pub(crate) fn damaged(&self, column: &str, malformed: Malformed) -> BlockError {
         let object =
             if column.is_empty() { BlockObject::Data.to_string() } else { format!("data.parquet, {column}") };
-        BlockError::Corrupt { block: self.0.path.clone(), object, what: malformed.to_string() }
+        BlockError::Corrupt { block: self.inner.path.clone(), object, what: malformed.to_string() }
     }
 
     /// The same reader, with a guard that is dropped only when neither the reader nor work that it started is left.
     /// A query that is cancelled leaves decoding under way behind: what bounds that work, like a permit, must be
     /// given back after it, not before.
     pub fn holding(&self, guard: impl Any + Send + Sync) -> Self {
-        Self(self.0.clone(), Some(Arc::new((self.1.clone(), guard))))
+        Self { guard: Some(Arc::new((self.guard.clone(), guard))), ..self.clone() }
     }
 
     /// Runs CPU-bound work off the threads that serve requests. A panic in it, were there one, is told as damage of
@@ -145,7 +151,7 @@ impl BlockReader {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let guard = self.1.clone();
+        let guard = self.guard.clone();
         let mut running = Running(tokio::task::spawn_blocking(move || {
             let outcome = work();
             drop(guard);

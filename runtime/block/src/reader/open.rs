@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tempoform_core::Account;
+use tempoform_core::{Account, RequestKind};
 use tokio::sync::OnceCell;
 
 use super::parquet::footer::Footer;
@@ -18,9 +18,7 @@ use crate::store::BlockStore;
 
 /// Footer length and magic at the end of a file.
 const TRAILER: u64 = 8;
-/// Bytes read before the footer, and kept: the page index, or the part of it that lookups need, usually lies there.
-const PAGE_INDEX_GUESS: u64 = 256 << 10;
-/// Most that is read ahead for the footer, whatever the meta says of its size.
+/// Most that is read ahead for the footer, and for the page index before it, whatever the meta says of the footer's size.
 const MAX_FOOTER_GUESS: u64 = 4 << 20;
 /// The longest footer that is believed: one of a thousand row groups has 20 MiB.
 const MAX_FOOTER: u64 = 256 << 20;
@@ -32,7 +30,7 @@ pub(crate) struct ParsedFile {
     pub(super) schema: Schema,
     /// Bytes of the footer, without the last 8 of the file.
     pub(crate) footer_length: u64,
-    /// The end of the file, kept as far as it holds page indexes.
+    /// What came with the footer: page indexes, of small blocks everything.
     tail: Bytes,
     tail_start: u64,
     /// The sidecar object, once it was looked for.
@@ -71,14 +69,18 @@ impl BlockReader {
             return Err(BlockError::Unsupported { block: path, version: meta.version.clone() });
         }
         let file = match store.parsed(&path, meta.into()) {
-            Some(file) => file,
+            Some(file) => {
+                store.footer_was_cached(file.tail.len(), account);
+                file
+            }
             None => {
                 let file = Arc::new(read_file(store, &path, meta, account).await?);
                 store.keep_parsed(&path, meta.into(), &file);
                 file
             }
         };
-        Ok(Self(Arc::new(Inner { store: store.clone(), path, meta: meta.clone(), file }), None))
+        let inner = Arc::new(Inner { store: store.clone(), path, meta: meta.clone(), file });
+        Ok(Self { inner, guard: None, window: None })
     }
 }
 
@@ -98,7 +100,9 @@ async fn read_file(
         return Err(damaged(Malformed::new("is too short to be a Parquet file")));
     }
     let footer = u64::from(meta.footer_size).min(MAX_FOOTER_GUESS);
-    let mut start = size.saturating_sub(footer + TRAILER + PAGE_INDEX_GUESS);
+    // The page index lies before the footer. It has as many parts, and most often is shorter.
+    let before = store.bytes_before_footer().max(footer);
+    let mut start = size.saturating_sub(footer + TRAILER + before);
     let mut tail = read_tail(store, path, meta, start..size, account).await?;
     let length = footer_length(&tail).map_err(damaged)?;
     let needed = length + TRAILER;
@@ -109,23 +113,15 @@ async fn read_file(
         return Err(damaged(Malformed::new("has an absurdly long footer")));
     }
     if needed > tail.len() as u64 {
-        start = size - needed;
+        start = (size - needed).saturating_sub(before.max(length.min(MAX_FOOTER_GUESS)));
         tail = read_tail(store, path, meta, start..size, account).await?;
     }
     let footer_start = tail.len() - needed as usize;
     let footer = Footer::parse(&tail[footer_start..tail.len() - TRAILER as usize], size).map_err(damaged)?;
     let schema = Schema::new(&footer);
-    // The footer itself is parsed; a copy lets go of its bytes, and of what was read because the meta said so.
-    let kept = footer_start.saturating_sub(PAGE_INDEX_GUESS as usize);
-    let tail = Bytes::copy_from_slice(&tail[kept..footer_start]);
-    Ok(ParsedFile {
-        footer,
-        schema,
-        footer_length: length,
-        tail,
-        tail_start: start + kept as u64,
-        extra: OnceCell::new(),
-    })
+    // The footer itself is parsed; a copy lets go of its bytes.
+    let tail = Bytes::copy_from_slice(&tail[..footer_start]);
+    Ok(ParsedFile { footer, schema, footer_length: length, tail, tail_start: start, extra: OnceCell::new() })
 }
 
 async fn read_tail(
@@ -135,7 +131,7 @@ async fn read_tail(
     range: Range<u64>,
     account: &Account,
 ) -> Result<Bytes> {
-    let mut read = store.read_ranges(path, &BlockObject::Data, meta.into(), &[range], account).await?;
+    let mut read = store.read_ranges(RequestKind::Footer, path, meta.into(), &[range], account).await?;
     Ok(read.pop().unwrap_or_default())
 }
 

@@ -92,8 +92,9 @@ impl BlockReader {
     /// # Errors
     /// [`BlockError::Corrupt`](crate::BlockError::Corrupt), also when another trace is there, or the store's error.
     pub async fn read_trace(&self, place: TracePlace, account: &Account) -> Result<TracesData> {
-        let TracePlace { id, row_group, row, plan, .. } = place;
-        let (fetched, ()) = tokio::try_join!(self.fetch_rows(plan, account), self.load_extra(account))?;
+        let TracePlace { id, row_group, row, plan, bytes: _, window } = place;
+        let reader = Self { window, ..self.clone() };
+        let fetched = reader.fetch_rows(plan, account).await?;
         let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
         match self.with_extra(row_group, row, traces).pop() {
             Some((found, trace)) if found == id => Ok(trace),
@@ -101,22 +102,21 @@ impl BlockReader {
         }
     }
 
-    /// Looks for the sidecar with what vParquet has no columns for, once a block. Tempo's own blocks have
-    /// none.
+    /// Looks for the sidecar with what vParquet has no columns for, once a block. Tempo's own blocks have none.
     pub(crate) async fn load_extra(&self, account: &Account) -> Result<()> {
-        let file = &self.0.file;
+        let file = &self.inner.file;
         if file.footer.created_by.starts_with(TEMPOS_WRITER) {
             return Ok(());
         }
         let object = BlockObject::Sidecar(extra::OBJECT_NAME);
         let load = async || match self
-            .0
+            .inner
             .store
-            .read_cached(&self.0.path, &object, (&self.0.meta).into(), account)
+            .read_cached(&self.inner.path, &object, (&self.inner.meta).into(), account)
             .await
         {
             Ok(bytes) => Extra::decode(&bytes).map(Some).map_err(|error| BlockError::Corrupt {
-                block: self.0.path.clone(),
+                block: self.inner.path.clone(),
                 object: object.to_string(),
                 what: error.to_string(),
             }),
@@ -133,7 +133,7 @@ impl BlockReader {
         row: u64,
         mut traces: Vec<(TraceId, TracesData)>,
     ) -> Vec<(TraceId, TracesData)> {
-        if let Some(Some(extra)) = self.0.file.extra.get() {
+        if let Some(Some(extra)) = self.inner.file.extra.get() {
             let before: u64 = (0..row_group).map(|group| self.traces_in(group)).sum();
             let rows = before + row..;
             traces.iter_mut().zip(rows).for_each(|((_, trace), row)| extra.apply(row, trace));

@@ -174,7 +174,7 @@ async fn what_is_not_read_changes_no_answer() {
 /// Bytes that are read of a block for a query; the first read of a reader.
 async fn bytes_read(block: &TestBlock, query: &str) -> (u64, usize) {
     let objects = object_store::local::LocalFileSystem::new_with_prefix(&block.bucket).unwrap();
-    let options = crate::StoreOptions { coalesce_gap: 0, ..Default::default() };
+    let options = crate::StoreOptions { coalesce_gap: 0, before_footer: 0, ..Default::default() };
     let store = crate::BlockStore::new(std::sync::Arc::new(objects), "", options, None).unwrap();
     let account = Account::default();
     let reader = BlockReader::open(&store, block.path(), &block.meta, &account).await.unwrap();

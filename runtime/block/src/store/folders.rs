@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
-use object_store::ObjectStoreExt as _;
+use object_store::ObjectStore as _;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use tempoform_core::{Account, TenantId};
+use tempoform_core::{Account, RequestKind, TenantId};
 use uuid::Uuid;
 
 use super::BlockStore;
+use super::reads::Read;
 use crate::error::{BlockError, Result};
 use crate::meta::BlockMeta;
 use crate::paths::{self, BlockObject, BlockPath};
@@ -131,7 +132,7 @@ impl BlockStore {
             });
             std::future::ready(Ok(found))
         });
-        let listed: Vec<_> = self.timed("LIST", folder, account, |_| 0, listed.try_collect()).await?;
+        let listed: Vec<_> = self.timed("LIST", folder, account, listed.try_collect()).await?;
         let mut folders: BTreeMap<Uuid, Vec<StoredObject>> = BTreeMap::new();
         for (block, object) in listed {
             folders.entry(block).or_default().push(object);
@@ -171,9 +172,9 @@ impl BlockStore {
         let key = self.key(&path);
         let mut hasher = Sha256::new();
         for start in (0..size).step_by(DIGEST_PART as usize) {
-            let request = self.0.objects.get_range(&key, start..size.min(start + DIGEST_PART));
-            let part = self.timed("GET", &path, account, |part: &bytes::Bytes| part.len() as u64, request);
-            hasher.update(part.await?);
+            let range = Some(start..size.min(start + DIGEST_PART));
+            let read = Read { kind: RequestKind::Object, path: path.clone(), key: key.clone(), range };
+            hasher.update(self.0.reads.get(&read, account).await?);
         }
         Ok(hasher.finalize().into())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use tempoform_core::{Account, TenantId};
+use tempoform_core::{Account, RequestKind, TenantId};
 use uuid::Uuid;
 
 use super::BlockStore;
@@ -46,7 +46,7 @@ impl BlockStore {
     pub async fn tenants(&self, account: &Account) -> Result<Vec<TenantId>> {
         let prefix = Some(&self.0.prefix).filter(|prefix| !prefix.as_ref().is_empty());
         let request = self.0.objects.list_with_delimiter(prefix);
-        let listing = self.timed("LIST", &self.0.prefix, account, |_| 0, request).await?;
+        let listing = self.timed("LIST", &self.0.prefix, account, request).await?;
         let folders = listing.common_prefixes.iter().filter_map(|folder| folder.filename());
         let mut tenants: Vec<_> = folders.filter_map(paths::tenant_of_folder).collect();
         tenants.sort();
@@ -67,7 +67,7 @@ impl BlockStore {
             let found = below.and_then(|rest| paths::block_of_key(rest.trim_start_matches('/')));
             std::future::ready(Ok(found.map(|(block, kind)| (block, kind, object.last_modified))))
         });
-        let metas: Vec<_> = self.timed("LIST", &folder, account, |_| 0, metas.try_collect()).await?;
+        let metas: Vec<_> = self.timed("LIST", &folder, account, metas.try_collect()).await?;
 
         let mut list = BlockList::default();
         for (block, kind, modified) in metas {
@@ -92,7 +92,7 @@ impl BlockStore {
         let folder = paths::tenant_folder(tenant);
         let key = self.key(&folder);
         let request = self.0.objects.list_with_delimiter(Some(&key));
-        let listing = self.timed("LIST", &folder, account, |_| 0, request).await?;
+        let listing = self.timed("LIST", &folder, account, request).await?;
         let names = listing.common_prefixes.iter().filter_map(|folder| folder.filename());
         Ok(names.filter_map(|name| Uuid::try_parse(name).ok()).collect())
     }
@@ -120,7 +120,7 @@ impl BlockStore {
             std::future::ready(Ok(block.map(|block| (block, is_meta || recent))))
         });
         let mut keep: BTreeMap<Uuid, bool> = BTreeMap::new();
-        let parts: Vec<_> = self.timed("LIST", &folder, account, |_| 0, parts.try_collect()).await?;
+        let parts: Vec<_> = self.timed("LIST", &folder, account, parts.try_collect()).await?;
         for (block, kept) in parts {
             *keep.entry(block).or_default() |= kept;
         }
@@ -145,7 +145,7 @@ impl BlockStore {
     pub async fn mark_compacted(&self, block: &BlockPath, account: &Account) -> Result<()> {
         let (live, compacted) = (block.object(&BlockObject::Meta), block.object(&BlockObject::CompactedMeta));
         // Not a copy: on a local disk that would be a link, as old as the block, and its age says when the block may go.
-        let meta = self.get(&live, None, account).await?;
+        let meta = self.get(RequestKind::Meta, &live, account).await?;
         self.put(&compacted, meta, account).await?;
         self.delete(&live, account).await
     }
@@ -162,7 +162,7 @@ impl BlockStore {
         let objects = self.0.objects.list(Some(&key)).map_ok(|object| object.location).boxed();
         let deleted = self.0.objects.delete_stream(objects);
         let gone = deleted.try_for_each(|_| std::future::ready(Ok(())));
-        match self.timed("DELETE", &folder, account, |()| 0, gone).await {
+        match self.timed("DELETE", &folder, account, gone).await {
             Err(error) if error.is_not_found() => Ok(()),
             other => other,
         }

@@ -2,16 +2,24 @@
 
 mod build;
 mod cache;
+mod cached;
+mod disk;
+#[cfg(test)]
+mod faults;
+mod flights;
 mod folders;
+mod hedging;
 mod list;
 mod metrics;
 mod open;
-mod parsed;
+mod options;
+mod reads;
+mod transient;
 mod upload;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -19,7 +27,7 @@ use object_store::limit::LimitStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use prometheus::Registry;
-use tempoform_core::{Account, TenantId};
+use tempoform_core::{Account, CacheTier, RequestKind, TenantId};
 
 use crate::error::{BlockError, Result};
 use crate::meta::BlockMeta;
@@ -30,34 +38,8 @@ use crate::tenant_index::TenantIndex;
 pub use build::BlockOutput;
 pub use folders::{BlockFolder, BlockState, StoredObject};
 pub use list::{BlockList, CompactedBlock, ListedBlock};
+pub use options::{DiskCacheOptions, StoreOptions};
 pub use upload::{BlockObjects, BlockUpload};
-
-/// How a [`BlockStore`] behaves, besides where it is.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// Most bytes of objects, ranges and parsed footers kept in memory; 0 = none.
-    pub cache_bytes: usize,
-    /// Longest time of one request, retries included.
-    pub timeout: Duration,
-    /// Requests at once of one read.
-    pub concurrency: usize,
-    /// Requests at once of the whole store; more wait.
-    pub max_requests: usize,
-    /// Ranges nearer than this may be fetched as one, bytes. No more is fetched in vain than is wanted.
-    pub coalesce_gap: u64,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self {
-            cache_bytes: 64 << 20,
-            timeout: Duration::from_secs(60),
-            concurrency: 16,
-            max_requests: 64,
-            coalesce_gap: 64 << 10,
-        }
-    }
-}
 
 /// A bucket or folder with blocks in it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -65,16 +47,15 @@ pub struct BlockStore(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// For all but reads.
     objects: Arc<dyn ObjectStore>,
+    reads: reads::Reads,
+    flights: cached::ReadsUnderway,
+    caches: cache::Caches,
     prefix: Path,
     options: StoreOptions,
-    cache: cache::Cache,
-    parsed: parsed::ParsedFiles,
     metrics: metrics::Metrics,
 }
-
-/// Part of the cache that is for parsed footers.
-const FOOTERS_SHARE: usize = 4;
 
 /// Which content of a block is meant, as far as its meta tells: a crash in the middle of an upload may lead to another
 /// one, of other bytes, under the same id.
@@ -102,21 +83,47 @@ impl BlockStore {
         options: StoreOptions,
         registry: Option<&Registry>,
     ) -> Result<Self> {
+        Self::over(Arc::clone(&objects), objects, prefix, options, registry)
+    }
+
+    /// As [`new`](Self::new), with a client of its own for reads. It must not try again by itself: this does, and counts.
+    fn over(
+        objects: Arc<dyn ObjectStore>,
+        for_reads: Arc<dyn ObjectStore>,
+        prefix: &str,
+        options: StoreOptions,
+        registry: Option<&Registry>,
+    ) -> Result<Self> {
         let prefix = Path::parse(prefix).map_err(|error| BlockError::Configuration {
             setting: "storage.trace.*.prefix",
             problem: error.to_string(),
         })?;
-        let objects: Arc<dyn ObjectStore> = Arc::new(LimitStore::new(objects, options.max_requests.max(1)));
-        let footer_bytes = options.cache_bytes / FOOTERS_SHARE;
-        let cache = cache::Cache::new(options.cache_bytes - footer_bytes);
         let metrics = metrics::Metrics::new(registry);
-        let parsed = parsed::ParsedFiles::new(footer_bytes);
-        Ok(Self(Arc::new(Inner { objects, prefix, options, cache, parsed, metrics })))
+        Ok(Self(Arc::new(Inner {
+            objects: Arc::new(LimitStore::new(objects, options.max_requests.max(1))),
+            reads: reads::Reads::new(for_reads, &options, metrics.clone()),
+            flights: cached::ReadsUnderway::new(),
+            caches: cache::Caches::new(options.cache_bytes),
+            prefix,
+            options,
+            metrics,
+        })))
     }
 
-    /// Bytes the cache holds now.
+    /// Puts a cache on disk behind the one in memory, once.
+    ///
+    /// # Errors
+    /// When its folder cannot be used.
+    pub async fn use_disk_cache(&self, options: &DiskCacheOptions) -> Result<()> {
+        let cache = disk::DiskCache::open(options).await?;
+        // One that is there already stays.
+        drop(self.0.caches.disk.set(cache));
+        Ok(())
+    }
+
+    /// Bytes the cache in memory holds now.
     pub fn cached_bytes(&self) -> usize {
-        self.0.cache.used() + self.0.parsed.used()
+        self.0.caches.used()
     }
 
     /// A whole object of a block, without the cache.
@@ -124,7 +131,7 @@ impl BlockStore {
     /// # Errors
     /// [`BlockError::NotFound`] when it is not there; otherwise the store's error.
     pub async fn read(&self, block: &BlockPath, object: &BlockObject, account: &Account) -> Result<Bytes> {
-        self.get(&block.object(object), None, account).await
+        self.get(kind_of(object), &block.object(object), account).await
     }
 
     /// A whole object of the block that `content` is of; it may come from the cache.
@@ -138,26 +145,28 @@ impl BlockStore {
         content: Content,
         account: &Account,
     ) -> Result<Bytes> {
-        self.get(&block.object(object), Some(content), account).await
+        let step = account.step();
+        self.cached(kind_of(object), &block.object(object), content, None, account, &step).await
     }
 
-    /// Ranges of an object of the block that `content` is of, in order. Near ones are fetched together, all at
-    /// once.
+    /// Ranges of the data of the block that `content` is of, in order; `kind` says what they are read for. Near ones are
+    /// fetched together, all at once.
     ///
     /// # Errors
-    /// As [`BlockStore::read`]; also when the object ends before a range does.
+    /// As [`BlockStore::read`]; also when the data ends before a range does.
     pub(crate) async fn read_ranges(
         &self,
+        kind: RequestKind,
         block: &BlockPath,
-        object: &BlockObject,
         content: Content,
         ranges: &[Range<u64>],
         account: &Account,
     ) -> Result<Vec<Bytes>> {
-        let path = &block.object(object);
+        let path = &block.object(&BlockObject::Data);
+        let step = &account.step();
         let fetches = coalesce(ranges, self.0.options.coalesce_gap);
         let fetched: Vec<Bytes> = stream::iter(fetches.clone())
-            .map(|range| async move { self.get_range(path, content, range, account).await })
+            .map(|range| async move { self.cached(kind, path, content, Some(range), account, step).await })
             .buffered(self.0.options.concurrency.max(1))
             .try_collect()
             .await?;
@@ -206,7 +215,7 @@ impl BlockStore {
     pub async fn size(&self, block: &BlockPath, object: &BlockObject, account: &Account) -> Result<u64> {
         let path = block.object(object);
         let key = self.key(&path);
-        let head = self.timed("HEAD", &path, account, |_| 0, self.0.objects.head(&key)).await?;
+        let head = self.timed("HEAD", &path, account, self.0.objects.head(&key)).await?;
         Ok(head.size)
     }
 
@@ -226,7 +235,7 @@ impl BlockStore {
             (paths::tenant_index_json(tenant), TenantIndex::from_json),
         ];
         for (path, parse) in forms {
-            match self.get(&path, None, account).await {
+            match self.get(RequestKind::Index, &path, account).await {
                 Ok(bytes) => {
                     let parsed = parse(&bytes)
                         .map_err(|error| BlockError::CorruptObject { path, what: error.to_string() })?;
@@ -264,65 +273,46 @@ impl BlockStore {
         self.put(&json, json_bytes.into(), account).await
     }
 
+    /// How much to read before a block's footer.
+    pub(crate) fn bytes_before_footer(&self) -> u64 {
+        self.0.options.before_footer
+    }
+
     /// A block's footer, if it was parsed lately.
     pub(crate) fn parsed(&self, block: &BlockPath, content: Content) -> Option<Arc<ParsedFile>> {
-        self.0.parsed.get(block, content)
+        self.0.caches.parsed(block, content)
+    }
+
+    /// Counts that a footer was there, parsed, of which `bytes` are kept.
+    pub(crate) fn footer_was_cached(&self, bytes: usize, account: &Account) {
+        account.cache_hit(CacheTier::Memory, bytes as u64);
+        self.0.metrics.cache_hit(RequestKind::Footer, CacheTier::Memory);
     }
 
     /// Keeps a block's footer.
     pub(crate) fn keep_parsed(&self, block: &BlockPath, content: Content, file: &Arc<ParsedFile>) {
-        self.0.parsed.put(block, content, file);
+        self.0.caches.put_parsed(block, content, file);
     }
 
-    async fn get(&self, path: &Path, content: Option<Content>, account: &Account) -> Result<Bytes> {
-        if let Some(content) = content
-            && let Some(bytes) = self.0.cache.get(path, content, None)
-        {
-            account.cache_hit(bytes.len() as u64);
-            return Ok(bytes);
-        }
-        let key = self.key(path);
-        let objects = &self.0.objects;
-        let request = async move { objects.get(&key).await?.bytes().await };
-        let bytes = self.timed("GET", path, account, |bytes: &Bytes| bytes.len() as u64, request).await?;
-        if let Some(content) = content {
-            self.0.cache.put(path, content, None, &bytes);
-        }
-        Ok(bytes)
-    }
-
-    async fn get_range(
-        &self,
-        path: &Path,
-        content: Content,
-        range: Range<u64>,
-        account: &Account,
-    ) -> Result<Bytes> {
-        if let Some(bytes) = self.0.cache.get(path, content, Some(&range)) {
-            account.cache_hit(bytes.len() as u64);
-            return Ok(bytes);
-        }
-        let key = self.key(path);
-        let request = self.0.objects.get_range(&key, range.clone());
-        let bytes = self.timed("GET", path, account, |bytes: &Bytes| bytes.len() as u64, request).await?;
-        if bytes.len() as u64 != range.end - range.start {
-            let what = format!("ends before byte {}", range.end);
-            return Err(BlockError::CorruptObject { path: path.clone(), what });
-        }
-        self.0.cache.put(path, content, Some(&range), &bytes);
-        Ok(bytes)
+    /// A whole object, past the caches.
+    async fn get(&self, kind: RequestKind, path: &Path, account: &Account) -> Result<Bytes> {
+        let step = account.step();
+        let read = reads::Read { kind, path: path.clone(), key: self.key(path), range: None };
+        let outcome = self.0.reads.get(&read, account).await;
+        step.done();
+        outcome
     }
 
     async fn put(&self, path: &Path, bytes: Bytes, account: &Account) -> Result<()> {
         let key = self.key(path);
         let request = self.0.objects.put(&key, PutPayload::from_bytes(bytes));
-        self.timed("PUT", path, account, |_| 0, request).await.map(drop)
+        self.timed("PUT", path, account, request).await.map(drop)
     }
 
     /// Deletes an object; one that is not there is fine.
     async fn delete(&self, path: &Path, account: &Account) -> Result<()> {
         let key = self.key(path);
-        match self.timed("DELETE", path, account, |()| 0, self.0.objects.delete(&key)).await {
+        match self.timed("DELETE", path, account, self.0.objects.delete(&key)).await {
             Err(error) if error.is_not_found() => Ok(()),
             other => other,
         }
@@ -336,30 +326,45 @@ impl BlockStore {
         Path::parse(format!("{}/{path}", self.0.prefix)).expect("two paths joined are a path")
     }
 
-    /// Runs one request under the time limit, and counts it.
+    /// Runs one request that is no GET under the time limit, and counts it. The client tries again by itself.
     async fn timed<T>(
         &self,
         operation: &'static str,
         path: &Path,
         account: &Account,
-        bytes: impl FnOnce(&T) -> u64,
         request: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T> {
+        let kind = match operation {
+            "LIST" => RequestKind::List,
+            "HEAD" => RequestKind::Head,
+            _ => RequestKind::Write,
+        };
+        account.admit(kind).map_err(|max| BlockError::TooManyRequests { path: path.clone(), max })?;
+        let step = account.step();
         let start = Instant::now();
         let after = self.0.options.timeout * patience(operation);
-        let outcome = tokio::time::timeout(after, request).await;
-        let took = start.elapsed();
-        let Ok(outcome) = outcome else {
-            self.0.metrics.timed_out(operation, took);
-            account.request(0, took);
-            return Err(BlockError::Timeout { operation, path: path.clone(), after });
+        let outcome = match tokio::time::timeout(after, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(object_store::Error::NotFound { .. })) => Err(BlockError::NotFound { path: path.clone() }),
+            Ok(Err(source)) => Err(BlockError::Store { operation, path: path.clone(), source }),
+            Err(_) => Err(BlockError::Timeout { operation, path: path.clone(), after }),
         };
-        self.0.metrics.observe(operation, outcome.as_ref().err(), took);
-        account.request(outcome.as_ref().map_or(0, bytes), took);
-        outcome.map_err(|source| match source {
-            object_store::Error::NotFound { .. } => BlockError::NotFound { path: path.clone() },
-            source => BlockError::Store { operation, path: path.clone(), source },
-        })
+        let took = start.elapsed();
+        self.0.metrics.answered(operation, kind, reads::status(outcome.as_ref().err()), took, 0);
+        account.answered(0, took);
+        step.done();
+        outcome
+    }
+}
+
+/// What reading a whole object of a block is for.
+fn kind_of(object: &BlockObject) -> RequestKind {
+    match object {
+        BlockObject::Meta | BlockObject::CompactedMeta => RequestKind::Meta,
+        BlockObject::Bloom(_) => RequestKind::Bloom,
+        BlockObject::Data | BlockObject::Index | BlockObject::NoCompact | BlockObject::Sidecar(_) => {
+            RequestKind::Object
+        }
     }
 }
 

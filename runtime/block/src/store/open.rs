@@ -27,14 +27,22 @@ impl BlockStore {
     /// # Errors
     /// [`BlockError::Configuration`], naming the setting.
     pub fn open(config: &Trace, options: StoreOptions, registry: Option<&Registry>) -> Result<Self> {
-        let (objects, prefix): (Arc<dyn ObjectStore>, &str) = match config.backend {
+        type Open<'a> = Box<dyn Fn(RetryConfig) -> Result<Arc<dyn ObjectStore>> + 'a>;
+        let timeout = options.timeout;
+        let (open, prefix): (Open<'_>, &str) = match config.backend {
             None => return Err(wrong("storage.trace.backend", "is not set; it is local, s3, gcs or azure")),
             Some(Backend::Local) => return Self::local(Path::new(&config.local.path), options, registry),
-            Some(Backend::S3) => (s3(&config.s3, &options)?, &config.s3.prefix),
-            Some(Backend::Gcs) => (gcs(&config.gcs, &options)?, &config.gcs.prefix),
-            Some(Backend::Azure) => (azure(&config.azure, &options)?, &config.azure.prefix),
+            Some(Backend::S3) => (Box::new(|retries| s3(&config.s3, retries, timeout)), &config.s3.prefix),
+            Some(Backend::Gcs) => {
+                (Box::new(|retries| gcs(&config.gcs, retries, timeout)), &config.gcs.prefix)
+            }
+            Some(Backend::Azure) => {
+                (Box::new(|retries| azure(&config.azure, retries, timeout)), &config.azure.prefix)
+            }
         };
-        Self::new(objects, prefix, options, registry)
+        let no_retries = RetryConfig { max_retries: 0, ..retries(timeout) };
+        let (objects, for_reads) = (open(retries(timeout))?, open(no_retries)?);
+        Self::over(objects, for_reads, prefix, options, registry)
     }
 
     /// A store in a folder, which is made if it is not there. Writes are synced to disk.
@@ -66,20 +74,20 @@ fn required<'a>(setting: &'static str, value: &'a str) -> Result<&'a str> {
     if value.is_empty() { Err(wrong(setting, "is not set")) } else { Ok(value) }
 }
 
-fn retries(options: &StoreOptions) -> RetryConfig {
+fn retries(timeout: Duration) -> RetryConfig {
     let backoff = BackoffConfig {
         init_backoff: Duration::from_millis(100),
         max_backoff: Duration::from_secs(5),
         ..BackoffConfig::default()
     };
-    RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: options.timeout }
+    RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: timeout }
 }
 
-fn client(options: &StoreOptions) -> ClientOptions {
-    ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(options.timeout)
+fn client(timeout: Duration) -> ClientOptions {
+    ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(timeout)
 }
 
-fn s3(config: &S3, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
     let S3 {
         bucket,
         prefix: _,
@@ -95,7 +103,7 @@ fn s3(config: &S3, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
         sse,
     } = config;
     let bucket = required("storage.trace.s3.bucket", bucket)?;
-    let mut client = client(options).with_allow_invalid_certificates(*tls_insecure_skip_verify);
+    let mut client = client(timeout).with_allow_invalid_certificates(*tls_insecure_skip_verify);
     for certificate in authorities(tls_ca_path)? {
         client = client.with_root_certificate(certificate);
     }
@@ -103,7 +111,7 @@ fn s3(config: &S3, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
     let virtual_hosted = endpoint.is_empty() && !forcepathstyle;
     let mut builder = AmazonS3Builder::from_env()
         .with_client_options(client)
-        .with_retry(retries(options))
+        .with_retry(retries)
         .with_bucket_name(bucket)
         .with_virtual_hosted_style_request(virtual_hosted);
     if !region.is_empty() {
@@ -161,13 +169,13 @@ fn authorities(path: &str) -> Result<Vec<Certificate>> {
     Certificate::from_pem_bundle(&pem).map_err(|error| wrong(SETTING, format!("{path}: {error}")))
 }
 
-fn gcs(config: &Gcs, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+fn gcs(config: &Gcs, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
     let Gcs { bucket_name, prefix: _, endpoint, insecure } = config;
     let bucket = required("storage.trace.gcs.bucket_name", bucket_name)?;
-    let client = client(options).with_allow_http(*insecure).with_allow_invalid_certificates(*insecure);
+    let client = client(timeout).with_allow_http(*insecure).with_allow_invalid_certificates(*insecure);
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_client_options(client)
-        .with_retry(retries(options))
+        .with_retry(retries)
         .with_bucket_name(bucket)
         .with_skip_signature(*insecure);
     if !endpoint.is_empty() {
@@ -176,7 +184,7 @@ fn gcs(config: &Gcs, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.gcs", error.to_string()))?))
 }
 
-fn azure(config: &Azure, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+fn azure(config: &Azure, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
     let Azure {
         storage_account_name,
         storage_account_key,
@@ -191,8 +199,8 @@ fn azure(config: &Azure, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>>
     let account = required("storage.trace.azure.storage_account_name", storage_account_name)?;
     let container = required("storage.trace.azure.container_name", container_name)?;
     let mut builder = MicrosoftAzureBuilder::from_env()
-        .with_client_options(client(options))
-        .with_retry(retries(options))
+        .with_client_options(client(timeout))
+        .with_retry(retries)
         .with_account(account)
         .with_container_name(container);
     if !storage_account_key.is_empty() {

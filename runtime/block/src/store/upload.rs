@@ -83,12 +83,12 @@ impl BlockUpload {
         if self.multipart.is_none() {
             let key = self.store.key(&path);
             let request = self.store.0.objects.put_multipart(&key);
-            let upload = self.store.timed("PUT", &path, account, |_| 0, request).await?;
+            let upload = self.store.timed("PUT", &path, account, request).await?;
             self.multipart = Some(WriteMultipart::new_with_chunk_size(upload, PART));
         }
         if let Some(multipart) = &mut self.multipart {
             let capacity = multipart.wait_for_capacity(PARTS_AT_ONCE);
-            self.store.timed("PUT", &path, account, |()| 0, capacity).await?;
+            self.store.timed("PUT", &path, account, capacity).await?;
             self.pending_bytes = 0;
             self.pending.drain(..).for_each(|chunk| multipart.put(chunk));
         }
@@ -155,11 +155,11 @@ impl BlockUpload {
         match self.multipart.take() {
             None => {
                 let request = self.store.0.objects.put(&key, PutPayload::from_iter(rest));
-                self.store.timed("PUT", &path, account, |_| 0, request).await.map(drop)
+                self.store.timed("PUT", &path, account, request).await.map(drop)
             }
             Some(mut multipart) => {
                 rest.into_iter().for_each(|chunk| multipart.put(chunk));
-                self.store.timed("PUT", &path, account, |_| 0, multipart.finish()).await.map(drop)
+                self.store.timed("PUT", &path, account, multipart.finish()).await.map(drop)
             }
         }
     }

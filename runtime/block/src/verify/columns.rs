@@ -71,7 +71,7 @@ async fn column_pages(
     let index = match index {
         None => None,
         Some(range) => {
-            let bytes = reader.read_index(&[range], account).await?.pop().unwrap_or_default();
+            let bytes = reader.read_page_index(&[range], account).await?.pop().unwrap_or_default();
             Some(offset_index(&bytes).map_err(|error| reader.damaged(&reader.name(column), error))?)
         }
     };

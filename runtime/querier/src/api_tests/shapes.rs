@@ -3,7 +3,7 @@
 use flate2::read::GzDecoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use serde_json::json;
-use tempoform_wire::internal::ReadAccount;
+use tempoform_wire::internal::{ReadAccount, RequestsByKind};
 use tempoform_wire::tempopb::{
     SearchTagsV2Response, SearchTagsV2Scope, SpanSet, TagValue, TraceByIdResponse, TraceSearchMetadata,
 };
@@ -97,8 +97,18 @@ async fn search_results_have_only_known_fields_and_both_span_sets() {
         span_sets: vec![SpanSet { spans: vec![span], matched: 4, ..Default::default() }],
         ..Default::default()
     };
-    let account =
-        ReadAccount { requests: 3, bytes: 100, wait_nanos: 1_500_000, cache_hits: 2, cache_bytes: 11 };
+    let account = ReadAccount {
+        requests: 3,
+        bytes: 100,
+        wait_nanos: 1_500_000,
+        cache_hits: 2,
+        cache_bytes: 11,
+        disk_hits: 1,
+        retried: 1,
+        dependent_reads: 2,
+        by_kind: Some(RequestsByKind { bloom: 2, range: 1, ..RequestsByKind::default() }),
+        ..ReadAccount::default()
+    };
     let answer = SearchResponse {
         traces: vec![found],
         inspected_traces: 120,
@@ -131,7 +141,8 @@ async fn search_results_have_only_known_fields_and_both_span_sets() {
     );
     assert_eq!(
         answer.headers["x-tempoform-object-store"],
-        "requests=3, bytes=100, wait_ms=1.5, cache_hits=2, cache_bytes=11"
+        "requests=3, bytes=100, wait_ms=1.5, cache_hits=2, cache_bytes=11, disk_hits=1, joined=0, hedged=0, retried=1, \
+         dependent_reads=2, bloom=2, range=1"
     );
 }
 

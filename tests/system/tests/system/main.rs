@@ -8,6 +8,7 @@ mod durability;
 mod erasure;
 mod interoperability;
 mod lifecycle;
+mod lookups;
 mod object_storage;
 mod receivers;
 mod replicated;
