@@ -204,21 +204,16 @@ impl Process {
     async fn join(&self, http: SocketAddr, grpc: SocketAddr) -> Result<()> {
         let settings = &self.config.memberlist;
         let name = if settings.node_name.is_empty() { host_name() } else { settings.node_name.clone() };
-        let own = Member {
+        let own = Member::starting(
             name,
-            target: self.config.target,
-            state: State::Joining,
-            grpc: self.advertised(grpc),
-            http: self.advertised(http),
-            zone: self.config.ingester.lifecycler.availability_zone.clone(),
-        };
+            self.config.target,
+            self.advertised(grpc),
+            self.advertised(http),
+            self.config.ingester.lifecycler.availability_zone.clone(),
+        );
         let alone = self.config.target == Target::All && settings.join_members.is_empty();
-        let heartbeat_timeout = self.config.ingester.lifecycler.ring.heartbeat_timeout.0;
-        let membership = if alone {
-            Membership::alone(own)
-        } else {
-            Membership::join(own, settings, heartbeat_timeout).await?
-        };
+        let membership =
+            if alone { Membership::alone(own) } else { Membership::join(own, &self.config).await? };
         // Set once, here.
         drop(self.admin.membership.set(membership));
         Ok(())
