@@ -231,7 +231,10 @@ impl Membership {
                 self.known.refresh(chitchat);
             })
             .await;
-        tracing::warn!(member = name, "forgotten on an operator's order; spans that only it has are not looked for");
+        tracing::warn!(
+            member = name,
+            "forgotten on an operator's order; spans that only it has are not looked for"
+        );
         Ok(())
     }
 
@@ -313,7 +316,9 @@ impl Known {
         said::say_away(own, &view.away);
         said::say_forgotten(own, &view.forgotten);
         if let Some(generation) = view.own_generation {
-            tracing::warn!("this process was forgotten by others while it runs; it tells them that it is there");
+            tracing::warn!(
+                "this process was forgotten by others while it runs; it tells them that it is there"
+            );
             said::say_generation(own, generation);
         }
         *self.unflushed.write().unwrap_or_else(PoisonError::into_inner) = view.unflushed;

@@ -68,7 +68,8 @@ async fn until(what: &str, reached: impl Fn() -> bool) {
 }
 
 async fn until_all_see(members: &[&Membership], name: &str, wanted: Option<State>) {
-    until(&format!("{name} is {wanted:?}"), || members.iter().all(|member| state(member, name) == wanted)).await;
+    until(&format!("{name} is {wanted:?}"), || members.iter().all(|member| state(member, name) == wanted))
+        .await;
 }
 
 /// Watches for twice as long as gossip itself remembers that none of `names` is out of sight.

@@ -46,8 +46,7 @@ pub(super) fn view(
     }
     let live = |name: &str| {
         said.iter().any(|said| {
-            (said.is_live || said.is_own)
-                && said.of_itself.as_ref().is_some_and(|member| member.name == name)
+            (said.is_live || said.is_own) && said.of_itself.as_ref().is_some_and(|member| member.name == name)
         })
     };
     for said in said {
@@ -56,7 +55,8 @@ pub(super) fn view(
         }
     }
     view.forget(forget_after, now, live);
-    view.away = view.members.iter().filter_map(|(name, member)| Some((name.clone(), away(member, &view)?))).collect();
+    view.away =
+        view.members.iter().filter_map(|(name, member)| Some((name.clone(), away(member, &view)?))).collect();
     view
 }
 
@@ -113,8 +113,16 @@ impl View {
             self.unflushed.entry(name.to_owned()).or_insert(unflushed);
         }
         let name = name.to_owned();
-        let member =
-            Member { name: name.clone(), target, state: State::Unhealthy, since: Some(since), generation, grpc, http, zone };
+        let member = Member {
+            name: name.clone(),
+            target,
+            state: State::Unhealthy,
+            since: Some(since),
+            generation,
+            grpc,
+            http,
+            zone,
+        };
         self.members.insert(name, member);
     }
 

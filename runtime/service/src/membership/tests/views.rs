@@ -65,8 +65,14 @@ fn the_dead_process_with_the_faster_clock_does_not_hide_its_successor() {
 fn a_goodbye_ends_what_others_say_of_the_same_process_only() {
     let mut other = said("b", 1, true, State::Active);
     other.away.insert("a".to_owned(), away(7, 10));
-    assert_eq!(state_of(&seen(&[own(), other.clone(), said("a", 7, false, State::Left)]), "a"), Some(State::Left));
-    assert_eq!(state_of(&seen(&[own(), other.clone(), said("a", 6, false, State::Left)]), "a"), Some(State::Unhealthy));
+    assert_eq!(
+        state_of(&seen(&[own(), other.clone(), said("a", 7, false, State::Left)]), "a"),
+        Some(State::Left)
+    );
+    assert_eq!(
+        state_of(&seen(&[own(), other.clone(), said("a", 6, false, State::Left)]), "a"),
+        Some(State::Unhealthy)
+    );
     assert_eq!(state_of(&seen(&[own(), other, said("a", 6, true, State::Active)]), "a"), Some(State::Active));
 }
 
@@ -86,8 +92,14 @@ fn forgotten_is_a_generation_and_nobody_who_answers() {
     let view = seen(&[own(), other.clone(), said("a", 7, false, State::Active)]);
     assert_eq!((state_of(&view, "a"), view.forgotten["a"]), (None, 7));
     assert!(view.away.is_empty());
-    assert_eq!(state_of(&seen(&[own(), other.clone(), said("a", 8, false, State::Active)]), "a"), Some(State::Unhealthy));
-    assert_eq!(state_of(&seen(&[own(), other.clone(), said("a", 7, true, State::Active)]), "a"), Some(State::Active));
+    assert_eq!(
+        state_of(&seen(&[own(), other.clone(), said("a", 8, false, State::Active)]), "a"),
+        Some(State::Unhealthy)
+    );
+    assert_eq!(
+        state_of(&seen(&[own(), other.clone(), said("a", 7, true, State::Active)]), "a"),
+        Some(State::Active)
+    );
     other.forgotten.insert("own".to_owned(), 5);
     assert_eq!(seen(&[own(), other]).own_generation, Some(1_000_000), "it speaks up for itself");
 }
