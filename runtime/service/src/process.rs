@@ -140,6 +140,8 @@ impl Process {
         let config = &self.config;
         let limits = TenantLimits::load(config.overrides.clone())?;
         self.spawn(Arc::clone(&limits).follow());
+        // Set once, here.
+        drop(self.admin.limits.set(Arc::clone(&limits)));
         let mut parts = Parts {
             limits,
             memory: memory_limit::budget(&config.memory),
@@ -175,6 +177,7 @@ impl Process {
         drop(self.admin.ingester.set(Arc::clone(&ingester)));
         let checked = Arc::clone(&ingester);
         self.admin.add_check("ingester", Arc::new(move || checked.check()));
+        self.spawn(tell_unflushed(Arc::clone(&self.admin), Arc::clone(&ingester)));
         Ok(ingester)
     }
 
@@ -340,6 +343,17 @@ impl Process {
         self.end.cancel();
         self.servers.drained(Instant::now() + REQUESTS_TIMEOUT).await;
         tracing::info!("stopped");
+    }
+}
+
+/// How often others are told how much of the log is not in storage.
+const TELL_PERIOD: Duration = Duration::from_secs(5);
+
+/// Tells others what an operator may want to know once this process does not answer any more.
+async fn tell_unflushed(admin: Arc<Admin>, ingester: Arc<Ingester>) {
+    while let Some(membership) = admin.membership.get() {
+        membership.set_unflushed(ingester.unflushed_segments() as u64).await;
+        tokio::time::sleep(TELL_PERIOD).await;
     }
 }
 

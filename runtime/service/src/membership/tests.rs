@@ -16,24 +16,24 @@ const INTERVAL: Duration = Duration::from_millis(40);
 const GOSSIP_FORGETS: Duration = Duration::from_millis(1500);
 
 /// Processes that gossip with each other over loopback, through a relay.
-struct Cluster {
+pub(crate) struct Cluster {
     relay: Relay,
     forget_after: Duration,
 }
 
 /// Where a process is, seen from the relay.
 #[derive(Clone, Copy)]
-enum Side {
+pub(crate) enum Side {
     Left,
     Right,
 }
 
 impl Cluster {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self { relay: Relay::new().await, forget_after: Duration::ZERO }
     }
 
-    async fn start(&self, name: &str, target: Target, side: Side) -> Membership {
+    pub(crate) async fn start(&self, name: &str, target: Target, side: Side) -> Membership {
         let (port, relayed) = self.relay.place(side).await;
         let mut config = Config::default();
         config.ingester.lifecycler.ring.heartbeat_timeout = GoDuration(Duration::from_millis(600));
@@ -67,7 +67,7 @@ async fn until(what: &str, reached: impl Fn() -> bool) {
     }
 }
 
-async fn until_all_see(members: &[&Membership], name: &str, wanted: Option<State>) {
+pub(crate) async fn until_all_see(members: &[&Membership], name: &str, wanted: Option<State>) {
     until(&format!("{name} is {wanted:?}"), || members.iter().all(|member| state(member, name) == wanted))
         .await;
 }
