@@ -1,6 +1,6 @@
 //! What processes say of themselves and of each other in gossip, as key values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chitchat::{Chitchat, ChitchatId, NodeState};
 use jiff::Timestamp;
@@ -53,7 +53,7 @@ pub(super) struct Said {
 
 /// What everybody says, this process included.
 pub(super) fn by_everybody(gossip: &Chitchat) -> Vec<Said> {
-    let live: std::collections::HashSet<&ChitchatId> = gossip.live_nodes().collect();
+    let live: HashSet<&ChitchatId> = gossip.live_nodes().collect();
     gossip
         .node_states()
         .iter()
@@ -106,7 +106,8 @@ pub(super) fn say_unflushed(own: &mut NodeState, segments: u64) {
 pub(super) fn say_away(own: &mut NodeState, away: &BTreeMap<String, Away>) {
     let back: Vec<String> = own
         .iter_prefix(AWAY)
-        .filter_map(|(key, _)| (!away.contains_key(&key[AWAY.len()..])).then(|| key.to_owned()))
+        .map(|(key, _)| key.to_owned())
+        .filter(|key| !away.contains_key(&key[AWAY.len()..]))
         .collect();
     back.iter().for_each(|key| own.delete(key));
     for (name, away) in away {
