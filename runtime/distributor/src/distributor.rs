@@ -278,4 +278,6 @@ fn rate_limited(tenant: &TenantId, limits: &TenantLimits, bytes: u64, wait: Opti
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -3,15 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tempoform_core::{SpanSink, TraceId, mix};
+use tempoform_core::{SpanSink, TraceId};
 use tokio::time::Instant;
+
+use crate::rendezvous::Rendezvous;
 
 /// An ingester that takes writes.
 #[derive(Clone)]
 pub struct Member {
     name: String,
     zone: String,
-    seed: u64,
     sink: Arc<dyn SpanSink>,
     /// Until when it comes last; `None` if it answers as it should.
     suspect_until: Arc<Mutex<Option<Instant>>>,
@@ -24,8 +25,7 @@ const SUSPECT_FOR: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Placement {
     members: Vec<Member>,
-    /// Of each member, as a small number.
-    zones: Vec<usize>,
+    rendezvous: Rendezvous,
     replication_factor: usize,
 }
 
@@ -33,11 +33,7 @@ impl Member {
     /// The ingester `name` in `zone` (empty = zones do not matter), written to through `sink`. The name decides
     /// which traces it gets, so it outlives restarts.
     pub fn new(name: impl Into<String>, zone: impl Into<String>, sink: Arc<dyn SpanSink>) -> Self {
-        let name = name.into();
-        let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        Self { name, zone: zone.into(), seed: mix(seed), sink, suspect_until: Arc::default() }
+        Self { name: name.into(), zone: zone.into(), sink, suspect_until: Arc::default() }
     }
 
     /// Its name.
@@ -59,12 +55,6 @@ impl Member {
         let until = *self.suspect_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() < until)
     }
-
-    /// Rendezvous weight: the members with the highest weights own the trace.
-    fn weight(&self, id: &TraceId) -> u64 {
-        let id = u128::from_be_bytes(*id.as_bytes());
-        mix(self.seed ^ (id as u64) ^ mix((id >> 64) as u64))
-    }
 }
 
 impl std::fmt::Debug for Member {
@@ -76,10 +66,9 @@ impl std::fmt::Debug for Member {
 impl Placement {
     /// `members` with each trace on `replication_factor` of them (at least one).
     pub fn new(members: Vec<Member>, replication_factor: usize) -> Self {
-        let zone =
-            |member: &Member| members.iter().position(|other| other.zone == member.zone).unwrap_or_default();
-        let zones = members.iter().map(zone).collect();
-        Self { members, zones, replication_factor: replication_factor.max(1) }
+        let named: Vec<(&str, &str)> = members.iter().map(|member| (&*member.name, &*member.zone)).collect();
+        let rendezvous = Rendezvous::new(&named, replication_factor);
+        Self { members, rendezvous, replication_factor: replication_factor.max(1) }
     }
 
     /// The ingesters.
@@ -105,23 +94,9 @@ impl Placement {
     /// Positions of all members, the trace's owners first, then those that stand in for them. Owners are in as
     /// many zones as there are; `suspects` come last.
     pub(crate) fn preference(&self, id: &TraceId, suspects: &[bool], order: &mut Vec<u32>) {
-        order.clear();
-        order.extend(0..self.members.len() as u32);
-        order.sort_unstable_by_key(|at| std::cmp::Reverse(self.members[*at as usize].weight(id)));
-        self.spread_over_zones(order);
+        self.rendezvous.order(id, order);
         if suspects.contains(&true) {
             order.sort_by_key(|at| suspects[*at as usize]);
-        }
-    }
-
-    /// Brings the best member of each zone to the front, in their order among themselves.
-    fn spread_over_zones(&self, order: &mut [u32]) {
-        let zone = |at: u32| self.zones[at as usize];
-        for owner in 1..self.replication_factor.min(order.len()) {
-            let taken = |at: u32| order[..owner].iter().any(|chosen| zone(*chosen) == zone(at));
-            if let Some(next) = (owner..order.len()).find(|next| !taken(order[*next])) {
-                order[owner..=next].rotate_right(1);
-            }
         }
     }
 }

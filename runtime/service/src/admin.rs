@@ -17,7 +17,9 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 use crate::membership::Membership;
+use crate::overrides::TenantLimits;
 use crate::process::flush_and_hand_over;
+use crate::{limits, ring};
 
 static BUILD_INFO: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     // Tempo's labels: dashboards find instances by this metric.
@@ -41,6 +43,7 @@ pub(crate) struct Admin {
     pub(crate) ingester: OnceLock<Arc<Ingester>>,
     pub(crate) retriever: OnceLock<Arc<Retriever>>,
     pub(crate) membership: OnceLock<Membership>,
+    pub(crate) limits: OnceLock<Arc<TenantLimits>>,
     /// An operator asked the process to end.
     pub(crate) shutdown: Notify,
 }
@@ -63,8 +66,13 @@ impl Admin {
             ingester: OnceLock::new(),
             retriever: OnceLock::new(),
             membership: OnceLock::new(),
+            limits: OnceLock::new(),
             shutdown: Notify::new(),
         })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The process serves once `check` says so.
@@ -84,14 +92,17 @@ impl Admin {
     }
 
     pub(crate) fn router(self: &Arc<Self>) -> Router {
-        Router::new()
+        let rings = ring::PATHS.into_iter();
+        rings
+            .fold(Router::new(), |router, path| router.route(path, ring::route()))
             .route("/ready", get(ready))
             .route("/metrics", get(metrics))
             .route("/status", get(status))
             .route("/status/version", get(version))
             .route("/status/services", get(services))
             .route("/status/config", get(config))
-            .route("/status/ring", get(ring))
+            .route("/status/overrides", get(limits::all))
+            .route("/status/overrides/{tenant}", get(limits::of_tenant))
             .route("/flush", any(flush))
             .route("/shutdown", any(shutdown))
             .fallback(api)
@@ -183,17 +194,8 @@ async fn status(State(admin): State<Arc<Admin>>) -> String {
         "GET /status/version\n{}\nGET /status/services\n{}\nGET /status/ring\n{}\n\nGET /status/config\n{config}\n",
         version_text(),
         admin.services(),
-        ring_json(&admin)
+        ring::json(&admin)
     )
-}
-
-fn ring_json(admin: &Admin) -> serde_json::Value {
-    let members = admin.membership.get().map(Membership::members).unwrap_or_default();
-    serde_json::json!({ "members": members.values().collect::<Vec<_>>() })
-}
-
-async fn ring(State(admin): State<Arc<Admin>>) -> Response {
-    axum::Json(ring_json(&admin)).into_response()
 }
 
 /// Longest wait of `/flush`.

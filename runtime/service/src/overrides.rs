@@ -34,7 +34,8 @@ impl TenantLimits {
         Ok(Arc::new(Self { overrides: RwLock::new(Arc::new(overrides)), file }))
     }
 
-    fn overrides(&self) -> Arc<Overrides> {
+    /// All of it.
+    pub(crate) fn overrides(&self) -> Arc<Overrides> {
         Arc::clone(&self.overrides.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -140,6 +140,8 @@ impl Process {
         let config = &self.config;
         let limits = TenantLimits::load(config.overrides.clone())?;
         self.spawn(Arc::clone(&limits).follow());
+        // Set once, here.
+        drop(self.admin.limits.set(Arc::clone(&limits)));
         let mut parts = Parts {
             limits,
             memory: memory_limit::budget(&config.memory),
@@ -187,6 +189,7 @@ impl Process {
         drop(self.admin.ingester.set(Arc::clone(&ingester)));
         let checked = Arc::clone(&ingester);
         self.admin.add_check("ingester", Arc::new(move || checked.check()));
+        self.spawn(tell_unflushed(Arc::clone(&self.admin), Arc::clone(&ingester)));
         Ok(ingester)
     }
 
@@ -216,21 +219,16 @@ impl Process {
     async fn join(&self, http: SocketAddr, grpc: SocketAddr) -> Result<()> {
         let settings = &self.config.memberlist;
         let name = if settings.node_name.is_empty() { host_name() } else { settings.node_name.clone() };
-        let own = Member {
+        let own = Member::starting(
             name,
-            target: self.config.target,
-            state: State::Joining,
-            grpc: self.advertised(grpc),
-            http: self.advertised(http),
-            zone: self.config.ingester.lifecycler.availability_zone.clone(),
-        };
+            self.config.target,
+            self.advertised(grpc),
+            self.advertised(http),
+            self.config.ingester.lifecycler.availability_zone.clone(),
+        );
         let alone = self.config.target == Target::All && settings.join_members.is_empty();
-        let heartbeat_timeout = self.config.ingester.lifecycler.ring.heartbeat_timeout.0;
-        let membership = if alone {
-            Membership::alone(own)
-        } else {
-            Membership::join(own, settings, heartbeat_timeout).await?
-        };
+        let membership =
+            if alone { Membership::alone(own) } else { Membership::join(own, &self.config).await? };
         // Set once, here.
         drop(self.admin.membership.set(membership));
         Ok(())
@@ -357,6 +355,17 @@ impl Process {
         self.end.cancel();
         self.servers.drained(Instant::now() + REQUESTS_TIMEOUT).await;
         tracing::info!("stopped");
+    }
+}
+
+/// How often others are told how much of the log is not in storage.
+const TELL_PERIOD: Duration = Duration::from_secs(5);
+
+/// Tells others what an operator may want to know once this process does not answer any more.
+async fn tell_unflushed(admin: Arc<Admin>, ingester: Arc<Ingester>) {
+    while let Some(membership) = admin.membership.get() {
+        membership.set_unflushed(ingester.unflushed_segments() as u64).await;
+        tokio::time::sleep(TELL_PERIOD).await;
     }
 }
 

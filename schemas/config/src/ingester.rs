@@ -88,6 +88,9 @@ pub struct IngesterRing {
     pub heartbeat_timeout: GoDuration,
     /// Whether replicas must be in different zones. Default false.
     pub zone_awareness_enabled: bool,
+    /// How long an ingester that does not answer is waited for before nobody looks for its spans any more; 0 means
+    /// until it returns, or an operator forgets it on `/status/ring`. Default 0s.
+    pub forget_unhealthy_after: GoDuration,
 }
 
 impl Default for IngesterRing {
@@ -96,6 +99,7 @@ impl Default for IngesterRing {
             replication_factor: 1,
             heartbeat_timeout: GoDuration::from_secs(10),
             zone_awareness_enabled: false,
+            forget_unhealthy_after: GoDuration::ZERO,
         }
     }
 }

@@ -9,6 +9,7 @@ mod block;
 mod compactor;
 mod compatibility;
 mod distributor;
+mod effective;
 mod expand;
 mod ingester;
 mod limits;
@@ -28,6 +29,7 @@ mod yaml;
 pub use block::{Block, BlockVersion, ColumnOption, ColumnScope, ColumnType, DedicatedColumn};
 pub use compactor::{Compaction, Compactor};
 pub use distributor::Distributor;
+pub use effective::{EffectiveLimit, EffectiveLimits, LimitOrigin, SetLimits};
 pub use ingester::{Durability, Ingester, IngesterRing, Lifecycler};
 pub use limits::{
     CompactionLimits, GlobalLimits, IngestionLimits, Limits, Overrides, RateStrategy, ReadLimits,

@@ -25,7 +25,8 @@ pub struct Memberlist {
     pub cluster_label: String,
     /// Time between two rounds of gossip. Default 1s.
     pub gossip_interval: GoDuration,
-    /// How long a process that went away stays known. Default 5m.
+    /// How long a process that went away stays known; an ingester that did not say goodbye stays longer, see
+    /// `ingester.lifecycler.ring.forget_unhealthy_after`. Default 5m.
     pub left_ingesters_timeout: GoDuration,
     /// Whether a process that reaches none of `join_members` at its start gives up. Default false.
     pub abort_if_cluster_join_fails: bool,

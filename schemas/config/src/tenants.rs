@@ -25,6 +25,8 @@ const WILDCARD: &str = "*";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TenantOverrides {
     limits: Arc<BTreeMap<String, Limits>>,
+    /// What entries set, and nothing else.
+    entries: Arc<BTreeMap<String, Value>>,
     warnings: Problems,
 }
 
@@ -53,7 +55,7 @@ impl TenantOverrides {
         }
         let problems_of_form = problems.len();
         let defaults = serde_json::to_value(defaults).unwrap_or_default();
-        let mut limits = BTreeMap::new();
+        let (mut limits, mut entries) = (BTreeMap::new(), BTreeMap::new());
         for (name, entry) in document.value()["overrides"].as_object().into_iter().flatten() {
             let at = path::child("overrides", name);
             problems.extend(wrong_name(name, &at).map(|problem| document.locate(problem)));
@@ -62,6 +64,7 @@ impl TenantOverrides {
             }
             let mut whole = defaults.clone();
             overlay(&mut whole, entry);
+            entries.insert(name.clone(), entry.clone());
             match serde_json::from_value::<Limits>(whole) {
                 Ok(entry) => {
                     let wrong = validate::limits(&entry, &at);
@@ -73,7 +76,7 @@ impl TenantOverrides {
         }
         let mut warnings = document.problems();
         warnings.extend(notes);
-        problems.into_result(Self { limits: Arc::new(limits), warnings })
+        problems.into_result(Self { limits: Arc::new(limits), entries: Arc::new(entries), warnings })
     }
 
     /// The limits of tenant `name`: of its own entry, else of `*`; none if there is neither.
@@ -84,6 +87,19 @@ impl TenantOverrides {
     /// The tenants with an entry of their own, and their limits, sorted by name; `*` is among them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Limits)> {
         self.limits.iter().map(|(name, limits)| (name.as_str(), limits))
+    }
+
+    /// What the entries set, and nothing else, sorted by name; `*` is among them.
+    pub(crate) fn entries(&self) -> &BTreeMap<String, Value> {
+        &self.entries
+    }
+
+    /// What the entry that holds for tenant `name` sets, and whether it is `*`'s instead of its own.
+    pub(crate) fn entry(&self, name: &str) -> Option<(&Value, bool)> {
+        match self.entries.get(name) {
+            Some(own) => Some((own, false)),
+            None => self.entries.get(WILDCARD).map(|of_all| (of_all, true)),
+        }
     }
 
     /// Keys of the file that have no effect, with the reason.
