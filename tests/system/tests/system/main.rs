@@ -6,6 +6,7 @@ mod cli;
 mod distributed;
 mod durability;
 mod erasure;
+mod faults;
 mod interoperability;
 mod lifecycle;
 mod object_storage;

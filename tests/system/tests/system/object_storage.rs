@@ -9,18 +9,27 @@ use tempoform_test_support::{Cli, Load, free_port, skipped};
 
 use crate::distributed::{Sender, expect_all};
 
-const KEY: &str = "tempoform-test";
-const SECRET: &str = "tempoform-test-secret";
+pub(crate) const KEY: &str = "tempoform-test";
+pub(crate) const SECRET: &str = "tempoform-test-secret";
 
-struct Minio {
+pub(crate) struct Minio {
     child: Child,
-    address: String,
+    pub(crate) address: String,
     folder: tempfile::TempDir,
 }
 
 impl Minio {
+    /// The program; `None`, and said so, where there is none.
+    pub(crate) fn program() -> Option<PathBuf> {
+        let program = std::env::var_os("TEMPOFORM_TEST_MINIO").map(PathBuf::from);
+        if program.is_none() {
+            skipped("TEMPOFORM_TEST_MINIO is not set; run `cargo xtask test`");
+        }
+        program
+    }
+
     /// Starts a server with a bucket `traces`; a folder is a bucket to it.
-    async fn start(program: PathBuf) -> Result<Self> {
+    pub(crate) async fn start(program: PathBuf) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("traces"))?;
         let address = format!("127.0.0.1:{}", free_port()?);
@@ -92,10 +101,7 @@ spec:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_load_with_s3() -> Result<()> {
-    let Some(program) = std::env::var_os("TEMPOFORM_TEST_MINIO").map(PathBuf::from) else {
-        skipped("TEMPOFORM_TEST_MINIO is not set; run `cargo xtask test`");
-        return Ok(());
-    };
+    let Some(program) = Minio::program() else { return Ok(()) };
     let minio = Minio::start(program).await?;
     let mut cli = Cli::document(&document(&minio.address))?;
     cli.set_environment("TEST_S3_KEY", KEY);
