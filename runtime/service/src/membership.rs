@@ -249,22 +249,38 @@ async fn follow(
     }
 }
 
-/// The members that gossip knows. A name that stands twice (a restart) is the one of the later generation.
+/// The members that gossip knows.
 fn by_name(gossip: &Chitchat) -> BTreeMap<String, Member> {
     let live: HashSet<&ChitchatId> = gossip.live_nodes().collect();
-    let mut by_name: BTreeMap<String, (u64, Member)> = BTreeMap::new();
-    for (id, state) in gossip.node_states() {
-        let Some(mut member) = member(id, state) else { continue };
-        let is_own = id == gossip.self_chitchat_id();
-        if !is_own && !live.contains(id) && member.state != State::Left {
-            member.state = State::Unhealthy;
+    let known = gossip.node_states().iter().filter_map(|(id, state)| {
+        let is_live = id == gossip.self_chitchat_id() || live.contains(id);
+        Some(Known { is_live, generation: id.generation_id, member: member(id, state)? })
+    });
+    one_of_each_name(known)
+}
+
+/// A process that gossip knows of.
+struct Known {
+    is_live: bool,
+    /// When it started, by its own clock.
+    generation: u64,
+    member: Member,
+}
+
+/// A name that stands twice (a restart) is the one that lives, or else the one of the later generation: a clock may have
+/// been set back in between.
+fn one_of_each_name(known: impl Iterator<Item = Known>) -> BTreeMap<String, Member> {
+    let mut by_name: BTreeMap<String, Known> = BTreeMap::new();
+    for mut known in known {
+        if !known.is_live && known.member.state != State::Left {
+            known.member.state = State::Unhealthy;
         }
-        let known = by_name.get(&member.name).map(|(generation, _)| *generation);
-        if known.is_none_or(|known| known < id.generation_id) {
-            by_name.insert(member.name.clone(), (id.generation_id, member));
+        let rank = |known: &Known| (known.is_live, known.generation);
+        if by_name.get(&known.member.name).is_none_or(|other| rank(other) < rank(&known)) {
+            by_name.insert(known.member.name.clone(), known);
         }
     }
-    by_name.into_iter().map(|(name, (_, member))| (name, member)).collect()
+    by_name.into_iter().map(|(name, known)| (name, known.member)).collect()
 }
 
 fn listen_ip(settings: &Memberlist) -> Result<IpAddr> {
@@ -299,4 +315,36 @@ pub(crate) fn own_ip() -> IpAddr {
         socket.local_addr().map(|address| address.ip())
     };
     probe().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(is_live: bool, generation: u64, grpc: &str) -> Known {
+        let member = Member {
+            name: "ingester-0".to_owned(),
+            target: Target::Ingester,
+            state: State::Active,
+            grpc: grpc.to_owned(),
+            http: String::new(),
+            zone: String::new(),
+        };
+        Known { is_live, generation, member }
+    }
+
+    fn seen(known: impl IntoIterator<Item = Known>) -> (String, State) {
+        let member = one_of_each_name(known.into_iter()).remove("ingester-0").expect("it is known");
+        (member.grpc, member.state)
+    }
+
+    #[test]
+    fn a_restart_takes_the_place_of_what_was_there_before() {
+        let (before, after) = (|live| known(live, 1, "before"), |live| known(live, 2, "after"));
+        assert_eq!(seen([before(true), after(true)]), ("after".to_owned(), State::Active));
+        assert_eq!(seen([after(true), before(false)]), ("after".to_owned(), State::Active));
+        assert_eq!(seen([after(false), before(false)]), ("after".to_owned(), State::Unhealthy));
+        // Its clock was set back meanwhile.
+        assert_eq!(seen([after(false), before(true)]), ("before".to_owned(), State::Active));
+    }
 }

@@ -32,9 +32,7 @@ async fn the_object_store_fails() -> Result<()> {
         storage: format!(
             "    backend: s3\n    s3:\n      bucket: traces\n      endpoint: {endpoint}\n      region: us-east-1\n      access_key: {KEY}\n      secret_key: {SECRET}\n      insecure: true\n      forcepathstyle: true\n"
         ),
-        // Every read goes to the store.
-        extra: "compactor:\n  compaction:\n    compaction_cycle: 2s\nretriever:\n  cache_bytes: 0\n"
-            .to_owned(),
+        extra: "compactor:\n  compaction:\n    compaction_cycle: 2s\n".to_owned(),
         ..ClusterConfig::default()
     };
     let mut suite = Suite::start(folder.path(), config, 3000).await?;
