@@ -48,6 +48,8 @@ pub struct ServerConfig {
     pub ingester: String,
     /// Keys of `tls` of both OTLP receivers, as a YAML flow mapping without braces.
     pub otlp_tls: Option<String>,
+    /// The section `storage.trace` without `wal`, indented by four; empty = blocks in the folder.
+    pub storage: String,
     /// Further receivers of `distributor.receivers`, indented by four.
     pub receivers: String,
     /// Environment variables.
@@ -69,6 +71,7 @@ impl ServerConfig {
             extra: String::new(),
             ingester: String::new(),
             otlp_tls: None,
+            storage: String::new(),
             receivers: String::new(),
             environment: Vec::new(),
         })
@@ -84,16 +87,22 @@ impl ServerConfig {
             extra,
             ingester,
             otlp_tls,
+            storage,
             receivers,
             environment: _,
         } = self;
         let folder = folder.display();
+        let storage = if storage.is_empty() {
+            format!("    backend: local\n    local:\n      path: {folder}/blocks\n")
+        } else {
+            storage.clone()
+        };
         let tls = otlp_tls.as_ref().map(|keys| format!("          tls: {{{keys}}}\n")).unwrap_or_default();
         format!(
             "server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: {http}\n  grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {grpc}\n\
              distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n          endpoint: 127.0.0.1:{otlp_grpc}\n{tls}        http:\n          endpoint: 127.0.0.1:{otlp_http}\n{tls}{receivers}\
              ingester:\n  flush_check_period: 1s\n{ingester}\
-             storage:\n  trace:\n    backend: local\n    blocklist_poll: 1s\n    local:\n      path: {folder}/blocks\n    wal:\n      path: {folder}/wal\n{extra}"
+             storage:\n  trace:\n    blocklist_poll: 1s\n    wal:\n      path: {folder}/wal\n{storage}{extra}"
         )
     }
 }

@@ -12,4 +12,5 @@ mod lifecycle;
 mod object_storage;
 mod receivers;
 mod replicated;
+mod stores;
 mod tls;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
-use tempoform_test_support::Load;
+use anyhow::{Context as _, Result, ensure};
+use tempoform_test_support::{Cluster, Load};
 use tokio::time::sleep;
 
 use super::suite::Suite;
@@ -47,11 +47,13 @@ pub(super) async fn an_ingester_of_another_day(suite: &mut Suite) -> Result<()> 
         .map(|(name, value)| (name.to_owned(), value));
         suite
             .fault(fault, async |cluster| {
-                for environment in [environment.to_vec(), Vec::new()] {
+                for (is_wrong, environment) in [(true, environment.to_vec()), (false, Vec::new())] {
                     cluster.kill(INGESTER)?;
                     cluster.set_environment(INGESTER, environment)?;
                     cluster.spawn(INGESTER)?;
                     cluster.ready(INGESTER).await?;
+                    let (own, others) = (day(cluster, INGESTER).await?, day(cluster, "distributor").await?);
+                    ensure!(is_wrong == (own != others), "{own} and {others}");
                     sleep(Duration::from_secs(5)).await;
                     cluster.flush().await?;
                 }
@@ -60,4 +62,12 @@ pub(super) async fn an_ingester_of_another_day(suite: &mut Suite) -> Result<()> 
             .await?;
     }
     Ok(())
+}
+
+/// The day that it is to a component.
+async fn day(cluster: &Cluster, name: &str) -> Result<String> {
+    let answer = reqwest::get(cluster.url(name, "/ready")?).await?;
+    let date = answer.headers().get(reqwest::header::DATE).context("an answer has a date")?.to_str()?;
+    // `Sun, 06 Nov 1994 08:49:37 GMT`
+    Ok(date.chars().take(16).collect())
 }

@@ -10,6 +10,7 @@ use tempoform_test_support::Cluster;
 use tokio::time::sleep;
 
 use super::suite::Suite;
+use super::table;
 
 const KILLS: usize = 20;
 /// Longer than the cluster's `heartbeat_timeout`.
@@ -22,7 +23,7 @@ pub(super) fn chance(what: &str) -> Result<StdRng> {
         Ok(seed) => seed.parse().with_context(|| format!("TEMPOFORM_FAULT_SEED={seed}"))?,
         Err(_) => rand::random(),
     };
-    println!("{what}: TEMPOFORM_FAULT_SEED={seed}");
+    table::say(&format!("{what}: TEMPOFORM_FAULT_SEED={seed}"));
     Ok(StdRng::seed_from_u64(seed))
 }
 
@@ -134,6 +135,7 @@ pub(super) async fn hanging(suite: &mut Suite) -> Result<()> {
 pub(super) async fn all_killed_at_once(suite: &mut Suite) -> Result<()> {
     suite
         .fault("`kill -9` of everything at once", async |cluster| {
+            sleep(Duration::from_secs(2)).await;
             let names = cluster.names();
             for name in &names {
                 cluster.signal(name, "KILL")?;

@@ -18,7 +18,7 @@ const READING_PAUSE: Duration = Duration::from_millis(10);
 /// How long what was acknowledged may take to be readable after a fault.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Lookups at once.
-const LOOKUPS: usize = 4;
+const LOOKUPS: usize = 8;
 
 /// A cluster, and all that was sent to it.
 pub(crate) struct Suite {
@@ -98,7 +98,7 @@ impl Suite {
         act(&mut self.cluster).await.with_context(|| fault.to_owned())?;
         tokio::time::sleep(AROUND).await;
         let row = self.finish(running, fault).await?;
-        println!("took {:.1} s", started.elapsed().as_secs_f64());
+        table::say(&format!("took {:.1} s", started.elapsed().as_secs_f64()));
         Ok(row)
     }
 

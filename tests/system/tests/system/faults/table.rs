@@ -62,8 +62,14 @@ pub(crate) fn skip(fault: &str, why: &str) -> Result<()> {
     add(format!("| {fault} | skipped: {why} | | | | | |"))
 }
 
-fn add(line: String) -> Result<()> {
+/// Tells whoever watches.
+#[expect(clippy::print_stdout, reason = "the harness shows it with --nocapture, and when a test fails")]
+pub(crate) fn say(line: &str) {
     println!("{line}");
+}
+
+fn add(line: String) -> Result<()> {
+    say(&line);
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     lines.push(line);
     let Some(file) = std::env::var_os("TEMPOFORM_FAULT_TABLE") else { return Ok(()) };
