@@ -13,7 +13,7 @@ use crate::distributed::{Reader, Sender};
 
 /// Load before a fault and after it.
 const AROUND: Duration = Duration::from_millis(700);
-const SENDING_PAUSE: Duration = Duration::from_millis(60);
+const SENDING_PAUSE: Duration = Duration::from_millis(100);
 const READING_PAUSE: Duration = Duration::from_millis(10);
 /// How long what was acknowledged may take to be readable after a fault.
 const PATIENCE: Duration = Duration::from_secs(60);
