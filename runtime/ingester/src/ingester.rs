@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::options::{Durability, Options};
 use crate::tenant_log::{Snapshot, TenantLog};
 use crate::wal::{MemoryIndex, SegmentPaths};
-use crate::writer::{Append, Command, Follow, Writer};
+use crate::writer::{Append, Command, FOLLOWED_AGE, Follow, Writer};
 use crate::{flush, live, metrics, recovery, settle};
 
 /// Requests that wait for the log at most; further ones wait at the caller.
@@ -230,12 +230,35 @@ impl Ingester {
     }
 
     /// What a query looks at. To look `with_followed` batches takes reading files.
-    fn snapshot(&self, tenant: &TenantId, with_followed: bool) -> impl FnOnce() -> Snapshot + Send + 'static {
+    ///
+    /// With copies elsewhere, one whose log was damaged does not answer alone: what it lost would seem never to have been.
+    fn snapshot(
+        &self,
+        tenant: &TenantId,
+        with_followed: bool,
+    ) -> impl FnOnce() -> Result<Snapshot> + Send + 'static {
         let (log, memory) = (self.shared.known_log(tenant), self.shared.memory.clone());
-        move || match log {
-            Some(log) if with_followed => log.snapshot_with_followed(&memory),
-            Some(log) => log.snapshot(),
-            None => Snapshot::default(),
+        let options = &self.shared.options;
+        let taken_over_within =
+            FOLLOWED_AGE + options.take_over_after.saturating_add(options.flush_check_period * 2);
+        let has_copies = options.others.is_some();
+        move || {
+            let Some(log) = log else { return Ok(Snapshot::default()) };
+            let lost = (has_copies && log.is_damaged(taken_over_within)).then(|| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "records of the log were damaged; others have copies until they bring them to storage",
+                )
+            });
+            match (with_followed, lost) {
+                (false, None) => Ok(log.snapshot()),
+                (false, Some(lost)) => Err(lost),
+                (true, lost) => {
+                    let mut snapshot = log.snapshot_with_followed(&memory);
+                    snapshot.failures.extend(lost.map(|lost| failure(&"of the log", &lost)));
+                    Ok(snapshot)
+                }
+            }
         }
     }
 }
@@ -366,7 +389,7 @@ impl TraceSource for Ingester {
             .ok_or_else(|| Error::new(ErrorKind::Invalid, "a trace id is 16 bytes"))?;
         let snapshot = self.snapshot(tenant, request.with_followed);
         blocking(move || {
-            let snapshot = snapshot();
+            let snapshot = snapshot()?;
             let mut response = FindTraceResponse {
                 fresh_blocks: fresh(&snapshot),
                 failures: snapshot.failures.clone(),
@@ -387,19 +410,19 @@ impl TraceSource for Ingester {
     async fn search(&self, tenant: &TenantId, request: SearchRequest) -> Result<SearchResponse> {
         let snapshot = self.snapshot(tenant, request.with_followed);
         let (work, _guard) = self.work();
-        blocking(move || live::search(&snapshot(), &request, &work)).await
+        blocking(move || live::search(&snapshot()?, &request, &work)).await
     }
 
     async fn tag_names(&self, tenant: &TenantId, request: TagNamesRequest) -> Result<TagNamesResponse> {
         let snapshot = self.snapshot(tenant, request.with_followed);
         let (work, _guard) = self.work();
-        blocking(move || live::tag_names(&snapshot(), &request, &work)).await
+        blocking(move || live::tag_names(&snapshot()?, &request, &work)).await
     }
 
     async fn tag_values(&self, tenant: &TenantId, request: TagValuesRequest) -> Result<TagValuesResponse> {
         let snapshot = self.snapshot(tenant, request.with_followed);
         let (work, _guard) = self.work();
-        blocking(move || live::tag_values(&snapshot(), &request, &work)).await
+        blocking(move || live::tag_values(&snapshot()?, &request, &work)).await
     }
 
     async fn settle(&self, tenant: &TenantId, request: SettleRequest) -> Result<SettleResponse> {

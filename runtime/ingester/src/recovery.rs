@@ -63,6 +63,8 @@ fn recover_tenant(shared: &Shared, tenant: &TenantId, directory: &Path) -> io::R
             },
             // What a crash left half written, or without its log.
             (_, Some("tmp")) => remove(&path)?,
+            // Set aside by an earlier start.
+            (_, Some(extension)) if extension.starts_with("damaged-") => log.note_damage(age(&path)?),
             (Some(paths), Some("idx")) if !paths.wal().exists() => remove(&path)?,
             _ => {}
         }
@@ -181,6 +183,7 @@ fn replay(log: &TenantLog, paths: &SegmentPaths) -> io::Result<ReplayedSegment> 
     let replayed = replay_segment(paths)?;
     if replayed.damaged > 0 {
         metrics::REPLAY_DAMAGED_BYTES.inc_by(replayed.damaged);
+        log.note_damage(Duration::ZERO);
         tracing::warn!(
             tenant = %log.tenant, segment = %paths.id(), whole_bytes = replayed.end, damaged_bytes = replayed.damaged,
             set_aside = %paths.damaged(replayed.end).display(),

@@ -62,6 +62,8 @@ pub(crate) struct TenantLog {
     pub(crate) tenant: TenantId,
     stages: Mutex<Stages>,
     pub(crate) followed: FollowedLog,
+    /// When records of the log were last found damaged.
+    damaged: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -196,7 +198,7 @@ impl View {
 
 impl TenantLog {
     pub(crate) fn new(tenant: TenantId) -> Self {
-        Self { tenant, stages: Mutex::default(), followed: FollowedLog::default() }
+        Self { tenant, stages: Mutex::default(), followed: FollowedLog::default(), damaged: Mutex::default() }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -208,6 +210,18 @@ impl TenantLog {
             fresh: stages.fresh.iter().map(|block| Arc::clone(&block.meta)).collect(),
             failures: Vec::new(),
         }
+    }
+
+    /// Records of the log were found damaged, so long ago.
+    pub(crate) fn note_damage(&self, ago: Duration) {
+        let at = Instant::now().checked_sub(ago);
+        let mut damaged = lock(&self.damaged);
+        *damaged = (*damaged).max(at);
+    }
+
+    /// Whether records of the log were found damaged within this time.
+    pub(crate) fn is_damaged(&self, within: Duration) -> bool {
+        lock(&self.damaged).is_some_and(|at| at.elapsed() < within)
     }
 
     /// The same with what is followed, since a leader does not answer. Reads files.

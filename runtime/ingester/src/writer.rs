@@ -31,7 +31,7 @@ const GROUP_BYTES: usize = 32 << 20;
 const SYNCS_AT_ONCE: usize = 16;
 /// A file of followed batches is closed at this size or age: it goes as a whole, once all that is in it is settled.
 const FOLLOWED_BYTES: u64 = 64 << 20;
-const FOLLOWED_AGE: Duration = Duration::from_secs(60);
+pub(crate) const FOLLOWED_AGE: Duration = Duration::from_secs(60);
 /// Most bytes of one trace in a segment, whatever its tenant's limit: a block takes no larger one.
 const MAX_TRACE_BYTES: u64 = 512 << 20;
 

@@ -64,7 +64,7 @@ async fn fill(store: &BlockStore, load: &Load, blocks: u64) -> Result<()> {
 
 async fn retriever(endpoint: &str, folder: &std::path::Path, cache: &str) -> Result<(Server, RemoteBlocks)> {
     let mut config = ServerConfig::new(folder)?;
-    config.storage = Some(Minio::storage_yaml(endpoint));
+    config.storage = Minio::storage_yaml(endpoint);
     config.extra = format!(
         "target: retriever\nretriever:\n  cache_bytes: {cache}\nmemory:\n  limit_bytes: 2GiB\nmemberlist:\n  bind_addr: [127.0.0.1]\n  bind_port: {}\n",
         free_port()?

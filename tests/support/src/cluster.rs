@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::gossip_relay::GossipNetwork;
 use crate::process::{Usage, executable, free_port};
 
 /// What the configurations of all components say beside ports and membership.
@@ -25,6 +26,8 @@ pub struct ClusterConfig {
     pub extra: String,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
+    /// Whether gossip goes through relays, so that it can be parted.
+    pub relayed_gossip: bool,
 }
 
 impl Default for ClusterConfig {
@@ -36,6 +39,7 @@ impl Default for ClusterConfig {
             ingester: String::new(),
             extra: String::new(),
             environment: Vec::new(),
+            relayed_gossip: false,
         }
     }
 }
@@ -46,6 +50,7 @@ pub struct Cluster {
     folder: PathBuf,
     config: ClusterConfig,
     nodes: BTreeMap<String, Node>,
+    gossip: GossipNetwork,
 }
 
 /// One component, running or not.
@@ -56,7 +61,11 @@ struct Node {
     http: u16,
     grpc: u16,
     gossip: u16,
+    /// Where others send gossip for it.
+    gossip_relay: u16,
     otlp: u16,
+    /// Environment variables of its own.
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -69,12 +78,17 @@ impl Cluster {
     /// # Errors
     /// When a component does not become ready; the text has the end of its log.
     pub async fn start(folder: &Path, config: ClusterConfig) -> Result<Self> {
-        let mut cluster = Self { folder: folder.to_owned(), nodes: BTreeMap::new(), config };
+        let mut cluster = Self {
+            folder: folder.to_owned(),
+            nodes: BTreeMap::new(),
+            config,
+            gossip: GossipNetwork::default(),
+        };
         for at in 0..cluster.config.ingesters {
-            cluster.add(&format!("ingester-{at}"), "ingester")?;
+            cluster.add(&format!("ingester-{at}"), "ingester").await?;
         }
         for target in ["compactor", "distributor", "querier", "retriever"] {
-            cluster.add(target, target)?;
+            cluster.add(target, target).await?;
         }
         let names: Vec<String> = cluster.nodes.keys().cloned().collect();
         for name in &names {
@@ -90,14 +104,18 @@ impl Cluster {
     ///
     /// # Errors
     /// When there are no ports.
-    pub fn add(&mut self, name: &str, target: &'static str) -> Result<()> {
+    pub async fn add(&mut self, name: &str, target: &'static str) -> Result<()> {
+        let gossip = free_port()?;
+        let gossip_relay = if self.config.relayed_gossip { self.gossip.add(gossip).await? } else { gossip };
         let node = Node {
             name: name.to_owned(),
             target,
             http: free_port()?,
             grpc: free_port()?,
-            gossip: free_port()?,
+            gossip,
+            gossip_relay,
             otlp: free_port()?,
+            environment: Vec::new(),
             child: None,
         };
         self.nodes.insert(name.to_owned(), node);
@@ -118,7 +136,7 @@ impl Cluster {
         let child = Command::new(executable("tempo")?)
             .arg(format!("-config.file={}", file.display()))
             .arg(format!("-target={}", node.target))
-            .envs(self.config.environment.iter().map(|(name, value)| (name, value)))
+            .envs(self.config.environment.iter().chain(&node.environment).map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -174,15 +192,71 @@ impl Cluster {
     /// When it takes longer than `patience`.
     pub async fn stop(&mut self, name: &str, patience: Duration) -> Result<()> {
         self.signal(name, "TERM")?;
+        self.ended(name, patience).await
+    }
+
+    /// Waits until a component has ended that was asked to.
+    ///
+    /// # Errors
+    /// When it takes longer than `patience`.
+    async fn ended(&mut self, name: &str, patience: Duration) -> Result<()> {
         let mut child = self.take(name)?;
         let started = Instant::now();
         while child.try_wait()?.is_none() {
             if started.elapsed() > patience {
                 drop((child.kill(), child.wait()));
-                bail!("{name} runs on {patience:?} after SIGTERM\n{}", self.log_tail(name));
+                bail!("{name} runs on {patience:?} after it was asked to end\n{}", self.log_tail(name));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
+    }
+
+    /// Has a component end by `/shutdown`, and waits for that.
+    ///
+    /// # Errors
+    /// When it refuses, or takes longer than `patience`.
+    pub async fn shut_down(&mut self, name: &str, patience: Duration) -> Result<()> {
+        let asked = reqwest::Client::new().post(self.url(name, "/shutdown")?).timeout(patience);
+        let answer = asked.send().await?;
+        if !answer.status().is_success() {
+            bail!("{name}: /shutdown: {} {}", answer.status(), answer.text().await?);
+        }
+        self.ended(name, patience).await
+    }
+
+    /// Forgets a component that was stopped: others do not join it any more.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn remove(&mut self, name: &str) -> Result<()> {
+        self.node(name)?;
+        self.nodes.remove(name);
+        Ok(())
+    }
+
+    /// The components, running or not.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    /// Sets the environment variables that a component has for itself from its next start on.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn set_environment(&mut self, name: &str, environment: Vec<(String, String)>) -> Result<()> {
+        self.nodes.get_mut(name).context("no such component")?.environment = environment;
+        Ok(())
+    }
+
+    /// Cuts the gossip of these components off from that of all others; with none, gossip is whole again. Needs
+    /// [`relayed_gossip`](ClusterConfig::relayed_gossip).
+    ///
+    /// # Errors
+    /// When there is none of a name.
+    pub fn part_gossip(&self, names: &[&str]) -> Result<()> {
+        let ports = names.iter().map(|name| Ok(self.node(name)?.gossip));
+        self.gossip.part(ports.collect::<Result<Vec<_>>>()?);
         Ok(())
     }
 
@@ -286,10 +360,10 @@ impl Cluster {
     }
 
     fn yaml(&self, node: &Node) -> String {
-        let Node { name, http, grpc, gossip, otlp, .. } = node;
+        let Node { name, http, grpc, gossip, gossip_relay, otlp, .. } = node;
         let ClusterConfig { replication_factor, storage, ingester, extra, .. } = &self.config;
         let others: Vec<String> =
-            self.nodes.values().map(|other| format!("\"127.0.0.1:{}\"", other.gossip)).collect();
+            self.nodes.values().map(|other| format!("\"127.0.0.1:{}\"", other.gossip_relay)).collect();
         let storage = if storage.is_empty() {
             format!("    backend: local\n    local:\n      path: {}\n", self.blocks().display())
         } else {
@@ -298,7 +372,7 @@ impl Cluster {
         let wal = self.folder_of(name).join("wal");
         format!(
             "server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: {http}\n  grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {grpc}\n\
-             memberlist:\n  node_name: {name}\n  bind_addr: [127.0.0.1]\n  bind_port: {gossip}\n  advertise_addr: 127.0.0.1\n  gossip_interval: 200ms\n  join_members: [{}]\n\
+             memberlist:\n  node_name: {name}\n  bind_addr: [127.0.0.1]\n  bind_port: {gossip}\n  advertise_addr: 127.0.0.1\n  advertise_port: {gossip_relay}\n  gossip_interval: 200ms\n  join_members: [{}]\n\
              distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n          endpoint: 127.0.0.1:{otlp}\n\
              ingester:\n  flush_check_period: 1s\n  lifecycler:\n    ring:\n      replication_factor: {replication_factor}\n      heartbeat_timeout: 3s\n{ingester}\
              storage:\n  trace:\n    blocklist_poll: 1s\n    wal:\n      path: {}\n{storage}{extra}",

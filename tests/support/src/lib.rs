@@ -4,19 +4,23 @@ mod blocks;
 mod cli;
 mod cluster;
 mod exporter;
+mod gossip_relay;
 mod load;
 mod minio;
 mod process;
 mod slow_proxy;
+mod store_proxy;
 
 pub use blocks::write_block;
 pub use cli::Cli;
 pub use cluster::{Cluster, ClusterConfig};
 pub use exporter::Exporter;
+pub use gossip_relay::GossipNetwork;
 pub use load::Load;
 pub use minio::{Minio, StoreRequest};
 pub use process::{Server, ServerConfig, Usage, executable, free_port};
 pub use slow_proxy::SlowProxy;
+pub use store_proxy::{StoreFault, StoreProxy};
 
 /// Says that a test does not run here, and why: on standard error, and in the file that `TEMPOFORM_TEST_SKIPPED` names,
 /// from which `cargo xtask test` reports at the end.

@@ -109,10 +109,10 @@ impl Minio {
         Ok(BlockStore::open(&config, StoreOptions::default(), None)?)
     }
 
-    /// The section `storage` of a configuration file that reaches the bucket at `endpoint`.
+    /// What reaches the bucket at `endpoint` in the section `storage.trace` of a configuration file, indented by four.
     pub fn storage_yaml(endpoint: &str) -> String {
         format!(
-            "storage:\n  trace:\n    backend: s3\n    s3:\n      bucket: {}\n      endpoint: {endpoint}\n      region: us-east-1\n      \
+            "    backend: s3\n    s3:\n      bucket: {}\n      endpoint: {endpoint}\n      region: us-east-1\n      \
              access_key: {}\n      secret_key: {}\n      forcepathstyle: true\n",
             Self::BUCKET,
             Self::KEY,

@@ -42,14 +42,14 @@ pub struct ServerConfig {
     pub otlp_grpc: u16,
     /// OTLP over HTTP.
     pub otlp_http: u16,
-    /// The section `storage`, instead of one for folders below `folder`.
-    pub storage: Option<String>,
     /// Further top-level sections, as YAML. A section that stands here must not stand above.
     pub extra: String,
     /// Further keys of the section `ingester`, indented by two.
     pub ingester: String,
     /// Keys of `tls` of both OTLP receivers, as a YAML flow mapping without braces.
     pub otlp_tls: Option<String>,
+    /// The section `storage.trace` without `wal`, indented by four; empty = blocks in the folder.
+    pub storage: String,
     /// Further receivers of `distributor.receivers`, indented by four.
     pub receivers: String,
     /// Environment variables.
@@ -68,10 +68,10 @@ impl ServerConfig {
             grpc: free_port()?,
             otlp_grpc: free_port()?,
             otlp_http: free_port()?,
-            storage: None,
             extra: String::new(),
             ingester: String::new(),
             otlp_tls: None,
+            storage: String::new(),
             receivers: String::new(),
             environment: Vec::new(),
         })
@@ -84,25 +84,25 @@ impl ServerConfig {
             grpc,
             otlp_grpc,
             otlp_http,
-            storage,
             extra,
             ingester,
             otlp_tls,
+            storage,
             receivers,
             environment: _,
         } = self;
         let folder = folder.display();
-        let storage = storage.clone().unwrap_or_else(|| {
-            format!(
-                "storage:\n  trace:\n    backend: local\n    blocklist_poll: 1s\n    local:\n      path: {folder}/blocks\n    wal:\n      path: {folder}/wal\n"
-            )
-        });
+        let storage = if storage.is_empty() {
+            format!("    blocklist_poll: 1s\n    backend: local\n    local:\n      path: {folder}/blocks\n")
+        } else {
+            storage.clone()
+        };
         let tls = otlp_tls.as_ref().map(|keys| format!("          tls: {{{keys}}}\n")).unwrap_or_default();
         format!(
             "server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: {http}\n  grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {grpc}\n\
              distributor:\n  receivers:\n    otlp:\n      protocols:\n        grpc:\n          endpoint: 127.0.0.1:{otlp_grpc}\n{tls}        http:\n          endpoint: 127.0.0.1:{otlp_http}\n{tls}{receivers}\
              ingester:\n  flush_check_period: 1s\n{ingester}\
-             {storage}{extra}"
+             storage:\n  trace:\n    wal:\n      path: {folder}/wal\n{storage}{extra}"
         )
     }
 }

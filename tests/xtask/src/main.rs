@@ -1,10 +1,11 @@
-//! Repository tasks: `cargo xtask test`, `cargo xtask bench`, `cargo xtask check`.
+//! Repository tasks: `cargo xtask test`, `cargo xtask faults`, `cargo xtask bench`, `cargo xtask check`.
 
 mod cargo;
 mod report;
 mod tools;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -29,6 +30,8 @@ enum Task {
         /// Run only tests whose name contains this.
         filter: Option<String>,
     },
+    /// Runs the tests with faults and writes what came of each to runtime/docs/faults.md.
+    Faults,
     /// Runs the load bench against the real executables and prints its table.
     Bench {
         /// Passed on to the bench; see `cargo xtask bench -- --help`.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.task {
         Task::Test { filter } => test(filter.as_deref()),
+        Task::Faults => faults(),
         Task::Bench { arguments } => bench(&arguments),
         Task::Check => check(),
     };
@@ -66,6 +70,8 @@ fn test(filter: Option<&str>) -> Result<()> {
     environment.extend(tools.python_receivers(&mut report));
     environment.extend(tools.minio(&mut report));
     environment.extend(tools.node(&mut report));
+    environment.extend(tools.azurite(&mut report));
+    environment.extend(tools.faketime(&mut report));
     environment.extend(report.skips_of_tests(tools.cache())?);
 
     Cargo::new("build").args(["--bins", "--workspace", "--exclude", "xtask"]).run()?;
@@ -93,6 +99,24 @@ fn test(filter: Option<&str>) -> Result<()> {
         .run();
     report.print();
     units.and(systems)
+}
+
+fn faults() -> Result<()> {
+    let mut report = Report::default();
+    let mut tools = Tools::new()?;
+    let mut environment = tools.minio(&mut report);
+    environment.extend(tools.faketime(&mut report));
+    environment.extend(report.skips_of_tests(tools.cache())?);
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runtime/docs/faults.md");
+    environment.push(("TEMPOFORM_FAULT_TABLE", table.into()));
+
+    Cargo::new("build").args(["--package", "tempoform-service", "--bin", "tempo"]).run()?;
+    let tested = Cargo::new("test")
+        .args(["--package", SYSTEM_TESTS, "faults", "--", "--test-threads=1", "--nocapture"])
+        .environment(&environment)
+        .run();
+    report.print();
+    tested
 }
 
 fn bench(arguments: &[OsString]) -> Result<()> {

@@ -32,6 +32,12 @@ const NODE_PACKAGES: [&str; 4] = [
     "@opentelemetry/exporter-trace-otlp-http@0.223.1",
 ];
 
+/// An emulator of Azure's object storage, the latest that runs on Node.js 20.
+const AZURITE: [&str; 1] = ["azurite@3.35.0"];
+
+/// A library that gives a process another time of day, as a Python package that holds it.
+const FAKETIME: [&str; 1] = ["libfaketime==3.0.1"];
+
 /// The cache, and what is in it.
 pub(crate) struct Tools {
     cache: PathBuf,
@@ -111,18 +117,44 @@ impl Tools {
 
     fn install_node(&self) -> Result<PathBuf> {
         let folder = self.cache.join(format!("node-{:016x}", fingerprint(&NODE_PACKAGES)));
-        if folder.join("installed").exists() {
-            return Ok(folder);
-        }
-        progress("installing npm packages for tests: the OpenTelemetry SDK for JavaScript");
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("package.json"), "{\"private\": true, \"type\": \"module\"}")?;
-        run(Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund"])
-            .args(NODE_PACKAGES)
-            .current_dir(&folder))?;
-        std::fs::write(folder.join("installed"), "")?;
+        install_node_packages(&folder, &NODE_PACKAGES, "the OpenTelemetry SDK for JavaScript")?;
         Ok(folder)
+    }
+
+    /// An emulator of Azure's object storage.
+    pub(crate) fn azurite(&mut self, report: &mut Report) -> Environment {
+        let folder = self.cache.join(format!("azurite-{:016x}", fingerprint(&AZURITE)));
+        match install_node_packages(&folder, &AZURITE, "Azurite") {
+            Ok(()) => vec![("TEMPOFORM_TEST_AZURITE", folder.join("node_modules/.bin/azurite-blob").into())],
+            Err(error) => {
+                report.skip("tests with an emulator of Azure (Azurite)", &format!("{error:#}"));
+                Environment::new()
+            }
+        }
+    }
+
+    /// A library that gives a process another time of day.
+    pub(crate) fn faketime(&mut self, report: &mut Report) -> Environment {
+        match self.install_faketime() {
+            Ok(library) => vec![("TEMPOFORM_TEST_FAKETIME", library.into())],
+            Err(error) => {
+                report.skip("tests with a wrong clock (libfaketime)", &format!("{error:#}"));
+                Environment::new()
+            }
+        }
+    }
+
+    fn install_faketime(&self) -> Result<PathBuf> {
+        const WHERE: &str =
+            "import importlib.util as u; print(u.find_spec('libfaketime').submodule_search_locations[0])";
+        let python = install_python_packages(&self.cache.join("faketime"), &FAKETIME, "libfaketime")?;
+        let output = Command::new(python).args(["-c", WHERE]).output()?;
+        let package = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+        let library = package.join("vendor/libfaketime/src/libfaketime.so.1");
+        if !library.is_file() {
+            bail!("{} is not there", library.display());
+        }
+        Ok(library)
     }
 
     /// The MinIO server.
@@ -146,6 +178,22 @@ impl Tools {
         run(Command::new("go").args(["install", MINIO]).env("GOBIN", &folder))?;
         Ok(binary)
     }
+}
+
+/// `packages`, which `about` tells of, in a folder.
+fn install_node_packages(folder: &Path, packages: &[&str], about: &str) -> Result<()> {
+    if folder.join("installed").exists() {
+        return Ok(());
+    }
+    progress(&format!("installing npm packages for tests: {about}"));
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("package.json"), "{\"private\": true, \"type\": \"module\"}")?;
+    run(Command::new("npm")
+        .args(["install", "--silent", "--no-audit", "--no-fund"])
+        .args(packages)
+        .current_dir(folder))?;
+    std::fs::write(folder.join("installed"), "")?;
+    Ok(())
 }
 
 /// The Python of `environment`, with `packages`, which `about` tells of.

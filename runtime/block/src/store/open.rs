@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider,
+};
 use prometheus::Registry;
 use tempoform_config::{Azure, Backend, Gcs, S3, S3Sse, S3SseType, Trace};
 
@@ -178,6 +180,11 @@ fn gcs(config: &Gcs, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn 
         .with_retry(retries)
         .with_bucket_name(bucket)
         .with_skip_signature(*insecure);
+    if *insecure {
+        // To write, the client asks for a token all the same, which nobody gives out for an emulator.
+        let none = GcpCredential { bearer: "none".to_owned() };
+        builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(none)));
+    }
     if !endpoint.is_empty() {
         builder = builder.with_base_url(with_scheme(endpoint, *insecure).trim_end_matches('/'));
     }

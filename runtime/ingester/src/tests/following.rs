@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tempoform_core::{BatchId, Compressed, Followed, Led, Push};
+use tempoform_core::{BatchId, Compressed, ErrorKind, Followed, Led, Push};
 use tempoform_wire::internal::{SettleRequest, SettleResponse};
 use tokio::sync::OnceCell;
 
@@ -174,6 +174,36 @@ async fn a_restart_forgets_neither_what_is_followed_nor_what_is_stored() {
     follower.hand_over(Duration::from_secs(10)).await.expect("taken over");
     assert_eq!((two.leader.stored_spans(1).await, two.leader.stored_spans(2).await), (1, 1));
     assert_eq!(followed_files(&two.follower), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_log_was_damaged_does_not_answer_alone() {
+    let two = Two::new();
+    let (leader, follower) = two.start(Duration::from_secs(3600)).await;
+    lead(&leader, &[1], 1).await;
+    lead(&leader, &[2], 2).await;
+    follow(&follower, &[2], 2).await;
+    drop((leader, follower));
+    let folder = two.leader.folder.path().join(TenantId::single().as_str());
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("read").path());
+    let log = files.into_iter().find(|path| path.extension().is_some_and(|e| e == "wal")).expect("a log");
+    let bytes = std::fs::read(&log).expect("read");
+    std::fs::write(&log, &bytes[..bytes.len() - 1]).expect("written");
+
+    // After a second start too, which finds nothing wrong with the log any more.
+    for start in ["first", "second"] {
+        let (leader, follower) = two.start(Duration::from_secs(3600)).await;
+        let request = FindTraceRequest { trace_id: vec![2; 16].into(), ..Default::default() };
+        let alone = leader.find_trace(&TenantId::single(), request.clone()).await;
+        assert_eq!(alone.expect_err(start).kind(), ErrorKind::Unavailable);
+        let with_followed = FindTraceRequest { with_followed: true, ..request };
+        let found = leader.find_trace(&TenantId::single(), with_followed).await.expect("an answer");
+        assert!(!found.failures.is_empty(), "it says that something may be missing");
+        assert_eq!(followed_spans(&follower, 2).await, 1, "the follower has it");
+    }
+    // Where nobody else has a copy, what is left is all there is.
+    let leader = two.leader.start().await;
+    assert_eq!((live_spans(&leader, 1).await, live_spans(&leader, 2).await), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,35 +16,49 @@ use crate::durability::spans_of;
 pub(crate) struct Sender {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
     sent: JoinHandle<Result<u64>>,
 }
 
+/// Every trace is looked up in the end, which takes longer than sending it.
+const SENDING_PAUSE: Duration = Duration::from_millis(20);
+const READING_PAUSE: Duration = Duration::from_millis(5);
+
 impl Sender {
     pub(crate) fn start(address: String, load: Load) -> Self {
+        Self::start_every(SENDING_PAUSE, address, load)
+    }
+
+    /// The same with another pause between groups of traces.
+    pub(crate) fn start_every(pause: Duration, address: String, load: Load) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let acknowledged = Arc::<AtomicU64>::default();
-        let told = Arc::clone(&acknowledged);
+        let (acknowledged, refused) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let (told, refusals) = (Arc::clone(&acknowledged), Arc::clone(&refused));
         let sent = tokio::spawn(async move {
             let exporter = Exporter::new(&address)?;
             let mut next = 0;
             while !stopped.load(Ordering::Relaxed) {
                 for request in load.requests(next) {
-                    export_until_acknowledged(&exporter, request).await?;
+                    export_until_acknowledged(&exporter, request, &refusals).await?;
                 }
                 next += load.traces_per_request;
                 told.store(next, Ordering::Release);
-                // Every trace is looked up in the end, which takes longer than sending it.
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(pause).await;
             }
             Ok(next)
         });
-        Self { stop, acknowledged, sent }
+        Self { stop, acknowledged, refused, sent }
     }
 
     /// How many traces are acknowledged by now.
     pub(crate) fn acknowledged(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.acknowledged)
+    }
+
+    /// How many requests were refused by now, or not answered.
+    pub(crate) fn refused(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.refused)
     }
 
     /// How many traces were acknowledged.
@@ -54,13 +68,18 @@ impl Sender {
     }
 }
 
-async fn export_until_acknowledged(exporter: &Exporter, request: bytes::Bytes) -> Result<()> {
+async fn export_until_acknowledged(
+    exporter: &Exporter,
+    request: bytes::Bytes,
+    refused: &AtomicU64,
+) -> Result<()> {
     let started = Instant::now();
     loop {
         match exporter.export(request.clone()).await {
             Ok(()) => return Ok(()),
             Err(status) if started.elapsed() < Duration::from_secs(60) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                refused.fetch_add(1, Ordering::Relaxed);
                 drop(status);
             }
             Err(status) => return Err(status).context("not acknowledged within a minute"),
@@ -85,6 +104,16 @@ pub(crate) struct Answers {
 
 impl Reader {
     pub(crate) fn start(api: String, load: Load, acknowledged: Arc<AtomicU64>) -> Self {
+        Self::start_every(READING_PAUSE, api, load, acknowledged)
+    }
+
+    /// The same with another pause between questions.
+    pub(crate) fn start_every(
+        pause: Duration,
+        api: String,
+        load: Load,
+        acknowledged: Arc<AtomicU64>,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let read = tokio::spawn(async move {
@@ -92,7 +121,7 @@ impl Reader {
             let mut answers = Answers::default();
             let mut at = 0;
             while !stopped.load(Ordering::Relaxed) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(pause).await;
                 let known = acknowledged.load(Ordering::Acquire);
                 if known == 0 {
                     continue;
@@ -101,6 +130,9 @@ impl Reader {
                 let url = format!("{api}/api/v2/traces/{}", load.trace_id(at));
                 let answer = match client.get(url).send().await {
                     Ok(answer) if answer.status().is_success() => answer,
+                    Ok(answer) if answer.status() == reqwest::StatusCode::NOT_FOUND => {
+                        anyhow::bail!("trace {at} of {known} was said not to be there")
+                    }
                     _ => {
                         answers.failed += 1;
                         continue;

@@ -108,10 +108,11 @@ async fn a_torn_or_corrupt_tail_costs_only_itself() -> Result<()> {
 }
 
 /// A small file system of its own; unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount(size: &str) -> Result<Option<Self>> {
+    /// `None`, and said so, where that is not allowed.
+    pub(crate) fn mount(size: &str) -> Result<Option<Self>> {
         let folder = tempfile::tempdir()?;
         let options = format!("size={size}");
         let mounted = Command::new("mount")
@@ -126,6 +127,10 @@ impl SmallDisk {
             return Ok(None);
         }
         Ok(Some(Self(folder)))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 

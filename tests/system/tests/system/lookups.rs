@@ -84,7 +84,7 @@ struct Seen {
 /// A retriever process of its own, with an empty cache. It does not hedge, so that each request has its reason.
 async fn retriever(endpoint: &str, folder: &std::path::Path) -> Result<(Server, RemoteBlocks)> {
     let mut config = ServerConfig::new(folder)?;
-    config.storage = Some(Minio::storage_yaml(endpoint));
+    config.storage = Minio::storage_yaml(endpoint);
     config.extra = format!(
         "target: retriever\nretriever:\n  cache_bytes: 256MiB\n  hedged_requests_percent: 0\nmemory:\n  limit_bytes: 2GiB\nmemberlist:\n  bind_addr: [127.0.0.1]\n  bind_port: {}\n",
         free_port()?

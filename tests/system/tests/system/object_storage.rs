@@ -1,5 +1,6 @@
 //! The same load with S3 on a real MinIO server.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -7,6 +8,15 @@ use anyhow::{Context as _, Result, ensure};
 use tempoform_test_support::{Cli, Load, Minio, skipped};
 
 use crate::distributed::{Sender, expect_all};
+
+/// The MinIO program; `None`, and said so, where there is none.
+pub(crate) fn minio_program() -> Option<PathBuf> {
+    let program = Minio::program();
+    if program.is_none() {
+        skipped("TEMPOFORM_TEST_MINIO is not set; run `cargo xtask test`");
+    }
+    program
+}
 
 fn blocks(minio: &Minio) -> Result<usize> {
     let tenant = minio.folder().join(Minio::BUCKET).join("single-tenant");
@@ -49,10 +59,7 @@ spec:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_load_with_s3() -> Result<()> {
-    let Some(program) = Minio::program() else {
-        skipped("TEMPOFORM_TEST_MINIO is not set; run `cargo xtask test`");
-        return Ok(());
-    };
+    let Some(program) = minio_program() else { return Ok(()) };
     let minio = Minio::start(&program).await?;
     let mut cli = Cli::document(&document(minio.address()))?;
     cli.set_environment("TEST_S3_KEY", Minio::KEY);

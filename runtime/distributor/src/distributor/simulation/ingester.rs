@@ -140,7 +140,10 @@ impl SimulatedIngester {
             }
         }
         for followed in followed {
-            disk.followed.entry(followed.id).or_default().extend(spans(followed.spans.expand().expect("whole")));
+            disk.followed
+                .entry(followed.id)
+                .or_default()
+                .extend(spans(followed.spans.expand().expect("whole")));
         }
     }
 
