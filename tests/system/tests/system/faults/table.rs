@@ -38,7 +38,7 @@ impl fmt::Display for Row {
 const HEAD: &str = "# Faults
 
 Each fault comes while spans are sent and traces are read back by id, on a cluster of processes: a distributor, three ingesters that keep
-three copies of each span, a retriever, a querier and a compactor. A refused export is sent again until it is acknowledged. *Missing* counts
+three copies of each span (one ingester where the compactor is killed), a retriever, a querier and a compactor. A refused export is sent again until it is acknowledged. *Missing* counts
 acknowledged spans that cannot be read once the fault is over; it must be 0. While a fault lasts a query may fail, or say that its answer is partial. One that
 says \"not found\", or calls an answer whole that is not, fails the test.
 
