@@ -143,6 +143,24 @@ impl Minio {
     }
 }
 
+impl Minio {
+    /// Empties the log, once nothing more comes to it of what was asked before.
+    ///
+    /// # Errors
+    /// When it does not come to rest within 60 seconds.
+    pub async fn forget_log(&self) -> Result<()> {
+        let started = Instant::now();
+        while !self.take_log(|_| true).await?.is_empty() || started.elapsed() < LOG_DELAY {
+            ensure!(started.elapsed() < Duration::from_secs(60), "the log does not come to rest");
+            tokio::time::sleep(LOG_DELAY).await;
+        }
+        Ok(())
+    }
+}
+
+/// The server writes its log within this time, as a rule.
+const LOG_DELAY: Duration = Duration::from_secs(1);
+
 impl Drop for Minio {
     fn drop(&mut self) {
         drop(self.child.kill());

@@ -100,7 +100,7 @@ fn of_lookups(request: &StoreRequest) -> bool {
 }
 
 async fn look_up(bucket: &Bucket, blocks: &RemoteBlocks, trace: u64) -> Result<Seen> {
-    drop(bucket.minio.take_log(|_| true).await?);
+    bucket.minio.forget_log().await?;
     let (start, end) = bucket.range();
     let trace_id = bucket.load.trace_id(trace).as_bytes().to_vec().into();
     let request = FindTraceRequest { trace_id, start, end, ..Default::default() };
