@@ -175,6 +175,18 @@ impl Distributor {
             .map_err(|error| self.with_hint(error.context("distributor.max_inflight_bytes")))
     }
 
+    /// The tenant of a request with this `X-Scope-OrgID`, and room for the first `bytes` bytes of it. A refusal is counted.
+    pub(crate) fn begin(
+        &self,
+        source: Source,
+        header: Option<&str>,
+        bytes: u64,
+    ) -> Result<(TenantId, Reservation)> {
+        let tenant = self.tenant(header).inspect_err(|_| self.refuse("tenant", source))?;
+        let place = self.admit(bytes).inspect_err(|_| self.refuse("inflight_bytes", source))?;
+        Ok((tenant, place))
+    }
+
     /// Room for the first `bytes` bytes of a request, of which `place` holds those before.
     pub(crate) fn admit_part(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<()> {
         match place {

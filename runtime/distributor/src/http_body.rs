@@ -33,8 +33,7 @@ pub(crate) async fn receive_translated(
     let received: Result<(), Refusal> = async {
         let (parts, body) = request.into_parts();
         let header = parts.headers.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
-        let tenant = distributor.tenant(header).inspect_err(|_| distributor.refuse("tenant", source))?;
-        let mut place = distributor.admit(0)?;
+        let (tenant, mut place) = distributor.begin(source, header, 0)?;
         let payload = read(distributor, source, limit, &parts.headers, body, &mut place).await?;
         distributor.receive_as(format, source, &tenant, payload, place).await?;
         Ok(())

@@ -36,14 +36,8 @@ impl ExportHandler for JaegerGrpc {
     ) -> Result<ExportTraceServiceResponse, Status> {
         const SOURCE: Source = Source::JAEGER_GRPC;
         let header = metadata.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
-        let tenant = self.0.tenant(header).map_err(|error| {
-            self.0.refuse("tenant", SOURCE);
-            grpc_status(&error)
-        })?;
-        let place = self.0.admit(request.len() as u64).map_err(|error| {
-            self.0.refuse("inflight_bytes", SOURCE);
-            grpc_status(&error)
-        })?;
+        let begun = self.0.begin(SOURCE, header, request.len() as u64);
+        let (tenant, place) = begun.map_err(|error| grpc_status(&error))?;
         let received = self.0.receive_as(Format::JaegerProto, SOURCE, &tenant, request, place).await;
         received.map_err(|error| grpc_status(&error))?;
         Ok(ExportTraceServiceResponse::default())

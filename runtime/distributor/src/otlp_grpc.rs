@@ -29,14 +29,8 @@ impl ExportHandler for OtlpGrpc {
         request: Bytes,
     ) -> Result<ExportTraceServiceResponse, Status> {
         let header = metadata.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
-        let tenant = self.0.tenant(header).map_err(|error| {
-            self.0.refuse("tenant", SOURCE);
-            grpc_status(&error)
-        })?;
-        let place = self.0.admit(request.len() as u64).map_err(|error| {
-            self.0.refuse("inflight_bytes", SOURCE);
-            grpc_status(&error)
-        })?;
+        let begun = self.0.begin(SOURCE, header, request.len() as u64);
+        let (tenant, place) = begun.map_err(|error| grpc_status(&error))?;
         let received = self.0.receive(SOURCE, &tenant, request, place).await;
         let outcome = received.map_err(|error| grpc_status(&error))?;
         Ok(response(outcome))

@@ -82,9 +82,8 @@ async fn receive(
 ) -> Result<Vec<u8>, Refusal> {
     let (parts, body) = request.into_parts();
     let header = parts.headers.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
-    let tenant = distributor.tenant(header).inspect_err(|_| distributor.refuse("tenant", SOURCE))?;
+    let (tenant, mut place) = distributor.begin(SOURCE, header, 0)?;
     let limit = distributor.options.max_request_bytes;
-    let mut place = distributor.admit(0)?;
     let payload = read(distributor, SOURCE, limit, &parts.headers, body, &mut place).await?;
     let payload = match encoding {
         Encoding::Protobuf => payload,
