@@ -13,7 +13,7 @@ use futures::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -57,11 +57,25 @@ impl StoreProxy {
     /// # Errors
     /// When there are no ports.
     pub async fn start(store: String) -> Result<Self> {
+        Self::before(store, false).await
+    }
+
+    /// The same before an emulator of Google Cloud Storage (`fake-gcs-server`). It takes an upload to an object's address only
+    /// where that is marked as a signed URL, though it looks at no signature, and answers without the entity tag that clients want.
+    ///
+    /// # Errors
+    /// When there are no ports.
+    pub async fn before_google_emulator(store: String) -> Result<Self> {
+        Self::before(store, true).await
+    }
+
+    async fn before(store: String, google_emulator: bool) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (fault, current) = watch::channel(StoreFault::None);
         let hits = Arc::<AtomicU64>::default();
-        let proxied = Proxied { store: store.into(), fault: current, hits: Arc::clone(&hits) };
+        let proxied =
+            Proxied { store: store.into(), google_emulator, fault: current, hits: Arc::clone(&hits) };
         Ok(Self { address, fault, hits, task: tokio::spawn(serve(listener, proxied)) })
     }
 
@@ -92,6 +106,7 @@ type Body = BoxBody<Bytes, io::Error>;
 #[derive(Clone)]
 struct Proxied {
     store: Arc<str>,
+    google_emulator: bool,
     fault: watch::Receiver<StoreFault>,
     hits: Arc<AtomicU64>,
 }
@@ -162,10 +177,17 @@ impl Proxied {
         if head.headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"Bearer ")) {
             head.headers.remove(AUTHORIZATION);
         }
+        if self.google_emulator && head.method == Method::PUT && head.uri.query().is_none() {
+            let marked = format!("{}?X-Goog-Algorithm=none", head.uri.path());
+            head.uri = marked.parse().map_err(io::Error::other)?;
+        }
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let body = if cut { broken(body.slice(..body.len() / 2)) } else { full(body) };
-        let response =
+        let mut response =
             sender.send_request(Request::from_parts(head, body)).await.map_err(io::Error::other)?;
+        if self.google_emulator && !response.headers().contains_key(ETAG) {
+            response.headers_mut().insert(ETAG, HeaderValue::from_static("\"none\""));
+        }
         Ok(response.map(|body| body.map_err(io::Error::other).boxed()))
     }
 }

@@ -71,6 +71,7 @@ fn test(filter: Option<&str>) -> Result<()> {
     environment.extend(tools.minio(&mut report));
     environment.extend(tools.node(&mut report));
     environment.extend(tools.azurite(&mut report));
+    environment.extend(tools.google(&mut report));
     environment.extend(tools.faketime(&mut report));
     environment.extend(report.skips_of_tests(tools.cache())?);
 

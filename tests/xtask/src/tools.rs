@@ -10,6 +10,8 @@ use crate::report::{Report, progress};
 
 /// The MinIO server, as a Go module.
 const MINIO: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
+/// An emulator of Google's object storage, as a Go module.
+const FAKE_GCS: &str = "github.com/fsouza/fake-gcs-server@v1.56.1";
 const PYTHON_PACKAGES: [&str; 3] =
     ["opentelemetry-sdk==1.45.2", "opentelemetry-exporter-otlp==1.45.2", "pyarrow==26.0.1"];
 
@@ -169,13 +171,32 @@ impl Tools {
     }
 
     fn install_minio(&self) -> Result<PathBuf> {
-        let folder = self.cache.join(format!("minio-{:016x}", fingerprint(&[MINIO])));
-        let binary = folder.join("minio");
+        self.install_go_program("minio", MINIO, "MinIO")
+    }
+
+    /// An emulator of Google's object storage.
+    pub(crate) fn google(&mut self, report: &mut Report) -> Environment {
+        match self.install_go_program("fake-gcs-server", FAKE_GCS, "fake-gcs-server") {
+            Ok(program) => vec![("TEMPOFORM_TEST_GCS", program.into())],
+            Err(error) => {
+                report.skip(
+                    "tests with an emulator of Google's storage (fake-gcs-server)",
+                    &format!("{error:#}"),
+                );
+                Environment::new()
+            }
+        }
+    }
+
+    /// The executable `name` of the Go `module`, which `about` tells of.
+    fn install_go_program(&self, name: &str, module: &str, about: &str) -> Result<PathBuf> {
+        let folder = self.cache.join(format!("{name}-{:016x}", fingerprint(&[module])));
+        let binary = folder.join(name);
         if binary.exists() {
             return Ok(binary);
         }
-        progress("building MinIO for tests (some minutes, once)");
-        run(Command::new("go").args(["install", MINIO]).env("GOBIN", &folder))?;
+        progress(&format!("building {about} for tests (some minutes, once)"));
+        run(Command::new("go").args(["install", module]).env("GOBIN", &folder))?;
         Ok(binary)
     }
 }

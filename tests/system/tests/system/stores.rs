@@ -1,21 +1,19 @@
 //! The whole life of a block in each kind of object store: written, read, searched, merged, expired.
 //!
-//! Azurite is Microsoft's emulator of Azure's storage. The client for Google Cloud Storage speaks its XML API, of which no emulator
-//! that a package registry has takes uploads; MinIO does, since that API is S3's but for headers, and takes anonymous requests
-//! once a bucket's policy lets it.
+//! Azurite is Microsoft's emulator of Azure's storage, `fake-gcs-server` one of Google's. The client for Google Cloud Storage speaks
+//! its XML API, of which the emulator has no uploads in parts; MinIO does, since that API is S3's but for headers, and takes anonymous
+//! requests once a bucket's policy lets it. So this client has its round with both.
 
-use std::process::{Child, Command, Stdio};
+mod emulators;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use http::{Method, Request};
-use object_store::aws::{AwsAuthorizer, AwsCredential};
-use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential};
-use object_store::client::{HttpRequest, HttpRequestBody};
 use tempoform_block::{BlockState, BlockStore, StoreOptions};
 use tempoform_core::{Account, TenantId};
-use tempoform_test_support::{Exporter, Load, Minio, Server, ServerConfig, StoreProxy, free_port, skipped};
+use tempoform_test_support::{Exporter, Load, Minio, Server, ServerConfig, StoreProxy, skipped};
 
+use self::emulators::{AZURE_ACCOUNT, AZURE_KEY, Azurite, GoogleEmulator, open_to_all};
 use crate::durability::{expect_all, send, spans_of};
 use crate::object_storage::minio_program;
 
@@ -47,7 +45,23 @@ async fn a_blocks_life_on_s3() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blocks_life_with_the_client_for_google_cloud_storage() -> Result<()> {
+async fn a_blocks_life_on_google_cloud_storage() -> Result<()> {
+    let Some(program) = std::env::var_os("TEMPOFORM_TEST_GCS") else {
+        skipped("TEMPOFORM_TEST_GCS is not set; run `cargo xtask test`");
+        return Ok(());
+    };
+    let emulator = GoogleEmulator::start(&program).await?;
+    round(&[
+        ("backend", "gcs"),
+        ("gcs.bucket_name", BUCKET),
+        ("gcs.endpoint", &emulator.address()),
+        ("gcs.insecure", "true"),
+    ])
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocks_life_with_the_client_for_google_cloud_storage_in_parts() -> Result<()> {
     let Some(program) = minio_program() else { return Ok(()) };
     let minio = Minio::start(&program).await?;
     open_to_all(minio.address()).await?;
@@ -193,80 +207,4 @@ impl Bucket {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
-}
-
-/// Lets anybody do anything in the bucket, as an emulator does.
-async fn open_to_all(minio: &str) -> Result<()> {
-    let policy = format!(
-        r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": "*", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::{BUCKET}", "arn:aws:s3:::{BUCKET}/*"]}}]}}"#
-    );
-    let credential =
-        AwsCredential { key_id: Minio::KEY.to_owned(), secret_key: Minio::SECRET.to_owned(), token: None };
-    let mut request = put(&format!("http://{minio}/{BUCKET}?policy="), policy.clone())?;
-    AwsAuthorizer::new(&credential, "s3", "us-east-1").try_authorize(&mut request, None)?;
-    sent(request, policy).await
-}
-
-const AZURE_ACCOUNT: &str = "tempoform";
-/// The key that the emulator is told to take: `tempoform-test-secret` in base64.
-const AZURE_KEY: &str = "dGVtcG9mb3JtLXRlc3Qtc2VjcmV0";
-
-/// A running Azurite with a container.
-struct Azurite {
-    child: Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Azurite {
-    async fn start(program: &std::ffi::OsStr) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let port = free_port()?.to_string();
-        let child = Command::new(program)
-            .args(["--blobHost", "127.0.0.1", "--blobPort", &port])
-            .args(["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location"])
-            .arg(folder.path())
-            .env("AZURITE_ACCOUNTS", format!("{AZURE_ACCOUNT}:{AZURE_KEY}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let azurite = Self { child, url: format!("http://127.0.0.1:{port}"), _folder: folder };
-        let started = Instant::now();
-        while reqwest::get(&azurite.url).await.is_err() {
-            ensure!(started.elapsed() < PATIENCE, "Azurite does not answer");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        azurite.make_container().await?;
-        Ok(azurite)
-    }
-
-    async fn make_container(&self) -> Result<()> {
-        let url = format!("{}/{AZURE_ACCOUNT}/{BUCKET}?restype=container", self.url);
-        let credential = AzureCredential::AccessKey(AzureAccessKey::try_new(AZURE_KEY)?);
-        let mut request = put(&url, String::new())?;
-        AzureAuthorizer::new(&credential, AZURE_ACCOUNT).try_authorize(&mut request)?;
-        sent(request, String::new()).await
-    }
-}
-
-impl Drop for Azurite {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn put(url: &str, body: String) -> Result<HttpRequest> {
-    Ok(Request::builder().method(Method::PUT).uri(url).body(HttpRequestBody::from(body))?)
-}
-
-/// Sends what was signed.
-async fn sent(request: HttpRequest, body: String) -> Result<()> {
-    let (head, _) = request.into_parts();
-    let url = head.uri.to_string();
-    let answer = reqwest::Client::new().put(&url).headers(head.headers).body(body).send().await?;
-    let status = answer.status();
-    ensure!(status.is_success(), "{url}: {status} {}", answer.text().await?);
-    Ok(())
 }
