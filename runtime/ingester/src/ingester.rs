@@ -28,6 +28,9 @@ use crate::{flush, live, metrics, recovery, settle};
 /// Requests that wait for the log at most; further ones wait at the caller.
 const QUEUE: usize = 1024;
 
+/// The share of the memory ceiling that a lookup may read of the log: one of so many.
+const LOOKUP_SHARE: u64 = 4;
+
 /// What the ingester's tasks and threads share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -388,6 +391,7 @@ impl TraceSource for Ingester {
         let id = TraceId::from_slice(&request.trace_id)
             .ok_or_else(|| Error::new(ErrorKind::Invalid, "a trace id is 16 bytes"))?;
         let snapshot = self.snapshot(tenant, request.with_followed);
+        let memory = self.shared.memory.clone();
         blocking(move || {
             let snapshot = snapshot()?;
             let mut response = FindTraceResponse {
@@ -395,9 +399,25 @@ impl TraceSource for Ingester {
                 failures: snapshot.failures.clone(),
                 ..Default::default()
             };
+            let (mut found, mut bytes) = (Vec::new(), 0);
             for view in &snapshot.views {
-                match view.piece(&id) {
-                    Ok(piece) if piece.is_empty() => {}
+                let runs = view.find(&id).and_then(|runs| Ok((view.piece_bytes(&runs)?, runs)));
+                match runs {
+                    Ok((_, runs)) if runs.is_empty() => {}
+                    Ok((of_view, runs)) => {
+                        bytes += of_view;
+                        found.push((view, runs));
+                    }
+                    Err(error) => response.failures.push(failure(&view.id(), &error)),
+                }
+            }
+            // Whoever asked decodes the pieces, so that there is no point in more than this.
+            let most = memory.part(memory.limit() / LOOKUP_SHARE);
+            let _held = most
+                .reserve(bytes, "a trace in the log")
+                .map_err(|error| error.context(format!("trace {id}")))?;
+            for (view, runs) in found {
+                match view.piece_of(&runs) {
                     Ok(piece) => response.pieces.push(piece.into()),
                     Err(error) => response.failures.push(failure(&view.id(), &error)),
                 }
