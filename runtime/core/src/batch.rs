@@ -64,6 +64,8 @@ pub struct Led {
 pub struct Followed {
     /// The same at the leader.
     pub id: BatchId,
+    /// Whether this is all of the batch. Only then whoever has it may lead it under its name.
+    pub whole: bool,
     /// A request that passed [`scan_export_request`](crate::scan_export_request) at the distributor.
     pub spans: Compressed,
 }

@@ -62,6 +62,9 @@ struct Group {
     /// Whether one of them may still answer in time.
     hopeful: bool,
     led: bool,
+    /// Whether one of them refused nothing.
+    led_whole: bool,
+    /// Spans refused for good, where none of them took all.
     rejected: u64,
 }
 
@@ -73,6 +76,8 @@ struct Copies {
     hopeful: u64,
     /// Members that have it on disk.
     durable: u64,
+    /// Of those, leaders that refused some of the batch, and maybe this span.
+    unsure: u64,
     /// Members asked to follow: up to this position of its order, unless they lead.
     asked: u32,
 }
@@ -167,25 +172,18 @@ impl Replication {
         if let Some(at) = self.waiting.iter().position(|waiting| *waiting == member) {
             self.waiting.swap_remove(at);
         }
-        let spans = share.spans(&self.groups);
         match outcome {
             Ok(outcomes) => {
-                for at in spans {
-                    let bit = self.bit(at, member);
-                    let span = &mut self.spans[at as usize];
-                    span.durable |= bit;
-                    span.hopeful |= bit;
+                for at in share.followed.iter().flat_map(|(_, spans)| spans) {
+                    let bit = self.bit(*at, member);
+                    self.spans[*at as usize].add(bit);
                 }
-                for (group, PushOutcome { rejected_spans }) in share.groups.iter().zip(outcomes) {
-                    let group = &mut self.groups[*group as usize];
-                    // Of leaders that stand in for each other one counts.
-                    if !group.led {
-                        group.rejected = rejected_spans;
-                    }
-                    (group.led, group.hopeful) = (true, true);
+                for (group, outcome) in share.groups.iter().zip(outcomes) {
+                    self.take_led(*group as usize, member, outcome);
                 }
             }
             Err(error) => {
+                let spans = share.spans(&self.groups);
                 let name = self.placement.members()[member].name();
                 metrics::INGESTER_FAILURES.with_label_values(&[name]).inc();
                 tracing::warn!(ingester = name, %error, spans = spans.len(), "an ingester refused a write");
@@ -201,6 +199,39 @@ impl Replication {
                 }
             }
         }
+    }
+
+    /// A member leads a group.
+    ///
+    /// Spans that one leader refused for a limit count as durable there only if all leaders refused some: a client is told
+    /// of refused spans once, and not of those that another leader took.
+    fn take_led(&mut self, group: usize, member: usize, PushOutcome { rejected_spans }: PushOutcome) {
+        let spans = std::mem::take(&mut self.groups[group].spans);
+        let state = &mut self.groups[group];
+        let was_led_whole = state.led_whole;
+        state.led_whole |= rejected_spans == 0;
+        state.rejected = match (state.led_whole, state.led) {
+            (true, _) => 0,
+            (false, true) => state.rejected,
+            (false, false) => rejected_spans,
+        };
+        (state.led, state.hopeful) = (true, true);
+        for at in &spans {
+            let bit = self.bit(*at, member);
+            let span = &mut self.spans[*at as usize];
+            match (was_led_whole, rejected_spans) {
+                (_, 0) => {
+                    span.forget_unsure();
+                    span.add(bit);
+                }
+                (true, _) => span.hopeful &= !bit | span.durable,
+                (false, _) => {
+                    span.add(bit);
+                    span.unsure |= bit;
+                }
+            }
+        }
+        self.groups[group].spans = spans;
     }
 
     /// The bit of a member in the order of a span. 0 for a member so far behind that it need not be told apart; what
@@ -287,11 +318,25 @@ impl Replication {
         });
         let followed = share.followed.iter().map(|(group, spans)| {
             let group = &self.groups[*group as usize];
-            let whole = group.compressed.clone().filter(|_| spans.len() == group.spans.len());
-            let spans = whole.unwrap_or_else(|| Compressed::new(&self.batch.subset(spans).payload));
-            Followed { id: group.id, spans }
+            let all = group.compressed.clone().filter(|_| spans.len() == group.spans.len());
+            let whole = all.is_some();
+            let spans = all.unwrap_or_else(|| Compressed::new(&self.batch.subset(spans).payload));
+            Followed { id: group.id, whole, spans }
         });
         Push { led: led.collect(), followed: followed.collect() }
+    }
+}
+
+impl Copies {
+    fn add(&mut self, bit: u64) {
+        self.durable |= bit;
+        self.hopeful |= bit;
+    }
+
+    fn forget_unsure(&mut self) {
+        self.durable &= !self.unsure;
+        self.hopeful &= !self.unsure;
+        self.unsure = 0;
     }
 }
 
@@ -360,6 +405,7 @@ fn group(
             asked: 0,
             hopeful: false,
             led: false,
+            led_whole: false,
             rejected: 0,
         });
     }

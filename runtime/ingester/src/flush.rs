@@ -24,7 +24,7 @@ use crate::merge::by_trace;
 use crate::metrics;
 use crate::options::Options;
 use crate::recovery::{remove, repair};
-use crate::tenant_log::SealedSegment;
+use crate::tenant_log::{SealedSegment, TenantLog};
 use crate::wal::{Place, Run, SegmentPaths, sync_directory, verify_segment};
 
 /// Memory of one upload: parts that are on their way or wait.
@@ -85,13 +85,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 }
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                tracing::error!(tenant = %log.tenant, segment = %segment.paths.id(), %error, "a segment is damaged");
-                let (log, damaged) = (Arc::clone(&log), Arc::clone(&segment));
-                let repaired = blocking(move || {
-                    repair(&log, &damaged)
-                        .map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))
-                });
-                if let Err(error) = repaired.await {
+                // The segment, or what the store says of the block.
+                let (log, suspect) = (Arc::clone(&log), Arc::clone(&segment));
+                if let Err(error) = blocking(move || repair_damaged(&log, &suspect, error)).await {
                     put_off(&segment, &error);
                 }
             }
@@ -235,13 +231,19 @@ fn row_group_bytes(shared: &Shared) -> u64 {
 
 /// Looks whether the records of a log from before a restart are as they were written.
 fn check_records(segment: &SealedSegment) -> Result<()> {
-    let whole = verify_segment(&segment.paths).map_err(|error| {
-        Error::new(ErrorKind::Unavailable, format!("could not read segment {}: {error}", segment.paths.id()))
-    })?;
-    if whole {
+    if verify_segment(&segment.paths).map_err(|error| unreadable(segment, &error))? {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Corrupt, format!("segment {} is not as it was written", segment.paths.id())))
+}
+
+/// Puts what is whole of a damaged segment in its place; `error` where it is whole.
+fn repair_damaged(log: &TenantLog, segment: &SealedSegment, error: Error) -> Result<()> {
+    if verify_segment(&segment.paths).map_err(|error| unreadable(segment, &error))? {
+        return Err(error);
+    }
+    tracing::error!(tenant = %log.tenant, segment = %segment.paths.id(), %error, "a segment is damaged");
+    repair(log, segment).map_err(|error| unreadable(segment, &error))
 }
 
 fn unreadable(segment: &SealedSegment, error: &io::Error) -> Error {

@@ -11,7 +11,7 @@ use tempoform_core::{BatchSet, Compressed, Error, ErrorKind, MemoryBudget, Resul
 use crate::metrics;
 use crate::recovery::remove;
 use crate::tenant_log::{OpenSegment, View};
-use crate::wal::{MemoryIndex, Record, Records, SegmentPaths, SegmentReader, read_names};
+use crate::wal::{DamagedRecord, MemoryIndex, Record, Records, SegmentPaths, SegmentReader, read_names};
 
 /// What was expanded and no query needed for so long is made again when one does.
 const EXPANDED_IDLE: Duration = Duration::from_secs(300);
@@ -32,6 +32,8 @@ struct State {
     length: u64,
     /// Since when nothing is added.
     closed: Option<Instant>,
+    /// Whether something in it was damaged that nobody leads: then a person may want to look at it.
+    damaged: bool,
 }
 
 /// The expanded content of a file so far and its index, made when a query first needs them.
@@ -40,6 +42,8 @@ struct Expanded {
     open: Option<Scratch>,
     /// End of the last record in it.
     end: u64,
+    /// Records that could not be read.
+    damaged: u64,
     used: Option<Instant>,
 }
 
@@ -65,7 +69,12 @@ impl FollowedSegment {
     pub(crate) fn new(paths: SegmentPaths) -> Self {
         Self {
             paths,
-            state: Mutex::new(State { unsettled: BatchSet::default(), length: 0, closed: None }),
+            state: Mutex::new(State {
+                unsettled: BatchSet::default(),
+                length: 0,
+                closed: None,
+                damaged: false,
+            }),
             expanded: Mutex::default(),
         }
     }
@@ -81,8 +90,12 @@ impl FollowedSegment {
             tracing::warn!(segment = %paths.id(), bytes = length - names.end, "a followed log ends in a torn or damaged record");
         }
         let segment = Self::new(paths);
-        *lock(&segment.state) =
-            State { unsettled: names.batches, length: names.end, closed: Some(Instant::now()) };
+        *lock(&segment.state) = State {
+            unsettled: names.batches,
+            length: names.end,
+            closed: Some(Instant::now()),
+            damaged: false,
+        };
         Ok(segment)
     }
 
@@ -114,36 +127,45 @@ impl FollowedSegment {
         state.closed.is_some() && state.unsettled.is_empty()
     }
 
-    /// Its spans for a query.
-    fn view(&self, memory: &MemoryBudget) -> Result<View> {
+    /// Its spans for a query, and what of them cannot be read.
+    fn view(&self, memory: &MemoryBudget) -> (Option<View>, Option<Error>) {
+        let length = lock(&self.state).length;
+        let mut expanded = lock(&self.expanded);
+        let expanding = self.expand(&mut expanded, length, memory);
+        expanded.used = Some(Instant::now());
+        let damaged = || {
+            let problem =
+                format!("followed log {}: {} records are damaged", self.paths.id(), expanded.damaged);
+            Error::new(ErrorKind::Unavailable, problem)
+        };
+        let failure = expanding.err().or_else(|| (expanded.damaged > 0).then(damaged));
+        (expanded.open.as_ref().map(|scratch| View::Open(Arc::clone(&scratch.view))), failure)
+    }
+
+    /// Goes on with what was added since the last time.
+    fn expand(&self, expanded: &mut Expanded, length: u64, memory: &MemoryBudget) -> Result<()> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Unavailable, format!("followed log {}: {error}", self.paths.id()))
         };
-        let length = lock(&self.state).length;
-        let mut expanded = lock(&self.expanded);
         let mut records = Records::between(&self.paths, expanded.end, length).map_err(failed)?;
-        let mut scratch = match expanded.open.take() {
+        let scratch = match &mut expanded.open {
             Some(scratch) => scratch,
-            None => Scratch::new(&self.paths).map_err(failed)?,
+            empty => empty.insert(Scratch::new(&self.paths).map_err(failed)?),
         };
-        let mut read = || {
-            while let Some(record) = records.next().map_err(failed)? {
-                scratch.add(record, memory).map_err(failed)??;
-                expanded.end = records.end;
+        while let Some(record) = records.next_readable().map_err(failed)? {
+            match record.map(|record| scratch.add(record, memory)) {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) if error.kind() == ErrorKind::Exhausted => return Err(error),
+                Ok(Ok(Err(_))) | Err(DamagedRecord { .. }) => expanded.damaged += 1,
+                Ok(Err(error)) => return Err(failed(error)),
             }
-            if records.end == length {
-                return Ok(());
-            }
-            Err(failed(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("damaged at byte {}", records.end),
-            )))
-        };
-        let read = read();
-        let view = View::Open(Arc::clone(&scratch.view));
-        expanded.open = Some(scratch);
-        expanded.used = Some(Instant::now());
-        read.map(|()| view)
+            expanded.end = records.end;
+        }
+        if records.is_at_end() {
+            return Ok(());
+        }
+        let problem = format!("damaged at byte {}", records.end);
+        Err(failed(io::Error::new(io::ErrorKind::InvalidData, problem)))
     }
 
     /// Gives back what no query needs.
@@ -159,9 +181,15 @@ impl FollowedSegment {
         Records::between(&self.paths, 0, lock(&self.state).length)
     }
 
-    fn delete(&self) {
-        if let Err(error) = remove(&self.paths.wal()) {
-            tracing::warn!(segment = %self.paths.id(), %error, "could not remove a followed log of no more use; the next start does");
+    /// Removes the file, or what is damaged of it from the eyes of the next start.
+    fn discard(&self) {
+        let discarded = if lock(&self.state).damaged {
+            std::fs::rename(self.paths.wal(), self.paths.damaged(0))
+        } else {
+            remove(&self.paths.wal())
+        };
+        if let Err(error) = discarded {
+            tracing::warn!(segment = %self.paths.id(), %error, "could not remove a followed log of no more use; after the next start leaders are asked about it again");
         }
     }
 }
@@ -217,25 +245,33 @@ impl FollowedLog {
 
     /// These batches are safe elsewhere: files that hold nothing else go.
     pub(crate) fn settle(&self, batches: &BatchSet) {
-        let mut useless = Vec::new();
-        lock(&self.0).retain(|segment| {
-            let settled = segment.settle(batches);
-            if settled {
-                useless.push(Arc::clone(segment));
-            }
-            !settled
-        });
-        useless.iter().for_each(|segment| segment.delete());
+        let useless: Vec<_> = lock(&self.0).extract_if(.., |segment| segment.settle(batches)).collect();
+        useless.iter().for_each(|segment| segment.discard());
+    }
+
+    /// What this file has of these batches is safe elsewhere; it may be parts of them.
+    pub(crate) fn settle_in(&self, segment: &Arc<FollowedSegment>, batches: &BatchSet) {
+        if segment.settle(batches) {
+            lock(&self.0).retain(|kept| !Arc::ptr_eq(kept, segment));
+            segment.discard();
+        }
+    }
+
+    /// What this file has of these batches is damaged.
+    pub(crate) fn give_up(&self, segment: &Arc<FollowedSegment>, batches: &BatchSet) {
+        if !batches.is_empty() {
+            lock(&segment.state).damaged = true;
+            self.settle_in(segment, batches);
+        }
     }
 
     /// All spans for a query, with what of them cannot be read.
     pub(crate) fn views(&self, memory: &MemoryBudget) -> (Vec<View>, Vec<Error>) {
         let (mut views, mut failures) = (Vec::new(), Vec::new());
         for segment in self.segments() {
-            match segment.view(memory) {
-                Ok(view) => views.push(view),
-                Err(error) => failures.push(error),
-            }
+            let (view, failure) = segment.view(memory);
+            views.extend(view);
+            failures.extend(failure);
         }
         (views, failures)
     }

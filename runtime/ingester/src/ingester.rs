@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::options::{Durability, Options};
+use crate::recovery::LogLock;
 use crate::tenant_log::{Snapshot, TenantLog};
 use crate::wal::{MemoryIndex, SegmentPaths};
 use crate::writer::{Append, Command, FOLLOWED_AGE, Follow, Writer};
@@ -31,11 +32,16 @@ const QUEUE: usize = 1024;
 /// The share of the memory ceiling that a lookup may read of the log: one of so many.
 const LOOKUP_SHARE: u64 = 4;
 
+/// The share of the memory ceiling that the index of what is followed may take: one of so many. Writes need the rest.
+const FOLLOWED_SHARE: u64 = 4;
+
 /// What the ingester's tasks and threads share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) store: BlockStore,
     pub(crate) memory: MemoryBudget,
+    /// A part of it, for the index of what is followed, which queries need while a leader is away.
+    followed_memory: MemoryBudget,
     pub(crate) runtime: Handle,
     pub(crate) flush_due: Notify,
     /// Why the ingester cannot go on, if it cannot.
@@ -89,6 +95,7 @@ pub struct Ingester {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     stopping: AtomicBool,
+    _lock: LogLock,
 }
 
 impl std::fmt::Debug for Ingester {
@@ -107,19 +114,16 @@ impl Ingester {
         let shared = Arc::new(Shared {
             options,
             store,
+            followed_memory: memory.part(memory.limit() / FOLLOWED_SHARE),
             memory,
             runtime: Handle::current(),
             flush_due: Notify::new(),
             failure: OnceLock::new(),
             logs: RwLock::default(),
         });
-        let writer = {
+        let (lock, writer) = {
             let shared = Arc::clone(&shared);
-            blocking(move || {
-                recovery::recover(&shared)?;
-                Ok(Writer::new(shared))
-            })
-            .await?
+            blocking(move || Ok((recovery::recover(&shared)?, Writer::new(shared)))).await?
         };
         let (commands, receiver) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
@@ -136,7 +140,7 @@ impl Ingester {
         if let Durability::Async { sync_period } = shared.options.durability {
             tokio::spawn(sync(commands.downgrade(), sync_period));
         }
-        Ok(Arc::new(Self { shared, commands, stopping: AtomicBool::new(false) }))
+        Ok(Arc::new(Self { shared, commands, stopping: AtomicBool::new(false), _lock: lock }))
     }
 
     /// Makes blocks of everything in the log and waits until they are verified in storage.
@@ -183,8 +187,8 @@ impl Ingester {
             drop(closed.await);
         }
         let settled = settle::hand_over(&self.shared, &self.commands);
-        tokio::time::timeout(deadline, settled).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Timeout, "followed batches could not be looked after in time"))
+        tokio::time::timeout(deadline, settled).await.map_err(|_| {
+            Error::new(ErrorKind::Timeout, "followed batches could not be looked after in time")
         })?;
         if self.shared.unflushed() == 0 {
             return Ok(());
@@ -240,7 +244,7 @@ impl Ingester {
         tenant: &TenantId,
         with_followed: bool,
     ) -> impl FnOnce() -> Result<Snapshot> + Send + 'static {
-        let (log, memory) = (self.shared.known_log(tenant), self.shared.memory.clone());
+        let (log, memory) = (self.shared.known_log(tenant), self.shared.followed_memory.clone());
         let options = &self.shared.options;
         let taken_over_within =
             FOLLOWED_AGE + options.take_over_after.saturating_add(options.flush_check_period * 2);
@@ -266,12 +270,13 @@ impl Ingester {
     }
 }
 
-/// Brings a batch into the log and its index.
+/// Brings a batch into the log and its index. One that was `admitted` before is refused for no limit of its tenant.
 pub(crate) async fn lead(
     shared: &Shared,
     commands: &mpsc::Sender<Command>,
     tenant: &TenantId,
     Led { id, spans, compressed: _ }: Led,
+    admitted: bool,
 ) -> Result<PushOutcome> {
     if spans.spans.is_empty() {
         return Ok(PushOutcome::default());
@@ -283,8 +288,8 @@ pub(crate) async fn lead(
         drop(commands.try_send(Command::CloseLargest));
     })?;
     let (reply, answer) = oneshot::channel();
-    let append =
-        Append { tenant: tenant.clone(), id, batch: spans, queued, indexed, reply, rejected_spans: 0 };
+    let tenant = tenant.clone();
+    let append = Append { tenant, id, batch: spans, queued, indexed, admitted, reply, rejected_spans: 0 };
     commands.send(Command::Append(append)).await.map_err(|_| thread_ended())?;
     answer.await.map_err(|_| thread_ended())?
 }
@@ -333,7 +338,14 @@ async fn tick(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
         let mut unflushed = 0;
         for log in shared.all_logs() {
             unflushed += log.unflushed();
-            forget_expired(&shared, &log);
+            let shared = Arc::clone(&shared);
+            let forgotten = blocking(move || {
+                forget_expired(&shared, &log);
+                Ok(())
+            });
+            if let Err(error) = forgotten.await {
+                tracing::error!(%error, "could not forget uploaded blocks");
+            }
         }
         metrics::UNFLUSHED_SEGMENTS.set(i64::try_from(unflushed).unwrap_or(i64::MAX));
         // A segment whose retry is due has nobody else to say so.
@@ -375,7 +387,7 @@ impl SpanSink for Ingester {
         let bytes = push.bytes();
         let (shared, commands) = (&*self.shared, &self.commands);
         // All are in the queue before the first is waited for, so they become durable together.
-        let led = join_all(push.led.into_iter().map(|led| lead(shared, commands, tenant, led)));
+        let led = join_all(push.led.into_iter().map(|led| lead(shared, commands, tenant, led, false)));
         let (led, followed) =
             futures::future::join(led, follow(shared, commands, tenant, push.followed)).await;
         followed?;
@@ -454,8 +466,7 @@ impl TraceSource for Ingester {
         let answer = blocking(move || settle::answer(&log, &request, fresh_for)).await?;
         if hurry && !answer.led.is_empty() {
             // The one who asks looks again whether it is stored.
-            let (done, _nobody_waits) = oneshot::channel();
-            self.commands.send(Command::CloseAll(done)).await.map_err(|_| thread_ended())?;
+            self.commands.send(Command::Close(tenant.clone())).await.map_err(|_| thread_ended())?;
             closing.retry_now();
             self.shared.flush_due.notify_one();
         }

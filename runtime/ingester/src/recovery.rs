@@ -1,6 +1,6 @@
 //! After a restart: what the log's folder holds becomes the ingester's state again.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,16 +23,9 @@ use crate::wal::{
 
 /// Reads the folder. Segments that were sealed are opened by their index; those without are replayed, streaming, and
 /// sealed: what comes now goes to a new one, so that a block's content never grows.
-pub(crate) fn recover(shared: &Shared) -> Result<()> {
+pub(crate) fn recover(shared: &Shared) -> Result<LogLock> {
     let root = &shared.options.wal_path;
-    let failed = |path: &Path, error: io::Error| {
-        let help = match error.kind() {
-            io::ErrorKind::PermissionDenied => "; let this user write there, or set storage.trace.wal.path",
-            _ => "",
-        };
-        Error::new(ErrorKind::Unavailable, format!("write-ahead log {}: {error}{help}", path.display()))
-    };
-    fs::create_dir_all(root).map_err(|error| failed(root, error))?;
+    let lock = LogLock::take(root)?;
     for entry in fs::read_dir(root).map_err(|error| failed(root, error))? {
         let directory = entry.map_err(|error| failed(root, error))?.path();
         let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -43,7 +36,42 @@ pub(crate) fn recover(shared: &Shared) -> Result<()> {
             _ => tracing::warn!(path = %directory.display(), "not a tenant's folder; left alone"),
         }
     }
-    Ok(())
+    Ok(lock)
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    let help = match error.kind() {
+        io::ErrorKind::PermissionDenied => "; let this user write there, or set storage.trace.wal.path",
+        _ => "",
+    };
+    Error::new(ErrorKind::Unavailable, format!("write-ahead log {}: {error}{help}", path.display()))
+}
+
+/// Keeps other processes off the log's folder. Given back when dropped, also by a crash.
+#[derive(Debug)]
+pub(crate) struct LogLock {
+    _folder: File,
+}
+
+impl LogLock {
+    fn take(root: &Path) -> Result<Self> {
+        fs::create_dir_all(root).map_err(|error| failed(root, error))?;
+        let folder = File::open(root).map_err(|error| failed(root, error))?;
+        match folder.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let problem = format!(
+                    "write-ahead log {}: another process writes to it; give each ingester a folder of its own (storage.trace.wal.path)",
+                    root.display()
+                );
+                return Err(Error::new(ErrorKind::Unavailable, problem));
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(path = %root.display(), %error, "this file system has no locks; see to it that no other process uses the log's folder");
+            }
+        }
+        Ok(Self { _folder: folder })
+    }
 }
 
 fn recover_tenant(shared: &Shared, tenant: &TenantId, directory: &Path) -> io::Result<()> {
@@ -72,9 +100,30 @@ fn recover_tenant(shared: &Shared, tenant: &TenantId, directory: &Path) -> io::R
     segments.retain(|(_, paths)| paths.wal().exists());
     segments.sort_by_key(|(modified, _)| *modified);
     for (_, paths) in segments {
-        recover_segment(shared, &log, paths)?;
+        match recover_segment(shared, &log, paths.clone()) {
+            Err(error) if is_damage(&error) => set_aside(&log, &paths, &error)?,
+            recovered => recovered?,
+        }
     }
     recover_followed(&log, &directory.join(FOLLOWED_FOLDER))
+}
+
+/// Whether reading again would come to the same: the disk is bad, or what stands on it.
+fn is_damage(error: &io::Error) -> bool {
+    // EIO, EBADMSG and EUCLEAN of Linux; the last is what a file system says of its own damage.
+    matches!(error.raw_os_error(), Some(5 | 74 | 117))
+        || matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// One file that cannot be read does not keep the others from being served.
+fn set_aside(log: &TenantLog, paths: &SegmentPaths, error: &io::Error) -> io::Result<()> {
+    let aside = paths.damaged(0);
+    tracing::error!(
+        tenant = %log.tenant, segment = %paths.id(), %error, set_aside = %aside.display(),
+        "a file of the log cannot be read; without copies in other ingesters its spans are gone"
+    );
+    log.note_damage(Duration::ZERO);
+    fs::rename(paths.wal(), aside)
 }
 
 /// Batches that were followed before the restart. Whether they still matter the leaders are asked.
@@ -88,7 +137,12 @@ fn recover_followed(log: &TenantLog, directory: &Path) -> io::Result<()> {
         let path = entry?.path();
         let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::parse_str(stem).ok());
         if let (Some(id), Some("wal")) = (id, path.extension().and_then(|extension| extension.to_str())) {
-            log.followed.add(Arc::new(FollowedSegment::recovered(SegmentPaths::new(directory, id))?));
+            let paths = SegmentPaths::new(directory, id);
+            match FollowedSegment::recovered(paths.clone()) {
+                Ok(segment) => log.followed.add(Arc::new(segment)),
+                Err(error) if is_damage(&error) => set_aside(log, &paths, &error)?,
+                Err(error) => return Err(error),
+            }
         }
     }
     // Those that hold nothing go.
@@ -140,7 +194,7 @@ fn recall_block(shared: &Shared, log: &TenantLog, paths: &SegmentPaths) -> io::R
 }
 
 fn recover_segment(shared: &Shared, log: &TenantLog, paths: SegmentPaths) -> io::Result<()> {
-    let file = fs::File::open(paths.wal())?;
+    let file = File::open(paths.wal())?;
     let length = file.metadata()?.len();
     if let Some(index) = IndexFile::open(&paths, length)? {
         tracing::info!(tenant = %log.tenant, segment = %paths.id(), bytes = length, "found a sealed segment of the log");

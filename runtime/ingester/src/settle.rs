@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tempoform_block::BlockMeta;
-use tempoform_core::{BatchSet, Compressed, Error, ErrorKind, Led, Result, scan_export_request};
+use tempoform_core::{BatchId, BatchSet, Compressed, Error, ErrorKind, Led, Result, scan_export_request};
 use tempoform_wire::internal::{SettleRequest, SettleResponse};
 use tokio::sync::mpsc;
 
@@ -21,6 +23,8 @@ const STALLED_AFTER: u32 = 3;
 
 /// How often leaders are told to hurry by one that leaves: what they got since the last time is then in it.
 const HURRY_PERIOD: Duration = Duration::from_secs(2);
+/// Batches that are taken over at once, so that they share a sync.
+const TAKEN_OVER_AT_ONCE: usize = 16;
 /// Between looks whether they have.
 const HAND_OVER_PAUSE: Duration = Duration::from_millis(50);
 
@@ -63,7 +67,10 @@ pub(crate) async fn settle(
             remember(log, &answer.fresh_blocks, shared.options.fresh_for);
         }
     }
-    log.followed.settle(&safe);
+    let settling = Arc::clone(log);
+    // Files may go by it.
+    blocking(move || Ok(settling.followed.settle(&safe))).await?;
+    let mut failure = None;
     for segment in log.followed.segments() {
         let Some(age) = segment.closed_for() else { continue };
         let mut orphans = segment.unsettled();
@@ -72,10 +79,11 @@ pub(crate) async fn settle(
         }
         if age >= take_over_after && !orphans.is_empty() {
             tracing::warn!(tenant = %log.tenant, batches = orphans.len(), ?age, "nobody brings these followed batches to storage; a block is made of them here");
-            take_over(shared, commands, log, &segment, orphans).await?;
+            // One file that cannot be taken over does not keep the others back.
+            failure = take_over(shared, commands, log, &segment, orphans).await.err().or(failure);
         }
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 fn stalled_after(shared: &Shared) -> Duration {
@@ -83,7 +91,17 @@ fn stalled_after(shared: &Shared) -> Duration {
     options.max_block_duration.saturating_mul(STALLED_AFTER).saturating_add(options.flush_timeout)
 }
 
-/// Leads `orphans`, batch by batch: each is settled once it is durable in the own log.
+/// What became of a followed record.
+enum Taken {
+    /// All of a batch is led here.
+    Whole(BatchId),
+    /// A part of a batch is in the own log. It is not led under its name: others may have the rest.
+    Part(BatchId),
+    Unreadable,
+}
+
+/// Leads `orphans`: each is settled once it is durable in the own log. What is damaged is given up, since its leader and
+/// other followers have it or nobody does.
 async fn take_over(
     shared: &Arc<Shared>,
     commands: &mpsc::Sender<Command>,
@@ -93,31 +111,76 @@ async fn take_over(
 ) -> Result<()> {
     let unreadable =
         |error: std::io::Error| Error::new(ErrorKind::Unavailable, format!("the followed log: {error}"));
-    let mut records = segment.records().map_err(unreadable)?;
-    let mut seen = BatchSet::default();
+    let opening = Arc::clone(segment);
+    let mut records = blocking(move || opening.records().map_err(unreadable)).await?;
+    let (mut whole, mut parts) = (BatchSet::default(), BatchSet::default());
+    let mut note = |taken: Taken| match taken {
+        Taken::Whole(id) => whole.insert(id),
+        Taken::Part(id) => parts.insert(id),
+        Taken::Unreadable => {}
+    };
+    let mut under_way = FuturesUnordered::new();
     loop {
         let read = blocking(move || {
-            let record = records.next().map_err(unreadable)?;
+            let record = records.next_readable().map_err(unreadable)?;
             Ok((records, record))
         });
         let (rest, record) = read.await?;
         records = rest;
-        let Some(Record { id: Some(id), payload, .. }) = record else { break };
-        if orphans.contains(id) {
-            let spans = scan_export_request(Compressed::from_bytes(payload).expand()?)?;
-            metrics::TAKEN_OVER_SPANS.inc_by(spans.spans.len() as u64);
-            lead(shared, commands, &log.tenant, Led { id: Some(id), spans, compressed: None }).await?;
-            seen.insert(id);
+        match record {
+            Some(Ok(record)) if record.id.is_some_and(|id| orphans.contains(id)) => {
+                under_way.push(take_record_over(shared, commands, log, record));
+            }
+            Some(_) => {}
+            None => break,
+        }
+        if under_way.len() >= TAKEN_OVER_AT_ONCE
+            && let Some(taken) = under_way.next().await
+        {
+            note(taken?);
         }
     }
-    // A batch may stand in several records, so it is settled after the last.
-    log.followed.settle(&seen);
-    let mut damaged = orphans;
-    damaged.remove(&seen);
-    if !damaged.is_empty() {
-        tracing::error!(tenant = %log.tenant, batches = damaged.len(), "followed batches are damaged on disk and nobody leads them");
+    while let Some(taken) = under_way.next().await {
+        note(taken?);
     }
-    Ok(())
+    // A batch may stand in several records, so it is settled after the last.
+    let mut lost = orphans;
+    lost.remove(&whole);
+    lost.remove(&parts);
+    if !lost.is_empty() {
+        tracing::error!(tenant = %log.tenant, batches = lost.len(), "followed batches are damaged on disk and nobody leads them; their file is set aside");
+        log.note_damage(Duration::ZERO);
+    }
+    let (log, segment) = (Arc::clone(log), Arc::clone(segment));
+    let settled = blocking(move || {
+        log.followed.settle(&whole);
+        log.followed.settle_in(&segment, &parts);
+        log.followed.give_up(&segment, &lost);
+        Ok(())
+    });
+    settled.await
+}
+
+async fn take_record_over(
+    shared: &Shared,
+    commands: &mpsc::Sender<Command>,
+    log: &TenantLog,
+    Record { id, part, payload, payload_at: _ }: Record,
+) -> Result<Taken> {
+    let Some(id) = id else { return Ok(Taken::Unreadable) };
+    let expanded = blocking(move || Ok(scan_export_request(Compressed::from_bytes(payload).expand()?)?));
+    let spans = match expanded.await {
+        Ok(spans) => spans,
+        Err(error) => {
+            tracing::error!(tenant = %log.tenant, ?id, %error, "a followed batch is not what a distributor sends");
+            return Ok(Taken::Unreadable);
+        }
+    };
+    let count = spans.spans.len() as u64;
+    let name = (!part).then_some(id);
+    lead(shared, commands, &log.tenant, Led { id: name, spans, compressed: None }, true).await?;
+    metrics::TAKEN_OVER_SPANS.inc_by(count);
+    Ok(if part { Taken::Part(id) } else { Taken::Whole(id) })
 }
 
 /// Answers another ingester, and takes note of what it tells.
@@ -126,8 +189,10 @@ pub(crate) fn answer(
     request: &SettleRequest,
     fresh_for: Duration,
 ) -> Result<SettleResponse> {
-    log.followed.settle(&BatchSet::from_wire(&request.stored)?);
+    // In this order: what is settled is read from its block.
+    let stored = BatchSet::from_wire(&request.stored)?;
     remember(log, &request.fresh_blocks, fresh_for);
+    log.followed.settle(&stored);
     let asked = BatchSet::from_wire(&request.batches)?;
     if asked.is_empty() {
         return Ok(SettleResponse::default());
@@ -157,7 +222,7 @@ fn remember(log: &TenantLog, metas: &[bytes::Bytes], fresh_for: Duration) {
 
 /// Until nothing is followed any more: what somebody leads comes to storage before its time, what nobody leads is led
 /// here.
-pub(crate) async fn hand_over(shared: &Arc<Shared>, commands: &mpsc::Sender<Command>) -> Result<()> {
+pub(crate) async fn hand_over(shared: &Arc<Shared>, commands: &mpsc::Sender<Command>) {
     let mut hurried: Option<Instant> = None;
     loop {
         let hurry = hurried.is_none_or(|at| at.elapsed() >= HURRY_PERIOD);
@@ -166,13 +231,13 @@ pub(crate) async fn hand_over(shared: &Arc<Shared>, commands: &mpsc::Sender<Comm
         }
         let mut unsettled = 0;
         for log in shared.all_logs() {
-            settle(shared, commands, &log, Duration::ZERO, hurry)
-                .await
-                .map_err(|error| error.context(format_args!("tenant {}", log.tenant)))?;
+            if let Err(error) = settle(shared, commands, &log, Duration::ZERO, hurry).await {
+                tracing::warn!(tenant = %log.tenant, %error, "followed batches could not be handed over; they are tried again");
+            }
             unsettled += log.followed.unsettled().len();
         }
         if unsettled == 0 {
-            return Ok(());
+            return;
         }
         tokio::time::sleep(HAND_OVER_PAUSE).await;
     }

@@ -40,6 +40,8 @@ pub(crate) struct Append {
     pub(crate) queued: Reservation,
     /// Memory for the batch's index entries.
     pub(crate) indexed: Reservation,
+    /// Whether it was acknowledged before: then it is held against no limit of its tenant.
+    pub(crate) admitted: bool,
     pub(crate) reply: oneshot::Sender<Result<PushOutcome>>,
     pub(crate) rejected_spans: u64,
 }
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Sync,
     /// Close the largest segment, so that its index goes from memory to disk.
     CloseLargest,
+    /// Close the tenant's open segment.
+    Close(TenantId),
     /// Close every open segment; answered when that is done.
     CloseAll(oneshot::Sender<()>),
     /// The same for followed batches.
@@ -124,6 +128,7 @@ impl Writer {
                     // The one who asked may have gone.
                     let _gone = done.send(());
                 }
+                Some(Command::Close(tenant)) => self.close(&tenant),
                 Some(Command::Sync) => self.sync(),
                 Some(Command::CloseLargest) => self.close_largest(),
                 Some(Command::Tick) => {
@@ -209,8 +214,11 @@ impl Writer {
             Entry::Vacant(place) => place.insert(create(&self.shared, tenant)?),
         };
         refuse_large_traces(tenant, &open.shared.index(), appends, most_bytes);
-        let records =
-            appends.iter().map(|append| NewRecord { id: append.id, payload: &append.batch.payload });
+        let records = appends.iter().map(|append| NewRecord {
+            id: append.id,
+            part: false,
+            payload: &append.batch.payload,
+        });
         open.segment.append(&records.collect::<Vec<_>>())
     }
 
@@ -221,7 +229,11 @@ impl Writer {
             Entry::Vacant(place) => place.insert(create_followed(&self.shared, tenant)?),
         };
         let batches = follows.iter().flat_map(|follow| &follow.batches);
-        let records = batches.map(|batch| NewRecord { id: Some(batch.id), payload: batch.spans.bytes() });
+        let records = batches.map(|Followed { id, whole, spans }| NewRecord {
+            id: Some(*id),
+            part: !whole,
+            payload: spans.bytes(),
+        });
         open.segment.append(&records.collect::<Vec<_>>()).map(drop)
     }
 

@@ -118,14 +118,15 @@ impl World {
         Ok(())
     }
 
-    /// What followers keep of a batch is in the batch of its leaders, which all have the same.
+    /// What followers keep of a batch is in the batch of its leaders, which all have the same; so have those who are told that
+    /// they follow all of it, and lead it one day under its name.
     fn check_batches(&self) -> Result<(), String> {
         let mut led = BTreeMap::new();
         for ingester in &self.ingesters {
-            for (id, spans) in ingester.led() {
+            for (id, spans) in ingester.led().into_iter().chain(ingester.followed_whole()) {
                 let known = led.entry(id).or_insert_with(|| spans.clone());
                 if *known != spans {
-                    return Err(format!("leaders of batch {id:?} have different spans"));
+                    return Err(format!("those who have all of batch {id:?} have different spans"));
                 }
             }
         }

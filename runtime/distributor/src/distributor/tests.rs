@@ -13,6 +13,8 @@ use crate::placement::Member;
 struct Recorder {
     fails_with: Option<ErrorKind>,
     hangs: bool,
+    /// It answers this much later, and then refuses so many spans of each batch that it leads.
+    late_refusal: Option<(Duration, u64)>,
     spans: Mutex<Vec<Vec<u8>>>,
     /// By batch: spans that it leads, and spans that it follows.
     led: Mutex<BTreeMap<BatchId, Vec<Vec<u8>>>>,
@@ -22,9 +24,13 @@ struct Recorder {
 #[async_trait::async_trait]
 impl SpanSink for Recorder {
     async fn push(&self, _: &TenantId, push: Push) -> Result<Vec<PushOutcome>> {
-        let outcomes = vec![PushOutcome::default(); push.led.len()];
+        let mut outcomes = vec![PushOutcome::default(); push.led.len()];
         if self.hangs {
             std::future::pending::<()>().await;
+        }
+        if let Some((late, rejected_spans)) = self.late_refusal {
+            tokio::time::sleep(late).await;
+            outcomes.fill(PushOutcome { rejected_spans });
         }
         if let Some(kind) = self.fails_with {
             return Err(Error::new(kind, "refused on purpose"));
@@ -263,6 +269,20 @@ async fn a_hanging_ingester_holds_up_nobody() {
 
     let error = receive(&[works(), hangs(), hangs()], 3).await.expect_err("no quorum");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_late_leader_refused_is_no_copy_of_what_another_took() {
+    // One is down and one comes late and refuses spans for a limit: of some the third has the only copy.
+    let late_refusal = Some((Duration::from_secs(1), 1));
+    let late = Arc::new(Recorder { late_refusal, ..Recorder::default() });
+    let down = Arc::new(Recorder { fails_with: Some(ErrorKind::Unavailable), ..Recorder::default() });
+    let refused = receive(&[Arc::clone(&late), down, Arc::default()], 3).await;
+    assert_eq!(refused.expect_err("one copy is no quorum").kind(), ErrorKind::Unavailable);
+
+    // Where it leads alone, that is the tenant's limit at work.
+    let outcome = receive(&[late], 1).await.expect("taken");
+    assert_eq!(outcome.rejected_spans, 1);
 }
 
 #[tokio::test]

@@ -35,8 +35,13 @@ async fn lead(ingester: &Ingester, traces: &[u8], number: u8) {
 }
 
 async fn follow(ingester: &Ingester, traces: &[u8], number: u8) {
+    follow_some(ingester, traces, number, true).await;
+}
+
+/// All of a batch, if it is the `whole` of it.
+async fn follow_some(ingester: &Ingester, traces: &[u8], number: u8, whole: bool) {
     let spans = Compressed::new(&batch(&request(traces, number)).payload);
-    let push = Push { led: Vec::new(), followed: vec![Followed { id: id(number.into()), spans }] };
+    let push = Push { led: Vec::new(), followed: vec![Followed { id: id(number.into()), whole, spans }] };
     ingester.push(&TenantId::single(), push).await.expect("acknowledged");
 }
 
@@ -147,6 +152,63 @@ async fn batches_of_a_leader_that_is_gone_are_taken_over_and_only_once() {
     // The leader comes back with its log and makes a block as well: copies, which readers and the compactor drop.
     let leader = two.leader.start().await;
     assert_eq!((live_spans(&leader, 1).await, live_spans(&follower, 1).await), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_part_of_a_batch_does_not_speak_for_the_rest() {
+    let two = Two::new();
+    // Both follow; their leader is gone for ever.
+    let (one, other) = two.start(Duration::from_millis(100)).await;
+    follow_some(&one, &[1], 1, false).await;
+    follow_some(&other, &[2], 1, false).await;
+    one.hand_over(Duration::from_secs(10)).await.expect("its part is in storage");
+    assert_eq!((two.leader.stored_spans(1).await, two.leader.stored_spans(2).await), (1, 0));
+    other.hand_over(Duration::from_secs(10)).await.expect("its part is in storage");
+    assert_eq!((two.leader.stored_spans(1).await, two.leader.stored_spans(2).await), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_over_was_admitted_before() {
+    let place = Place::new();
+    let options = Options {
+        max_live_traces: Arc::new(|_| 1),
+        max_trace_bytes: Arc::new(|_| 1),
+        take_over_after: Duration::ZERO,
+        ..place.options()
+    };
+    let ingester = place.start_with(options, MemoryBudget::new(1 << 30)).await;
+    follow(&ingester, &[1, 2, 3], 1).await;
+    ingester.hand_over(Duration::from_secs(10)).await.expect("in storage");
+    for trace in [1, 2, 3] {
+        assert_eq!(place.stored_spans(trace).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_does_not_hide_those_behind_it() {
+    let two = Two::new();
+    let (leader, follower) = two.start(Duration::from_secs(3600)).await;
+    follow(&follower, &[1], 1).await;
+    follow(&follower, &[2], 2).await;
+    follow(&follower, &[3], 3).await;
+    drop((leader, follower));
+    let folder = two.follower.folder.path().join(TenantId::single().as_str()).join("followed");
+    let file = std::fs::read_dir(&folder).expect("a folder").next().expect("a file").expect("read").path();
+    let mut bytes = std::fs::read(&file).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(&file, bytes).expect("written");
+
+    let (_leader, follower) = two.start(Duration::from_secs(3600)).await;
+    let request =
+        FindTraceRequest { trace_id: vec![3; 16].into(), with_followed: true, ..Default::default() };
+    let found = follower.find_trace(&TenantId::single(), request).await.expect("an answer");
+    assert_eq!((found.pieces.len(), found.failures.len()), (1, 1), "the damage is named, the rest is there");
+    follower.hand_over(Duration::from_secs(10)).await.expect("what is whole is in storage");
+    let stored = [1, 2, 3].map(|trace| two.leader.stored_spans(trace));
+    assert_eq!(futures::future::join_all(stored).await, [1, 0, 1]);
+    let left = std::fs::read_dir(folder).expect("a folder").next().expect("a file").expect("read").path();
+    assert!(extension_of(&left).starts_with("damaged-"), "{}", left.display());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ fn name(number: u64) -> Option<BatchId> {
 }
 
 fn record(batch: &SpanBatch, number: u64) -> NewRecord<'_> {
-    NewRecord { id: name(number), payload: &batch.payload }
+    NewRecord { id: name(number), part: false, payload: &batch.payload }
 }
 
 /// Writes `requests` (traces of each) and gives the index that came of it.
@@ -180,4 +180,15 @@ async fn without_a_sync_for_each_write_one_comes_now_and_then() {
     drop(ingester);
     let ingester = place.start().await;
     assert_eq!(live_spans(&ingester, 1).await, 1, "a process that ends loses nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_belongs_to_one_process() {
+    let place = Place::new();
+    let ingester = place.start().await;
+    let second = Ingester::start(place.options(), place.store.clone(), MemoryBudget::new(1 << 30)).await;
+    let refused = second.expect_err("the first has it").to_string();
+    assert!(refused.contains("storage.trace.wal.path"), "{refused}");
+    drop(ingester);
+    drop(place.start().await);
 }

@@ -20,8 +20,10 @@ mod segment;
 pub(crate) use disk_index::{DiskIndex, IndexFile};
 pub(crate) use index::{MemoryIndex, Place, Run, ScopePlace, sort_runs};
 pub(crate) use read::{SegmentReader, TraceRuns};
-pub(crate) use replay::{Record, Records, ReplayedSegment, read_names, replay_segment, verify_segment};
-pub(crate) use segment::{Appended, NewRecord, Segment, SegmentPaths, sync_directory};
+pub(crate) use replay::{
+    DamagedRecord, Record, Records, ReplayedSegment, read_names, replay_segment, verify_segment,
+};
+pub(crate) use segment::{Appended, NewRecord, Segment, SegmentPaths, create_directory, sync_directory};
 
 /// Folder of a tenant's followed batches in that of its log.
 pub(crate) const FOLLOWED_FOLDER: &str = "followed";

@@ -81,9 +81,17 @@ pub(crate) fn read_names(file: &File, length: u64) -> io::Result<Names> {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) id: Option<BatchId>,
+    /// Whether it is not all of that batch.
+    pub(crate) part: bool,
     /// Offset of the payload in the file.
     pub(crate) payload_at: u32,
     pub(crate) payload: Bytes,
+}
+
+/// A record whose payload is not what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DamagedRecord {
+    pub(crate) id: Option<BatchId>,
 }
 
 /// The whole records of a segment, one after the other.
@@ -118,14 +126,34 @@ impl Records {
 
     /// The next record; `None` at the end or at the first damage.
     pub(crate) fn next(&mut self) -> io::Result<Option<Record>> {
+        let before = self.end;
+        match self.next_readable()? {
+            Some(Ok(record)) => Ok(Some(record)),
+            Some(Err(DamagedRecord { .. })) => {
+                self.end = before;
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The next record, if only its payload is damaged that; `None` at the end or where there is no telling how long the
+    /// record is.
+    pub(crate) fn next_readable(&mut self) -> io::Result<Option<Result<Record, DamagedRecord>>> {
         if self.end == 0 {
             return Ok(None);
         }
         let left = self.length.saturating_sub(self.end);
-        let Some((id, payload)) = read_record(&mut self.reader, left)? else { return Ok(None) };
+        let Some((header, payload)) = read_record(&mut self.reader, left)? else { return Ok(None) };
         let Ok(payload_at) = u32::try_from(self.end + RECORD_HEADER as u64) else { return Ok(None) };
-        self.end += (RECORD_HEADER + payload.len()) as u64;
-        Ok(Some(Record { id, payload_at, payload }))
+        self.end += RECORD_HEADER as u64 + u64::from(header.length);
+        let RecordHeader { id, part, .. } = header;
+        Ok(Some(payload.map(|payload| Record { id, part, payload_at, payload }).ok_or(DamagedRecord { id })))
+    }
+
+    /// Whether all was read up to the end.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.end >= self.length
     }
 }
 
@@ -134,8 +162,8 @@ fn read_magic(reader: &mut impl Read) -> io::Result<bool> {
     Ok(read_fully(reader, &mut magic)? && &magic == MAGIC)
 }
 
-/// The next record, or `None` at the end or at the first damage. `left` bounds what is allocated.
-fn read_record(reader: &mut impl Read, left: u64) -> io::Result<Option<(Option<BatchId>, Bytes)>> {
+/// The next record, its payload if that is whole; `None` at the end or at a damaged header. `left` bounds what is allocated.
+fn read_record(reader: &mut impl Read, left: u64) -> io::Result<Option<(RecordHeader, Option<Bytes>)>> {
     let mut header = [0; RECORD_HEADER];
     if left < RECORD_HEADER as u64 || !read_fully(reader, &mut header)? {
         return Ok(None);
@@ -145,10 +173,11 @@ fn read_record(reader: &mut impl Read, left: u64) -> io::Result<Option<(Option<B
         return Ok(None);
     }
     let mut payload = vec![0; header.length as usize];
-    if !read_fully(reader, &mut payload)? || crc32c::crc32c(&payload) != header.checksum {
+    if !read_fully(reader, &mut payload)? {
         return Ok(None);
     }
-    Ok(Some((header.id, payload.into())))
+    let is_whole = crc32c::crc32c(&payload) == header.checksum;
+    Ok(Some((header, is_whole.then(|| payload.into()))))
 }
 
 /// Fills `buffer`; false if the file ends before.

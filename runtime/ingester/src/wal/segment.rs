@@ -61,24 +61,29 @@ impl SegmentPaths {
 
 /// What stands before a record's payload, little-endian: length and CRC-32C of the payload (u32 each), origin and number
 /// of the batch (u64 each; origin 0 = no name), CRC-32C of all that. So records can be gone through without their
-/// payloads.
+/// payloads. The highest bit of the length says that the payload is a part of its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RecordHeader {
     pub(super) length: u32,
+    pub(super) part: bool,
     pub(super) checksum: u32,
     pub(super) id: Option<BatchId>,
 }
 
+/// In the length of a record.
+const PART: u32 = 1 << 31;
+
 impl RecordHeader {
     fn of(record: &NewRecord<'_>) -> Self {
         let checksum = crc32c::crc32c(record.payload);
-        Self { length: record.payload.len() as u32, checksum, id: record.id }
+        Self { length: record.payload.len() as u32, part: record.part, checksum, id: record.id }
     }
 
     fn encode(self) -> [u8; RECORD_HEADER] {
         let BatchId { origin, number } = self.id.unwrap_or(BatchId { origin: 0, number: 0 });
         let mut bytes = [0; RECORD_HEADER];
-        bytes[..4].copy_from_slice(&self.length.to_le_bytes());
+        let part = if self.part { PART } else { 0 };
+        bytes[..4].copy_from_slice(&(self.length | part).to_le_bytes());
         bytes[4..8].copy_from_slice(&self.checksum.to_le_bytes());
         bytes[8..16].copy_from_slice(&origin.to_le_bytes());
         bytes[16..24].copy_from_slice(&number.to_le_bytes());
@@ -98,8 +103,10 @@ impl RecordHeader {
         let (origin, rest) = rest.split_first_chunk::<8>()?;
         let (number, _) = rest.split_first_chunk::<8>()?;
         let (origin, number) = (u64::from_le_bytes(*origin), u64::from_le_bytes(*number));
+        let length = u32::from_le_bytes(*length);
         Some(Self {
-            length: u32::from_le_bytes(*length),
+            length: length & !PART,
+            part: length & PART != 0,
             checksum: u32::from_le_bytes(*checksum),
             id: (origin != 0).then_some(BatchId { origin, number }),
         })
@@ -110,6 +117,8 @@ impl RecordHeader {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewRecord<'a> {
     pub(crate) id: Option<BatchId>,
+    /// Whether it is not all of that batch.
+    pub(crate) part: bool,
     pub(crate) payload: &'a Bytes,
 }
 
@@ -137,7 +146,7 @@ impl Segment {
     /// Creates the file and its first bytes.
     pub(crate) fn create(paths: SegmentPaths) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(paths.wal())?;
-        let started = file.write_all(MAGIC).and_then(|()| sync_with_parents(paths.directory()));
+        let started = file.write_all(MAGIC).and_then(|()| sync_directory(paths.directory()));
         if let Err(error) = started {
             // Best effort: an empty segment is skipped by replay too.
             drop(std::fs::remove_file(paths.wal()));
@@ -178,8 +187,9 @@ impl Segment {
             slices.push(IoSlice::new(record.payload));
             let payload_at = at + RECORD_HEADER as u64;
             at = payload_at + record.payload.len() as u64;
-            if u32::try_from(at).is_err() {
-                return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a segment ends at 4 GiB"));
+            if u32::try_from(at).is_err() || record.payload.len() >= PART as usize {
+                let ends = "a record ends at 2 GiB, a segment at 4 GiB";
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, ends));
             }
             appended.push(Appended { payload_at: payload_at as u32 });
         }
@@ -232,10 +242,15 @@ fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
     Ok(())
 }
 
-/// Makes a directory just made durable as well: its tenant's first, and the log's own.
-fn sync_with_parents(directory: &Path) -> io::Result<()> {
-    for directory in directory.ancestors().take(3).filter(|path| path.is_dir()) {
-        match sync_directory(directory) {
+/// Makes a folder of the log, durably.
+pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(directory)?;
+    // Its tenant's, and the log's own.
+    for parent in directory.ancestors().skip(1).take(2) {
+        match sync_directory(parent) {
             // Whoever made a folder that cannot be read here has to see to it.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced?,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::followed::FollowedSegment;
 use crate::ingester::Shared;
 use crate::tenant_log::{OpenSegment, TenantLog};
-use crate::wal::{FOLLOWED_FOLDER, MemoryIndex, Segment, SegmentPaths, SegmentReader};
+use crate::wal::{FOLLOWED_FOLDER, MemoryIndex, Segment, SegmentPaths, SegmentReader, create_directory};
 
 /// Files of several tenants that are synced at once.
 const SYNCS_AT_ONCE: usize = 16;
@@ -35,7 +35,7 @@ pub(super) struct OpenFollowed {
 /// Opens a new segment of a tenant's log.
 pub(super) fn create(shared: &Shared, tenant: &TenantId) -> io::Result<Open> {
     let directory = shared.options.wal_path.join(tenant.as_str());
-    std::fs::create_dir_all(&directory)?;
+    create_directory(&directory)?;
     let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
     let reader = SegmentReader::new(segment.reader()?);
     let part = Arc::new(OpenSegment::new(segment.paths().clone(), reader, MemoryIndex::default()));
@@ -47,7 +47,7 @@ pub(super) fn create(shared: &Shared, tenant: &TenantId) -> io::Result<Open> {
 /// Opens a new file of what a tenant's ingester follows.
 pub(super) fn create_followed(shared: &Shared, tenant: &TenantId) -> io::Result<OpenFollowed> {
     let directory = shared.options.wal_path.join(tenant.as_str()).join(FOLLOWED_FOLDER);
-    std::fs::create_dir_all(&directory)?;
+    create_directory(&directory)?;
     let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
     let part = Arc::new(FollowedSegment::new(segment.paths().clone()));
     let log = shared.log(tenant);

@@ -20,7 +20,7 @@ pub(super) fn refuse_new_traces(
     if limit > 0 && live.count() >= limit as usize {
         live.expire(now);
     }
-    for append in appends {
+    for append in appends.iter_mut().filter(|append| !append.admitted) {
         let mut previous = None;
         append.keep_where(tenant, "live_traces_exceeded", |span| {
             // Spans of a trace mostly follow each other.
@@ -48,7 +48,7 @@ pub(super) fn refuse_large_traces(
         return;
     }
     let mut sizes: HashMap<TraceId, u64> = HashMap::new();
-    for append in appends {
+    for append in appends.iter_mut().filter(|append| !append.admitted) {
         append.keep_where(tenant, "trace_too_large", |span| {
             let size = sizes.entry(span.trace_id).or_insert_with(|| index.trace_bytes(&span.trace_id));
             let fits = *size + span.span.len() as u64 <= limit;

@@ -57,6 +57,8 @@ struct Disk {
     /// Spans of batches that nobody follows.
     led_alone: BTreeSet<Vec<u8>>,
     followed: Batches,
+    /// Of those, what is told to be all of its batch.
+    followed_whole: Batches,
 }
 
 pub(super) struct SimulatedIngester {
@@ -120,6 +122,10 @@ impl SimulatedIngester {
         self.disk.lock().expect("not poisoned").followed.clone()
     }
 
+    pub(super) fn followed_whole(&self) -> Batches {
+        self.disk.lock().expect("not poisoned").followed_whole.clone()
+    }
+
     /// Time passes; an error if it crashed meanwhile.
     async fn work(&self, life: u64) -> Result<()> {
         let is_slow = self.dice.below(100) < self.faults.slow;
@@ -140,10 +146,11 @@ impl SimulatedIngester {
             }
         }
         for followed in followed {
-            disk.followed
-                .entry(followed.id)
-                .or_default()
-                .extend(spans(followed.spans.expand().expect("whole")));
+            let spans = spans(followed.spans.expand().expect("whole"));
+            if followed.whole {
+                disk.followed_whole.insert(followed.id, spans.clone());
+            }
+            disk.followed.entry(followed.id).or_default().extend(spans);
         }
     }
 
