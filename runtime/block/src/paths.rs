@@ -16,6 +16,8 @@ pub const DATA: &str = "data.parquet";
 pub const INDEX: &str = "index";
 /// `nocompact.flg`.
 pub const NO_COMPACT: &str = "nocompact.flg";
+/// `tempoform.aside.json`, of our own: why merging leaves a block out. Tempo passes over it.
+pub const ASIDE: &str = "tempoform.aside.json";
 /// Names at the top of a bucket that are not tenants.
 const NOT_TENANTS: [&str; 2] = ["tempo_cluster_seed.json", "work.json"];
 

@@ -1,5 +1,6 @@
 //! The object store: every request to it goes through here, is timed, counted and bounded.
 
+mod aside;
 mod build;
 mod cache;
 mod cached;
@@ -15,6 +16,7 @@ mod open;
 mod options;
 mod reads;
 mod transient;
+mod unfinished;
 mod upload;
 
 use std::ops::Range;
@@ -35,10 +37,12 @@ use crate::paths::{self, BlockObject, BlockPath};
 use crate::reader::ParsedFile;
 use crate::tenant_index::TenantIndex;
 
+pub use aside::SetAside;
 pub use build::BlockOutput;
 pub use folders::{BlockFolder, BlockState, StoredObject};
-pub use list::{BlockList, CompactedBlock, ListedBlock};
+pub use list::{BlockList, CompactedBlock, HalfWrittenBlock, ListedBlock};
 pub use options::{DiskCacheOptions, StoreOptions};
+pub use unfinished::UnfinishedUpload;
 pub use upload::{BlockObjects, BlockUpload};
 
 /// A bucket or folder with blocks in it. Cheap to clone.
@@ -49,12 +53,20 @@ pub struct BlockStore(Arc<Inner>);
 struct Inner {
     /// For all but reads.
     objects: Arc<dyn ObjectStore>,
+    uploads: unfinished::Uploads,
     reads: reads::Reads,
     flights: cached::ReadsUnderway,
     caches: cache::Caches,
     prefix: Path,
     options: StoreOptions,
     metrics: metrics::Metrics,
+}
+
+/// A client of a store, and what it knows besides objects.
+#[derive(Clone, Debug)]
+struct Client {
+    objects: Arc<dyn ObjectStore>,
+    uploads: unfinished::Uploads,
 }
 
 /// Which content of a block is meant, as far as its meta tells: a crash in the middle of an upload may lead to another
@@ -83,12 +95,13 @@ impl BlockStore {
         options: StoreOptions,
         registry: Option<&Registry>,
     ) -> Result<Self> {
-        Self::over(Arc::clone(&objects), objects, prefix, options, registry)
+        let client = Client { objects, uploads: unfinished::Uploads::Unlisted };
+        Self::over(client.clone(), client.objects, prefix, options, registry)
     }
 
     /// As [`new`](Self::new), with a client of its own for reads. It must not try again by itself: this does, and counts.
     fn over(
-        objects: Arc<dyn ObjectStore>,
+        client: Client,
         for_reads: Arc<dyn ObjectStore>,
         prefix: &str,
         options: StoreOptions,
@@ -100,7 +113,8 @@ impl BlockStore {
         })?;
         let metrics = metrics::Metrics::new(registry);
         Ok(Self(Arc::new(Inner {
-            objects: Arc::new(LimitStore::new(objects, options.max_requests.max(1))),
+            objects: Arc::new(LimitStore::new(client.objects, options.max_requests.max(1))),
+            uploads: client.uploads,
             reads: reads::Reads::new(for_reads, &options, metrics.clone()),
             flights: cached::ReadsUnderway::new(),
             caches: cache::Caches::new(options.cache_bytes),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::{HttpConnector as _, ReqwestConnector};
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -15,11 +16,14 @@ use object_store::{
 use prometheus::Registry;
 use tempoform_config::{Azure, Backend, Gcs, S3, S3Sse, S3SseType, Trace};
 
-use super::{BlockStore, StoreOptions};
+use super::unfinished::Uploads;
+use super::{BlockStore, Client, StoreOptions};
 use crate::error::{BlockError, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_RETRIES: usize = 5;
+/// Google's endpoint, which the client knows itself.
+const GOOGLE: &str = "https://storage.googleapis.com";
 /// The domain of Azure's public cloud, which the client knows itself.
 const AZURE_PUBLIC: &str = "blob.core.windows.net";
 
@@ -29,7 +33,7 @@ impl BlockStore {
     /// # Errors
     /// [`BlockError::Configuration`], naming the setting.
     pub fn open(config: &Trace, options: StoreOptions, registry: Option<&Registry>) -> Result<Self> {
-        type Open<'a> = Box<dyn Fn(RetryConfig) -> Result<Arc<dyn ObjectStore>> + 'a>;
+        type Open<'a> = Box<dyn Fn(RetryConfig) -> Result<Client> + 'a>;
         let timeout = options.timeout;
         let (open, prefix): (Open<'_>, &str) = match config.backend {
             None => return Err(wrong("storage.trace.backend", "is not set; it is local, s3, gcs or azure")),
@@ -43,8 +47,8 @@ impl BlockStore {
             }
         };
         let no_retries = RetryConfig { max_retries: 0, ..retries(timeout) };
-        let (objects, for_reads) = (open(retries(timeout))?, open(no_retries)?);
-        Self::over(objects, for_reads, prefix, options, registry)
+        let (client, for_reads) = (open(retries(timeout))?, open(no_retries)?);
+        Self::over(client, for_reads.objects, prefix, options, registry)
     }
 
     /// A store in a folder, which is made if it is not there. Writes are synced to disk.
@@ -58,7 +62,8 @@ impl BlockStore {
             .map_err(|error| wrong(error.to_string()))?
             .with_automatic_cleanup(true)
             .with_fsync(true);
-        Self::new(Arc::new(objects), "", options, registry)
+        let client = Client { objects: Arc::new(objects), uploads: Uploads::Folder(folder.to_owned()) };
+        Self::over(client.clone(), client.objects, "", options, registry)
     }
 
     /// A store in this process's memory, for tests.
@@ -89,7 +94,7 @@ fn client(timeout: Duration) -> ClientOptions {
     ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(timeout)
 }
 
-fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
+fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Client> {
     let S3 {
         bucket,
         prefix: _,
@@ -112,7 +117,7 @@ fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn Ob
     // Other endpoints rarely have a host name for every bucket.
     let virtual_hosted = endpoint.is_empty() && !forcepathstyle;
     let mut builder = AmazonS3Builder::from_env()
-        .with_client_options(client)
+        .with_client_options(client.clone())
         .with_retry(retries)
         .with_bucket_name(bucket)
         .with_virtual_hosted_style_request(virtual_hosted);
@@ -121,7 +126,9 @@ fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn Ob
     }
     if !endpoint.is_empty() {
         let url = with_scheme(endpoint, *insecure);
-        builder = builder.with_allow_http(url.starts_with("http://")).with_endpoint(url);
+        let is_plain = url.starts_with("http://");
+        client = client.with_allow_http(is_plain);
+        builder = builder.with_allow_http(is_plain).with_endpoint(url);
     }
     match (access_key.is_empty(), secret_key.is_empty()) {
         (true, true) => {}
@@ -135,7 +142,10 @@ fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn Ob
         builder = builder.with_token(session_token.expose());
     }
     let builder = encrypted(builder, sse.as_ref());
-    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.s3", error.to_string()))?))
+    let wrong = |error: object_store::Error| wrong("storage.trace.s3", error.to_string());
+    let store = Arc::new(builder.build().map_err(wrong)?);
+    let http = ReqwestConnector::default().connect(&client).map_err(wrong)?;
+    Ok(Client { objects: Arc::clone(&store) as _, uploads: Uploads::S3 { store, http } })
 }
 
 fn encrypted(builder: AmazonS3Builder, sse: Option<&S3Sse>) -> AmazonS3Builder {
@@ -171,12 +181,12 @@ fn authorities(path: &str) -> Result<Vec<Certificate>> {
     Certificate::from_pem_bundle(&pem).map_err(|error| wrong(SETTING, format!("{path}: {error}")))
 }
 
-fn gcs(config: &Gcs, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
+fn gcs(config: &Gcs, retries: RetryConfig, timeout: Duration) -> Result<Client> {
     let Gcs { bucket_name, prefix: _, endpoint, insecure } = config;
     let bucket = required("storage.trace.gcs.bucket_name", bucket_name)?;
     let client = client(timeout).with_allow_http(*insecure).with_allow_invalid_certificates(*insecure);
     let mut builder = GoogleCloudStorageBuilder::from_env()
-        .with_client_options(client)
+        .with_client_options(client.clone())
         .with_retry(retries)
         .with_bucket_name(bucket)
         .with_skip_signature(*insecure);
@@ -185,13 +195,19 @@ fn gcs(config: &Gcs, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn 
         let none = GcpCredential { bearer: "none".to_owned() };
         builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(none)));
     }
+    let mut url = GOOGLE.to_owned();
     if !endpoint.is_empty() {
-        builder = builder.with_base_url(with_scheme(endpoint, *insecure).trim_end_matches('/'));
+        url = with_scheme(endpoint, *insecure).trim_end_matches('/').to_owned();
+        builder = builder.with_base_url(&url);
     }
-    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.gcs", error.to_string()))?))
+    let wrong = |error: object_store::Error| wrong("storage.trace.gcs", error.to_string());
+    let store = Arc::new(builder.build().map_err(wrong)?);
+    let http = ReqwestConnector::default().connect(&client).map_err(wrong)?;
+    let uploads = Uploads::Gcs { store: Arc::clone(&store), http, url: format!("{url}/{bucket}") };
+    Ok(Client { objects: store, uploads })
 }
 
-fn azure(config: &Azure, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
+fn azure(config: &Azure, retries: RetryConfig, timeout: Duration) -> Result<Client> {
     let Azure {
         storage_account_name,
         storage_account_key,
@@ -223,7 +239,8 @@ fn azure(config: &Azure, retries: RetryConfig, timeout: Duration) -> Result<Arc<
     } else if !endpoint_suffix.is_empty() && endpoint_suffix != AZURE_PUBLIC {
         builder = builder.with_endpoint(format!("https://{account}.{endpoint_suffix}"));
     }
-    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.azure", error.to_string()))?))
+    let store = builder.build().map_err(|error| wrong("storage.trace.azure", error.to_string()))?;
+    Ok(Client { objects: Arc::new(store), uploads: Uploads::Unlisted })
 }
 
 #[cfg(test)]
