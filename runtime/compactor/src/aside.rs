@@ -25,6 +25,8 @@ pub(crate) struct Aside {
     why: String,
     since: Timestamp,
     until: Timestamp,
+    /// Whether there is a note beside the block. Who deletes it wants the block to be tried again.
+    is_noted: bool,
 }
 
 /// Whose fault a failed merge is.
@@ -43,7 +45,9 @@ pub(crate) enum Fault {
 impl Tenant {
     /// Takes over what the notes in the listing say.
     pub(crate) async fn learn_aside(&mut self, blocks: &BlockList, now: Timestamp) {
-        self.known.aside.retain(|_, aside| aside.until > now);
+        self.known.aside.retain(|block, aside| {
+            aside.until > now && (!aside.is_noted || blocks.set_aside.contains_key(block))
+        });
         for live in &blocks.live {
             let Some(since) = blocks.set_aside.get(&live.block) else { continue };
             let until = since.saturating_add(NOTED_FOR).unwrap_or(Timestamp::MAX);
@@ -52,7 +56,7 @@ impl Tenant {
             }
             let note = self.shared.store.why_aside(&self.path(live.block), &self.shared.account).await;
             let why = note.map_or_else(|error| format!("its note cannot be read: {error}"), |note| note.why);
-            self.known.aside.insert(live.block, Aside { why, since: *since, until });
+            self.known.aside.insert(live.block, Aside { why, since: *since, until, is_noted: true });
         }
         self.show_aside();
     }
@@ -68,14 +72,18 @@ impl Tenant {
             "a block is set aside: it is not merged, and stays readable as far as it can be; `tempoform blocks verify` \
              tells all that is wrong with it"
         );
+        let mut is_noted = false;
         if lasting {
             let note = SetAside { why: why.to_owned(), since, version: env!("CARGO_PKG_VERSION").to_owned() };
-            if let Err(error) = self.shared.store.set_aside(&path, &note, &self.shared.account).await {
-                tracing::warn!(block = %path, %error, "could not note beside the block why it is set aside");
+            match self.shared.store.set_aside(&path, &note, &self.shared.account).await {
+                Ok(()) => is_noted = true,
+                Err(error) => {
+                    tracing::warn!(block = %path, %error, "could not note beside the block why it is set aside");
+                }
             }
         }
         let until = since.saturating_add(if lasting { NOTED_FOR } else { PAUSE }).unwrap_or(Timestamp::MAX);
-        self.known.aside.insert(block, Aside { why: why.to_owned(), since, until });
+        self.known.aside.insert(block, Aside { why: why.to_owned(), since, until, is_noted });
         self.show_aside();
     }
 
@@ -118,7 +126,7 @@ impl Tenant {
 
     fn show_aside(&self) {
         let blocks = self.known.aside.iter().map(|(block, aside)| {
-            let Aside { why, since, until } = aside.clone();
+            let Aside { why, since, until, is_noted: _ } = aside.clone();
             SetAsideBlock { block: *block, why, since, until }
         });
         self.shared.status.set_aside(&self.id, blocks.collect());
