@@ -38,6 +38,7 @@ pub use reader::{
 };
 pub use results::SearchLimits;
 pub use search::{Evaluated, SearchError, SearchFound};
+pub use store::preflight;
 pub use store::{
     BlockFolder, BlockList, BlockObjects, BlockOutput, BlockState, BlockStore, BlockUpload, CompactedBlock,
     DiskCacheOptions, HalfWrittenBlock, ListedBlock, SetAside, StoreOptions, StoredObject, UnfinishedUpload,

@@ -1,6 +1,7 @@
 //! The object store: every request to it goes through here, is timed, counted and bounded.
 
 mod aside;
+mod budget;
 mod build;
 mod cache;
 mod cached;
@@ -14,6 +15,7 @@ mod list;
 mod metrics;
 mod open;
 mod options;
+pub mod preflight;
 mod reads;
 mod transient;
 mod unfinished;
@@ -67,6 +69,7 @@ struct Inner {
 struct Client {
     objects: Arc<dyn ObjectStore>,
     uploads: unfinished::Uploads,
+    budget: budget::RequestBudget,
 }
 
 /// Which content of a block is meant, as far as its meta tells: a crash in the middle of an upload may lead to another
@@ -95,7 +98,8 @@ impl BlockStore {
         options: StoreOptions,
         registry: Option<&Registry>,
     ) -> Result<Self> {
-        let client = Client { objects, uploads: unfinished::Uploads::Unlisted };
+        let (uploads, budget) = (unfinished::Uploads::Unlisted, budget::RequestBudget::unlimited());
+        let client = Client { objects, uploads, budget };
         Self::over(client.clone(), client.objects, prefix, options, registry)
     }
 
@@ -107,15 +111,12 @@ impl BlockStore {
         options: StoreOptions,
         registry: Option<&Registry>,
     ) -> Result<Self> {
-        let prefix = Path::parse(prefix).map_err(|error| BlockError::Configuration {
-            setting: "storage.trace.*.prefix",
-            problem: error.to_string(),
-        })?;
+        let prefix = open::prefix(prefix)?;
         let metrics = metrics::Metrics::new(registry);
         Ok(Self(Arc::new(Inner {
             objects: Arc::new(LimitStore::new(client.objects, options.max_requests.max(1))),
             uploads: client.uploads,
-            reads: reads::Reads::new(for_reads, &options, metrics.clone()),
+            reads: reads::Reads::new(for_reads, &options, client.budget, metrics.clone()),
             flights: cached::ReadsUnderway::new(),
             caches: cache::Caches::new(options.cache_bytes),
             prefix,
@@ -334,10 +335,7 @@ impl BlockStore {
 
     /// The key in the bucket.
     fn key(&self, path: &Path) -> Path {
-        if self.0.prefix.as_ref().is_empty() {
-            return path.clone();
-        }
-        Path::parse(format!("{}/{path}", self.0.prefix)).expect("two paths joined are a path")
+        prefixed(&self.0.prefix, path)
     }
 
     /// Runs one request that is no GET under the time limit, and counts it. The client tries again by itself.
@@ -369,6 +367,14 @@ impl BlockStore {
         step.done();
         outcome
     }
+}
+
+/// A path below a prefix.
+fn prefixed(prefix: &Path, path: &Path) -> Path {
+    if prefix.as_ref().is_empty() {
+        return path.clone();
+    }
+    Path::parse(format!("{prefix}/{path}")).expect("two paths joined are a path")
 }
 
 /// What reading a whole object of a block is for.

@@ -19,7 +19,7 @@ use tempoform_test_support::{Exporter, Load, Minio, Server, ServerConfig, StoreP
 use crate::durability::{expect_all, send, spans_of};
 use crate::object_storage::minio_program;
 
-const BUCKET: &str = "traces";
+pub(crate) const BUCKET: &str = "traces";
 const TRACES: u64 = 128;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -207,19 +207,19 @@ async fn open_to_all(minio: &str) -> Result<()> {
     sent(request, policy).await
 }
 
-const AZURE_ACCOUNT: &str = "tempoform";
+pub(crate) const AZURE_ACCOUNT: &str = "tempoform";
 /// The key that the emulator is told to take: `tempoform-test-secret` in base64.
-const AZURE_KEY: &str = "dGVtcG9mb3JtLXRlc3Qtc2VjcmV0";
+pub(crate) const AZURE_KEY: &str = "dGVtcG9mb3JtLXRlc3Qtc2VjcmV0";
 
 /// A running Azurite with a container.
-struct Azurite {
+pub(crate) struct Azurite {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     _folder: tempfile::TempDir,
 }
 
 impl Azurite {
-    async fn start(program: &std::ffi::OsStr) -> Result<Self> {
+    pub(crate) async fn start(program: &std::ffi::OsStr) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?.to_string();
         let child = Command::new(program)
