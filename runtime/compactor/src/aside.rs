@@ -108,8 +108,8 @@ impl Tenant {
         let perhaps = || Fault::Perhaps(block, why.to_owned());
         let folder = match self.shared.store.folder(&self.path(block), &self.shared.account).await {
             Ok(folder) => folder,
-            Err(gone) if gone.is_not_found() => return Fault::Nobody,
-            Err(_) => return perhaps(),
+            // Gone since, or the store is down.
+            Err(_) => return Fault::Nobody,
         };
         if folder.state != BlockState::Live {
             return Fault::Nobody;

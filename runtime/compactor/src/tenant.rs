@@ -103,9 +103,13 @@ impl Tenant {
         let live = blocks.live.iter().map(|live| (live.block, live.written, false));
         let compacted = blocks.compacted.iter().map(|block| (block.block, block.since, true));
         let mut wanted = Vec::new();
+        let Known { metas, aside } = &mut self.known;
         for (block, written, is_compacted) in live.chain(compacted) {
-            match self.known.metas.get_mut(&block) {
-                Some(known) if known.written.is_none_or(|known| known == written) => {
+            // One that cannot be understood is read again once it is tried again.
+            let is_settled =
+                |known: &KnownMeta| is_compacted || known.meta.is_some() || aside.contains_key(&block);
+            match metas.get_mut(&block) {
+                Some(known) if known.written.is_none_or(|known| known == written) && is_settled(known) => {
                     known.written = Some(written);
                 }
                 _ => wanted.push((block, written, is_compacted)),

@@ -32,7 +32,14 @@ pub(crate) async fn run(args: &Check) -> Result<ExitCode, Failure> {
 
 /// Tries the bucket of a document before anything is changed. A folder is not tried: components make theirs.
 pub(super) async fn before_change(files: &Files, to_leave_out: &str) -> Result<(), Failure> {
-    let location = place::of_document(files)?;
+    let location = match place::of_document(files) {
+        Ok(location) => location,
+        // Components may have variables that this command has not.
+        Err(failure) => {
+            output::note(&format!("warning: the storage was not tried: {failure}"));
+            return Ok(());
+        }
+    };
     if location.is_folder() {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutPayload};
 use serde::Serialize;
-use tempoform_config::{Backend, Trace};
+use tempoform_config::Trace;
 use uuid::Uuid;
 
 pub use cause::Cause;
@@ -122,10 +122,10 @@ pub async fn preflight(config: &Trace) -> Result<Preflight> {
     let (objects, prefix) = open::for_preflight(config, TIMEOUT)?;
     let Some(bucket) = Bucket::of(config) else { return Ok(Preflight::default()) };
     let prefix = open::prefix(prefix)?;
-    let probe = prefixed(&prefix, &Path::from(format!("tempoform-check-{}", Uuid::new_v4())));
+    let name = format!("tempoform-check-{}", Uuid::new_v4());
     let mut trial =
         Trial { objects, bucket, written: Vec::new(), report: Preflight::default(), is_over: false };
-    trial.run(&prefix, &probe, config.backend == Some(Backend::Local)).await;
+    trial.run(&prefix, &name).await;
     trial.clean_up().await;
     Ok(trial.report)
 }
@@ -141,10 +141,12 @@ struct Trial {
 }
 
 impl Trial {
-    async fn run(&mut self, prefix: &Path, probe: &Path, is_folder: bool) {
+    async fn run(&mut self, prefix: &Path, name: &str) {
         let objects = Arc::clone(&self.objects);
-        let prefix = Some(prefix).filter(|prefix| !prefix.as_ref().is_empty());
-        self.step(Action::List, async { objects.list_with_delimiter(prefix).await.map(drop) }).await;
+        let key = |suffix: &str| prefixed(prefix, &Path::from(format!("{name}{suffix}")));
+        let probe = &key("");
+        let top = Some(prefix).filter(|prefix| !prefix.as_ref().is_empty());
+        self.step(Action::List, async { objects.list_with_delimiter(top).await.map(drop) }).await;
 
         self.written.push(probe.clone());
         let content = || PutPayload::from_static(CONTENT);
@@ -158,28 +160,39 @@ impl Trial {
         let head = async { objects.head(probe).await.map(drop) };
         self.step_if(is_there, Action::Head, head).await;
 
-        let in_parts = Path::from(format!("{probe}-parts"));
+        let in_parts = key("-parts");
         self.written.push(in_parts.clone());
         let upload = async {
             let mut upload = objects.put_multipart(&in_parts).await?;
-            upload.put_part(content()).await?;
-            upload.complete().await.map(drop)
+            let ended = match upload.put_part(content()).await {
+                Ok(()) => upload.complete().await.map(drop),
+                Err(error) => Err(error),
+            };
+            if ended.is_err() {
+                // What comes of it changes nothing about what is told.
+                drop(upload.abort().await);
+            }
+            ended
         };
         let has_parts = self.step(Action::Parts, upload).await;
-        let given_up = Path::from(format!("{probe}-given-up"));
+        let given_up = key("-given-up");
         self.written.push(given_up.clone());
         let abort = async {
             let mut upload = objects.put_multipart(&given_up).await?;
             upload.put_part(content()).await?;
-            upload.abort().await
+            let aborted = upload.abort().await;
+            if aborted.is_err() {
+                // Ended the other way, it is an object that can be deleted.
+                drop(upload.complete().await);
+            }
+            aborted
         };
         // Azure has nothing like it: parts that nobody commits go by themselves.
         if self.bucket.has_aborts() {
             self.step_if(has_parts, Action::Abort, abort).await;
         }
         let delete = async { objects.delete(probe).await };
-        let is_gone = self.step_if(is_there, Action::Delete, delete).await;
-        if is_gone && is_folder {
+        if self.step_if(is_there, Action::Delete, delete).await {
             self.written.retain(|key| key != probe);
         }
     }
@@ -267,6 +280,8 @@ fn same(found: &Bytes, expected: &[u8]) -> object_store::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use tempoform_config::Backend;
+
     use super::*;
 
     fn folder(path: &std::path::Path) -> Trace {

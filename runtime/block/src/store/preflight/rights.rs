@@ -88,7 +88,7 @@ impl Bucket {
             ),
             Cause::UnknownCertificate => format!(
                 "nobody that this machine trusts has signed the certificate of {endpoint}: name its authority's file in \
-                 tls_ca_path"
+                 tls_ca_path. (Or it is for another name, or has expired)"
             ),
             Cause::ClockSkew => "set this machine's clock right: stores refuse what was signed minutes ago, or hence".to_owned(),
             Cause::NoCredentials => match backend {
