@@ -139,7 +139,7 @@ impl Tenant {
 
     fn start(&self, job: Job, slot: Option<OwnedSemaphorePermit>, round: &mut Round, blocks: &BlockList) {
         let inputs: Vec<_> = job.inputs.iter().filter_map(|block| self.meta(block).cloned()).collect();
-        let output = self.path(merge::output_id(&job.inputs));
+        let output = self.path(merge::output_id(&job.inputs, &self.shared.settings()));
         let is_listed = blocks.live.iter().any(|live| live.block == output.block());
         let shared = Arc::clone(&self.shared);
         let task = round.running.spawn(async move {
@@ -204,19 +204,29 @@ impl Shared {
         self.options.row_group_bytes.min(self.options.memory.limit() / 8)
     }
 
+    fn settings(&self) -> merge::Settings {
+        merge::Settings {
+            row_group_bytes: usize::try_from(self.row_group_memory()).unwrap_or(usize::MAX),
+            bloom_false_positive: self.options.bloom_false_positive,
+            bloom_shard_size_bytes: self.options.bloom_shard_size_bytes,
+        }
+    }
+
     /// One merge: the new block first, then its inputs go. A crash in between repeats the rest.
     #[tracing::instrument(name = "compactor.merge", target = SELF_TRACE, skip_all, fields(%output, inputs = inputs.len()))]
     async fn run_job(&self, inputs: &[Arc<BlockMeta>], output: &BlockPath, is_listed: bool) -> Outcome {
         let mut outcome = Outcome::default();
-        // The listing may be older than what another compactor did meanwhile.
-        if is_listed || self.store.is_block(output, &self.account).await {
-            tracing::info!(block = %output, "was merged before; its inputs go now");
-        } else {
-            match self.write(inputs, output).await {
+        // The listing may be older than what another compactor did meanwhile. Without an answer nothing is done: to take it
+        // for a yes would delete the inputs.
+        let is_there = if is_listed { Ok(true) } else { self.store.is_block(output, &self.account).await };
+        match is_there {
+            Ok(true) => tracing::info!(block = %output, "was merged before; its inputs go now"),
+            Ok(false) => match self.write(inputs, output).await {
                 // Blocks without traces come to nothing, and go.
                 Ok(merged) => outcome.new = merged.meta,
                 Err(failed) => return Outcome { failed: Some(failed), ..outcome },
-            }
+            },
+            Err(error) => return Outcome { failed: Some(Error::from(error).into()), ..outcome },
         }
         for meta in inputs {
             let path = BlockPath::new(output.tenant().clone(), meta.block_id);
@@ -233,13 +243,9 @@ impl Shared {
     }
 
     async fn write(&self, inputs: &[Arc<BlockMeta>], output: &BlockPath) -> Result<Merged, Failed> {
-        let row_group_bytes = self.row_group_memory();
-        let _held = self.memory(MEMORY_PER_INPUT * inputs.len() as u64 + row_group_bytes).await?;
-        let settings = merge::Settings {
-            row_group_bytes: usize::try_from(row_group_bytes).unwrap_or(usize::MAX),
-            bloom_false_positive: self.options.bloom_false_positive,
-            bloom_shard_size_bytes: self.options.bloom_shard_size_bytes,
-        };
+        let needed = MEMORY_PER_INPUT * inputs.len() as u64 + self.row_group_memory();
+        let _held = self.memory(needed).await?;
+        let settings = self.settings();
         let started = Instant::now();
         let merged =
             merge::merge(&self.store, inputs, output, &Changes::default(), &settings, &self.account).await?;

@@ -17,6 +17,8 @@ enum Tells {
     Compacted,
     Aside,
     Nothing,
+    /// That it is none: somebody else uses the bucket too.
+    NoBlock,
 }
 
 /// A tenant's blocks, as a listing of the bucket shows them.
@@ -26,7 +28,8 @@ pub struct BlockList {
     pub live: Vec<ListedBlock>,
     /// Blocks with a `meta.compacted.json`: compacted or expired.
     pub compacted: Vec<CompactedBlock>,
-    /// Folders of blocks without a meta: uploads under way, and those that did not come to their end.
+    /// Folders of blocks without a meta: uploads under way, and those that did not come to their end. One that holds anything
+    /// that is not of a block is not among them.
     pub half_written: Vec<HalfWrittenBlock>,
     /// Blocks with a note that says why merging leaves them out, and when that was written.
     pub set_aside: BTreeMap<Uuid, Timestamp>,
@@ -63,6 +66,7 @@ impl BlockList {
     fn of(objects: Vec<(Uuid, Tells, Timestamp)>) -> Self {
         let mut list = Self::default();
         let mut last_written: BTreeMap<Uuid, Timestamp> = BTreeMap::new();
+        let mut others = BTreeSet::new();
         for (block, tells, modified) in objects {
             let last = last_written.entry(block).or_insert(modified);
             *last = modified.max(*last);
@@ -73,6 +77,9 @@ impl BlockList {
                     list.set_aside.insert(block, modified);
                 }
                 Tells::Nothing => {}
+                Tells::NoBlock => {
+                    others.insert(block);
+                }
             }
         }
         list.compacted.sort_by_key(|compacted| compacted.block);
@@ -80,7 +87,8 @@ impl BlockList {
         list.live.sort_by_key(|live| live.block);
         let live = list.live.iter().map(|live| live.block);
         let with_meta: BTreeSet<Uuid> = live.chain(list.compacted.iter().map(|block| block.block)).collect();
-        let half_written = last_written.into_iter().filter(|(block, _)| !with_meta.contains(block));
+        let is_half_written = |block: &Uuid| !with_meta.contains(block) && !others.contains(block);
+        let half_written = last_written.into_iter().filter(|(block, _)| is_half_written(block));
         list.half_written =
             half_written.map(|(block, last_written)| HalfWrittenBlock { block, last_written }).collect();
         list
@@ -94,7 +102,11 @@ fn block_of(below_tenant: &str) -> Option<(Uuid, Tells)> {
         Some((block, _)) => Some((block, Tells::Live)),
         None => {
             let (folder, name) = below_tenant.split_once('/')?;
-            let tells = if name == paths::ASIDE { Tells::Aside } else { Tells::Nothing };
+            let tells = match name {
+                paths::ASIDE => Tells::Aside,
+                name if paths::is_block_object(name) => Tells::Nothing,
+                _ => Tells::NoBlock,
+            };
             let block = Uuid::try_parse(folder).ok()?;
             (block.hyphenated().to_string() == folder).then_some((block, tells))
         }
@@ -148,15 +160,18 @@ impl BlockStore {
         Ok(names.filter_map(|name| Uuid::try_parse(name).ok()).collect())
     }
 
-    /// Whether there is a block, live or compacted. When that cannot be told there may be one.
-    pub async fn is_block(&self, block: &BlockPath, account: &Account) -> bool {
+    /// Whether there is a block, live or compacted.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub async fn is_block(&self, block: &BlockPath, account: &Account) -> Result<bool> {
         for meta in [BlockObject::Meta, BlockObject::CompactedMeta] {
             match self.size(block, &meta, account).await {
                 Err(error) if error.is_not_found() => {}
-                _ => return true,
+                other => return other.map(|_| true),
             }
         }
-        false
+        Ok(false)
     }
 
     /// Turns a live block into a compacted one: readers stop searching it, and it may be deleted later.
