@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use tempoform_api::Target;
 use tempoform_engine::plan::DangerKind;
 
-use crate::blocks::args::{self as blocks, Blocks};
+use crate::blocks::args::{self as blocks, Blocks, Place};
 
 /// Declares tracing backends that are compatible with Grafana Tempo, and runs them.
 ///
@@ -44,6 +44,15 @@ pub(crate) enum Command {
     /// Look at the blocks in a bucket, check, rewrite them, and erase traces.
     #[command(long_about = blocks::ABOUT, after_long_help = blocks::EXAMPLES)]
     Blocks(Blocks),
+    /// Try whether a bucket can be used: list, write, read, upload in parts, delete.
+    ///
+    /// Each kind of request that components send is tried once, with a small object of an own name under the prefix, which
+    /// is deleted again. What does not work is told with the cause, the right that is missing, and what to do. `apply`
+    /// does it before it changes anything.
+    ///
+    /// Exit codes: 0 the bucket can be used, 1 it cannot, 2 wrong usage.
+    #[command(after_long_help = CHECK_EXAMPLES)]
+    Check(Check),
     /// Print the CustomResourceDefinition of documents.
     Crd,
     /// Print a completion script for a shell.
@@ -71,6 +80,7 @@ impl Command {
             | Self::Logs(Logs { files, .. })
             | Self::Destroy(Destroy { files, .. }) => Some(files),
             Self::Blocks(_)
+            | Self::Check(_)
             | Self::Crd
             | Self::Completions(_)
             | Self::Version
@@ -79,6 +89,12 @@ impl Command {
         }
     }
 }
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  tempoform check -f examples/distributed-s3
+  tempoform check --config tempo.yaml -o json
+  tempoform check --bucket 's3://traces/tempo?endpoint=https://minio:9000'";
 
 /// The documents.
 #[derive(Debug, clap::Args)]
@@ -168,6 +184,9 @@ pub(crate) struct Plan {
     /// Exit with 2 when there are changes.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+    /// Try whether the bucket can be used, too, and fail if not. Without it, a plan needs no network.
+    #[arg(long)]
+    pub(crate) check_storage: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -186,6 +205,9 @@ pub(crate) struct Apply {
     /// How long each component may take until it serves: 90s, 5m.
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     pub(crate) timeout: Duration,
+    /// Do not try first whether the bucket can be used.
+    #[arg(long)]
+    pub(crate) skip_storage_check: bool,
     /// How to show the result, on standard output. As JSON it has that for itself: the plan goes to standard error.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
@@ -241,6 +263,15 @@ pub(crate) struct Destroy {
     /// touched.
     #[arg(long)]
     pub(crate) delete_data: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
 }
 
 #[derive(Debug, clap::Args)]

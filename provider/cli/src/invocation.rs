@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::args::Command;
 
 /// Commands that work on documents.
-const ON_DOCUMENTS: [&str; 8] =
-    ["validate", "render", "plan", "apply", "status", "health", "logs", "destroy"];
+const ON_DOCUMENTS: [&str; 9] =
+    ["validate", "render", "plan", "apply", "status", "health", "logs", "destroy", "check"];
 /// The text that begins an advised command.
 const ADVICE: &str = "`tempoform ";
 

@@ -1,7 +1,8 @@
 //! The command line of tempoform: reads documents, hands them to the engine, and tells what it did.
 //!
 //! Data go to standard output, everything else to standard error. Exit codes: 0 fine, 1 error,
-//! 2 changes or not healthy (with `--detailed-exitcode`). Of `blocks`, where 1 tells of findings too, 2 is wrong usage.
+//! 2 changes or not healthy (with `--detailed-exitcode`). Of `blocks` and `check`, where 1 tells of
+//! findings too, 2 is wrong usage.
 
 mod args;
 mod blocks;

@@ -99,6 +99,43 @@ fn golden() -> Vec<(String, Value)> {
 }
 
 #[test]
+fn a_block_that_compaction_has_set_aside_is_told_with_the_reason() {
+    let bucket = Bucket::of(KIND);
+    let note = r#"{"why": "its data.parquet has 7 of 9 bytes", "since": "2026-11-01T10:00:00Z", "version": "0.1.0"}"#;
+    fs::write(bucket.block("tempoform.aside.json"), note).unwrap();
+    let Transcript { code, out, err } = bucket.run(&["list"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(out.contains("1 block set aside") && out.contains("its data.parquet has 7 of 9 bytes"), "{out}");
+    let listing: Value = serde_json::from_str(&bucket.run(&["list", "-o", "json"]).out).unwrap();
+    assert_eq!(listing["totals"]["setAside"], 1);
+    assert_eq!(listing["blocks"][0]["setAside"]["since"], "2026-11-01T10:00:00Z");
+    let verified = bucket.run(&["verify"]);
+    assert_eq!(verified.code, 0, "a note is no finding: {}", verified.out);
+}
+
+#[test]
+fn a_folder_can_be_tried_and_a_missing_one_is_not_made() {
+    let bucket = Bucket::of(KIND);
+    let check = |url: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tempoform"))
+            .args(["check", "--bucket", url])
+            .env_remove("TEMPOFORM_FILE")
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let before = fs::read_dir(bucket.folder.path()).unwrap().count();
+    let (code, out, err) = check(&bucket.url);
+    assert_eq!((code, out.lines().filter(|line| line.starts_with("ok")).count()), (0, 8), "{out}{err}");
+    assert_eq!(fs::read_dir(bucket.folder.path()).unwrap().count(), before, "nothing stays");
+    let (code, _, err) = check(&format!("{}-missing", bucket.url));
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("storage.trace.local.path"), "{err}");
+    assert_eq!(check("http://traces").0, 2, "wrong usage");
+}
+
+#[test]
 fn a_bucket_of_tempo_is_listed_inspected_and_whole() {
     let bucket = Bucket::of(KIND);
     copy(&bucket.path("single-tenant"), &bucket.path("team-b"));

@@ -38,9 +38,10 @@ pub use reader::{
 };
 pub use results::SearchLimits;
 pub use search::{Evaluated, SearchError, SearchFound};
+pub use store::preflight;
 pub use store::{
     BlockFolder, BlockList, BlockObjects, BlockOutput, BlockState, BlockStore, BlockUpload, CompactedBlock,
-    DiskCacheOptions, ListedBlock, StoreOptions, StoredObject,
+    DiskCacheOptions, HalfWrittenBlock, ListedBlock, SetAside, StoreOptions, StoredObject, UnfinishedUpload,
 };
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{

@@ -16,6 +16,10 @@ pub const DATA: &str = "data.parquet";
 pub const INDEX: &str = "index";
 /// `nocompact.flg`.
 pub const NO_COMPACT: &str = "nocompact.flg";
+/// `tempoform.aside.json`, of our own: why merging leaves a block out. Tempo passes over it.
+pub const ASIDE: &str = "tempoform.aside.json";
+/// What names of objects of our own in a block's folder begin with.
+const OUR_OBJECTS: &str = "tempoform.";
 /// Names at the top of a bucket that are not tenants.
 const NOT_TENANTS: [&str; 2] = ["tempo_cluster_seed.json", "work.json"];
 
@@ -124,6 +128,16 @@ pub fn tenant_of_folder(name: &str) -> Option<TenantId> {
     name.parse().ok()
 }
 
+/// Whether an object of this name may lie in a block's folder, put there by us or by Tempo.
+pub fn is_block_object(name: &str) -> bool {
+    let is_bloom = |name: &str| {
+        name.strip_prefix("bloom-").is_some_and(|shard| shard.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    [META, COMPACTED_META, DATA, INDEX, NO_COMPACT].contains(&name)
+        || name.strip_prefix(OUR_OBJECTS).is_some_and(|rest| !rest.contains('/'))
+        || is_bloom(name)
+}
+
 /// The block of a key `<uuid>/meta.json` or `<uuid>/meta.compacted.json` below a tenant's folder, and
 /// whether it is the live meta. Everything else is not a block.
 pub fn block_of_key(below_tenant: &str) -> Option<(Uuid, BlockObject)> {
@@ -170,6 +184,16 @@ mod tests {
             ["index.pb.zst", "folder/meta.json", &format!("{ID}/bloom-0"), &format!("{ID}/x/meta.json")]
         {
             assert_eq!(block_of_key(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn objects_of_blocks_are_told_from_others() {
+        for name in ["meta.json", "data.parquet", "bloom-0", "bloom-12", "index", ASIDE, "tempoform.extra"] {
+            assert!(is_block_object(name), "{name}");
+        }
+        for name in ["photo.jpg", "bloom-x", "x/meta.json", "tempoform.x/y", "meta.json.bak"] {
+            assert!(!is_block_object(name), "{name}");
         }
     }
 

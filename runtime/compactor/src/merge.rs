@@ -49,10 +49,16 @@ pub struct Changes {
     pub dedicated_columns: Option<Vec<DedicatedColumn>>,
 }
 
-/// The id of the block that `inputs` (ascending) are merged into. It follows from them, so that whoever merges them,
-/// again after a crash or at the same time, makes the same block.
-pub(crate) fn output_id(inputs: &[Uuid]) -> Uuid {
-    let name: Vec<u8> = inputs.iter().flat_map(|id| *id.as_bytes()).collect();
+/// The id of the block that `inputs` (ascending) are merged into. It follows from all that its bytes follow from, so that
+/// whoever merges them, again after a crash or at the same time, writes the same bytes, and those who would write others do
+/// so elsewhere.
+pub(crate) fn output_id(inputs: &[Uuid], settings: &Settings) -> Uuid {
+    let Settings { row_group_bytes, bloom_false_positive, bloom_shard_size_bytes, memory: _ } = settings;
+    let mut name: Vec<u8> = inputs.iter().flat_map(|id| *id.as_bytes()).collect();
+    name.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
+    name.extend_from_slice(&row_group_bytes.to_le_bytes());
+    name.extend_from_slice(&bloom_false_positive.to_le_bytes());
+    name.extend_from_slice(&bloom_shard_size_bytes.to_le_bytes());
     Uuid::new_v5(&NAMESPACE, &name)
 }
 

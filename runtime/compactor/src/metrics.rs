@@ -13,9 +13,17 @@ const REGISTERED: &str = "metric names are unique";
 /// Shows everything without labels from the start: a counter that appears with its first event has no increase to
 /// alert on.
 pub(crate) fn register() {
-    for counter in
-        [&*INDEX_ERRORS, &*MARKED, &*DELETED, &*RETENTION_ERRORS, &*ERRORS, &*LEFTOVERS, &*LEFT_APART]
-    {
+    let counters = [
+        &*INDEX_ERRORS,
+        &*MARKED,
+        &*DELETED,
+        &*RETENTION_ERRORS,
+        &*ERRORS,
+        &*LEFTOVERS,
+        &*LEFT_APART,
+        &*UPLOADS_ABORTED,
+    ];
+    for counter in counters {
         counter.inc_by(0);
     }
     LazyLock::force(&CYCLE_SECONDS);
@@ -90,5 +98,20 @@ pub(crate) static OUTSTANDING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     by_tenant(
         "tempodb_compaction_outstanding_blocks",
         "Blocks that merging would take off the list: the backlog.",
+    )
+});
+pub(crate) static OUTSTANDING_BYTES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    by_tenant("tempodb_compaction_outstanding_bytes", "Bytes that the next merges of the backlog would read.")
+});
+pub(crate) static SET_ASIDE: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    by_tenant(
+        "tempodb_compaction_set_aside_blocks",
+        "Blocks that merging leaves out because something is wrong with them.",
+    )
+});
+pub(crate) static UPLOADS_ABORTED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "tempodb_retention_unfinished_uploads_aborted_total",
+        "Uploads in parts removed that a killed process left.",
     )
 });

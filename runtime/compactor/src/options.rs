@@ -24,6 +24,10 @@ pub struct Options {
     pub max_traces: u64,
     /// Longest time spent merging one tenant's blocks in a cycle.
     pub max_time_per_tenant: Duration,
+    /// Merges at once, of all tenants; each takes about one core.
+    pub concurrent_merges: usize,
+    /// Uploads in parts that were begun longer ago than this are removed; zero = none is.
+    pub unfinished_upload_age: Duration,
     /// Whether a piece of work with this name is this compactor's.
     pub owns: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Where memory for merging is reserved.

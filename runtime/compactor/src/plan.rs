@@ -1,6 +1,7 @@
 //! Which blocks are merged with which.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,8 +32,32 @@ pub(crate) struct Job {
     pub(crate) inputs: Vec<Uuid>,
 }
 
+/// What there is to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Merges that can be done now, most urgent first.
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) backlog: Backlog,
+}
+
+/// How much there is to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    /// Blocks that are more than there would be once all is merged, with what merged blocks are merged into later.
+    pub(crate) blocks: u64,
+    /// Of the blocks in jobs that can be done now.
+    pub(crate) bytes: u64,
+}
+
+impl std::ops::AddAssign for Backlog {
+    fn add_assign(&mut self, other: Self) {
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+    }
+}
+
 /// What must be the same of blocks that are merged.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind<'a> {
     window: i64,
     /// 0 for all in old windows.
@@ -41,12 +66,12 @@ struct Kind<'a> {
     dedicated_columns: &'a [DedicatedColumn],
 }
 
-/// The jobs there are, most urgent first, and how many blocks are more than there need be.
+/// What there is to do about `blocks`.
 pub(crate) fn plan<'a>(
     blocks: impl IntoIterator<Item = &'a BlockMeta>,
     limits: Limits,
     now: Timestamp,
-) -> (Vec<Job>, usize) {
+) -> Plan {
     let width = i64::try_from(limits.window.as_secs()).unwrap_or(i64::MAX).max(1);
     let active = now.checked_sub(ACTIVE).unwrap_or(Timestamp::MIN).as_second().div_euclid(width);
     let mut groups: BTreeMap<Kind<'a>, Vec<&'a BlockMeta>> = BTreeMap::new();
@@ -60,42 +85,85 @@ pub(crate) fn plan<'a>(
         };
         groups.entry(kind).or_default().push(meta);
     }
-    let mut jobs = Vec::new();
-    let mut outstanding = 0;
+    let mut plan = Plan::default();
+    let mut extents: BTreeMap<Kind<'a>, Vec<Extent>> = BTreeMap::new();
     for (kind, mut metas) in groups {
         // Small ones first: they cost readers as much as large ones.
         metas.sort_by_key(|meta| (meta.size, meta.block_id));
-        for share in shares(&metas, limits) {
-            outstanding += share.len() - 1;
-            let mut inputs: Vec<Uuid> = share.iter().map(|meta| meta.block_id).collect();
+        let of: Vec<Extent> = metas.iter().map(|meta| Extent::of(meta)).collect();
+        for share in shares(&of, limits) {
+            plan.backlog.bytes += of[share.clone()].iter().map(|extent| extent.bytes).sum::<u64>();
+            let mut inputs: Vec<Uuid> = metas[share].iter().map(|meta| meta.block_id).collect();
             inputs.sort_unstable();
-            jobs.push(Job { window: kind.window, inputs });
+            plan.jobs.push(Job { window: kind.window, inputs });
         }
+        extents.insert(kind, of);
     }
+    plan.backlog.blocks = surplus(extents, limits, active);
     // Whatever takes most blocks off the list; among these the newest, which is read most.
-    jobs.sort_by_key(|job| (std::cmp::Reverse(job.inputs.len()), std::cmp::Reverse(job.window)));
-    (jobs, outstanding)
+    plan.jobs.sort_by_key(|job| (std::cmp::Reverse(job.inputs.len()), std::cmp::Reverse(job.window)));
+    plan
 }
 
-/// Cuts `metas`, small ones first, into shares that may become one block each.
-fn shares<'a, 'm>(metas: &'a [&'m BlockMeta], limits: Limits) -> Vec<&'a [&'m BlockMeta]> {
+/// How large a block is, or a merged one will be at most.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Extent {
+    bytes: u64,
+    traces: u64,
+}
+
+impl Extent {
+    fn of(meta: &BlockMeta) -> Self {
+        Self { bytes: meta.size, traces: meta.total_objects }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            traces: self.traces.saturating_add(other.traces),
+        }
+    }
+}
+
+/// How many blocks go if everything is merged, what comes of that as well, until nothing is left to do.
+fn surplus(mut groups: BTreeMap<Kind<'_>, Vec<Extent>>, limits: Limits, active: i64) -> u64 {
+    let mut surplus = 0;
+    // A merged block comes into the same group again, or into one behind it.
+    while let Some((kind, mut extents)) = groups.pop_first() {
+        extents.sort_unstable();
+        let shares = shares(&extents, limits);
+        let Some(taken) = shares.last().map(|last| last.end) else { continue };
+        let merged: Vec<Extent> = shares
+            .iter()
+            .filter_map(|share| extents[share.clone()].iter().copied().reduce(Extent::and))
+            .collect();
+        surplus += (taken - shares.len()) as u64;
+        let level = if kind.window > active { kind.level + 1 } else { 0 };
+        groups.entry(Kind { level, ..kind }).or_default().extend(merged);
+        if level == kind.level {
+            groups.entry(kind).or_default().extend_from_slice(&extents[taken..]);
+        }
+    }
+    surplus
+}
+
+/// Cuts `extents`, small ones first, into shares that may become one block each; the first begins with the first.
+fn shares(extents: &[Extent], limits: Limits) -> Vec<Range<usize>> {
     let mut shares = Vec::new();
-    let mut rest = metas;
-    while rest.len() >= FEWEST {
-        let (mut bytes, mut traces) = (0u64, 0u64);
-        let fits = rest.iter().take(MOST).take_while(|meta| {
-            bytes = bytes.saturating_add(meta.size);
-            traces = traces.saturating_add(meta.total_objects);
-            bytes <= limits.max_bytes && traces <= limits.max_traces
+    let mut start = 0;
+    while extents.len() - start >= FEWEST {
+        let mut sum = Extent { bytes: 0, traces: 0 };
+        let fits = extents[start..].iter().take(MOST).take_while(|extent| {
+            sum = sum.and(**extent);
+            sum.bytes <= limits.max_bytes && sum.traces <= limits.max_traces
         });
         let count = fits.count();
         if count < FEWEST {
             // All that follow are larger.
             break;
         }
-        let (share, others) = rest.split_at(count);
-        shares.push(share);
-        rest = others;
+        shares.push(start..start + count);
+        start += count;
     }
     shares
 }
@@ -119,9 +187,9 @@ mod tests {
         meta
     }
 
-    fn jobs(metas: &[BlockMeta]) -> (Vec<Vec<u128>>, usize) {
-        let (jobs, outstanding) = plan(metas, LIMITS, now());
-        (jobs.iter().map(|job| job.inputs.iter().map(Uuid::as_u128).collect()).collect(), outstanding)
+    fn jobs(metas: &[BlockMeta]) -> (Vec<Vec<u128>>, u64) {
+        let Plan { jobs, backlog } = plan(metas, LIMITS, now());
+        (jobs.iter().map(|job| job.inputs.iter().map(Uuid::as_u128).collect()).collect(), backlog.blocks)
     }
 
     #[test]
@@ -133,7 +201,7 @@ mod tests {
             meta(4, 7200, 0, 10),
             meta(5, 40, 0, 10),
         ];
-        assert_eq!(jobs(&metas), (vec![vec![1, 2, 5]], 2));
+        assert_eq!(jobs(&metas), (vec![vec![1, 2, 5]], 3), "two, and then the one of level 1");
     }
 
     #[test]
@@ -150,7 +218,21 @@ mod tests {
         assert_eq!(jobs(&[meta(1, 10, 0, 600), meta(2, 10, 0, 500)]), (Vec::new(), 0));
         let many: Vec<_> = (0..20).map(|n| meta(n, 10, 0, 1)).collect();
         let (jobs, outstanding) = jobs(&many);
-        assert_eq!((jobs.iter().map(Vec::len).collect::<Vec<_>>(), outstanding), (vec![8, 8, 4], 17));
+        assert_eq!((jobs.iter().map(Vec::len).collect::<Vec<_>>(), outstanding), (vec![8, 8, 4], 19));
+    }
+
+    #[test]
+    fn the_backlog_is_what_merging_takes_off_in_all() {
+        for (age, count) in [(10, 1000), (48 * 3600, 1000), (10, 9)] {
+            let metas: Vec<_> = (0..count).map(|n| meta(n, age, 0, 1)).collect();
+            let limits = Limits { max_traces: 1 << 20, ..LIMITS };
+            let backlog = plan(&metas, limits, now()).backlog;
+            // Eight and one become two of different levels in the window that is written to now.
+            let left = if count == 9 { 2 } else { 1 };
+            assert_eq!(backlog.blocks, count as u64 - left, "{count} of age {age}");
+            let in_jobs = if count == 9 { 8 } else { count as u64 };
+            assert_eq!(backlog.bytes, in_jobs);
+        }
     }
 
     #[test]

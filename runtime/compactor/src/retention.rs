@@ -1,13 +1,14 @@
 //! What goes: blocks past their retention, in two steps, and what a crash left half written.
 
+use std::sync::Arc;
+
 use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use tempoform_block::{BlockList, BlockMeta, BlockPath, CompactedBlock, ListedBlock};
-use tempoform_core::TenantId;
+use tempoform_block::{BlockList, BlockMeta, BlockPath, BlockState, CompactedBlock, ListedBlock};
 use uuid::Uuid;
 
-use crate::compactor::Compactor;
 use crate::metrics;
+use crate::tenant::Tenant;
 
 /// A folder without a meta that nobody wrote to for this long was left by a crash; an upload takes minutes.
 pub(crate) const HALF_WRITTEN: SignedDuration = SignedDuration::from_hours(24);
@@ -27,20 +28,26 @@ pub(crate) fn is_expired(
     now.duration_since(counted_from) > retention
 }
 
-impl Compactor {
+impl Tenant {
     /// Turns blocks past their retention into compacted ones: readers stop searching them.
-    pub(crate) async fn mark_expired(&self, tenant: &TenantId, blocks: &mut BlockList, now: Timestamp) {
-        let retention = (self.options.retention)(tenant);
+    pub(crate) async fn mark_expired(&mut self, blocks: &mut BlockList, now: Timestamp) {
+        let retention = (self.shared.options.retention)(&self.id);
         let Ok(retention) = SignedDuration::try_from(retention) else { return };
         if retention.is_zero() {
             return;
         }
         let is_expired = |live: &&ListedBlock| {
-            self.meta(tenant, &live.block).is_some_and(|meta| is_expired(meta, live.written, retention, now))
+            match self.meta(&live.block) {
+                Some(meta) => is_expired(meta, live.written, retention, now),
+                // Nobody can tell when its spans were.
+                None => self.is_unreadable(&live.block) && now.duration_since(live.written) > retention,
+            }
         };
         let expired: Vec<Uuid> = blocks.live.iter().filter(is_expired).map(|live| live.block).collect();
-        let marked = self.each(tenant, expired, |path| async move {
-            let marked = self.store.mark_compacted(&path, &self.account).await;
+        let shared = Arc::clone(&self.shared);
+        let shared = shared.as_ref();
+        let marked = self.each(expired, |path| async move {
+            let marked = shared.store.mark_compacted(&path, &shared.account).await;
             match &marked {
                 Ok(()) => {
                     metrics::MARKED.inc();
@@ -53,18 +60,20 @@ impl Compactor {
             }
             marked.is_ok()
         });
-        for block in marked.await {
+        let marked = marked.await;
+        for block in marked {
+            self.meta_moved(&block);
             blocks.live.retain(|live| live.block != block);
             blocks.compacted.push(CompactedBlock { block, since: now });
         }
     }
 
     /// Deletes blocks that were marked long enough ago.
-    pub(crate) async fn delete_old(&self, tenant: &TenantId, blocks: &mut BlockList, now: Timestamp) {
-        let Ok(cutoff) = now.checked_sub(self.options.compacted_retention) else { return };
+    pub(crate) async fn delete_old(&self, blocks: &mut BlockList, now: Timestamp) {
+        let Ok(cutoff) = now.checked_sub(self.shared.options.compacted_retention) else { return };
         let old: Vec<Uuid> =
             blocks.compacted.iter().filter(|block| block.since < cutoff).map(|block| block.block).collect();
-        let deleted = self.each(tenant, old, |path| async move { self.delete(&path).await });
+        let deleted = self.each(old, |path| async move { self.delete(&path).await });
         for block in deleted.await {
             metrics::DELETED.inc();
             blocks.compacted.retain(|compacted| compacted.block != block);
@@ -72,24 +81,25 @@ impl Compactor {
     }
 
     /// Deletes what uploads that did not come to their end left behind.
-    pub(crate) async fn delete_leftovers(&self, tenant: &TenantId, now: Timestamp) {
+    pub(crate) async fn delete_leftovers(&self, blocks: &BlockList, now: Timestamp) {
         let Ok(cutoff) = now.checked_sub(HALF_WRITTEN) else { return };
-        let leftovers = match self.store.half_written(tenant, cutoff, &self.account).await {
-            Ok(leftovers) => leftovers,
-            Err(error) => {
-                metrics::RETENTION_ERRORS.inc();
-                tracing::warn!(%tenant, %error, "could not look for half-written blocks");
-                return;
-            }
-        };
-        for block in self.each(tenant, leftovers, |path| async move { self.delete(&path).await }).await {
+        let left = blocks.half_written.iter().filter(|block| block.last_written < cutoff);
+        let left = left.map(|block| block.block).collect();
+        let deleted = self.each(left, |path| async move {
+            // The listing is as old as the cycle; an ingester that comes back late writes its block again.
+            let folder = self.shared.store.folder(&path, &self.shared.account).await;
+            let is_left =
+                folder.is_ok_and(|folder| folder.state == BlockState::HalfWritten && folder.since < cutoff);
+            is_left && self.delete(&path).await
+        });
+        for block in deleted.await {
             metrics::LEFTOVERS.inc();
-            tracing::info!(%tenant, %block, "deleted a half-written block");
+            tracing::info!(tenant = %self.id, %block, "deleted a half-written block");
         }
     }
 
     async fn delete(&self, path: &BlockPath) -> bool {
-        let deleted = self.store.delete_block(path, &self.account).await;
+        let deleted = self.shared.store.delete_block(path, &self.shared.account).await;
         if let Err(error) = &deleted {
             metrics::RETENTION_ERRORS.inc();
             tracing::error!(block = %path, %error, "could not delete a block");
@@ -100,14 +110,13 @@ impl Compactor {
     /// Does something with several blocks at once; those for which it worked.
     async fn each<F: Future<Output = bool>>(
         &self,
-        tenant: &TenantId,
         blocks: Vec<Uuid>,
         work: impl Fn(BlockPath) -> F,
     ) -> Vec<Uuid> {
         let work = &work;
         stream::iter(blocks)
-            .map(|block| async move { work(BlockPath::new(tenant.clone(), block)).await.then_some(block) })
-            .buffer_unordered(self.options.retention_concurrency.max(1))
+            .map(|block| async move { work(self.path(block)).await.then_some(block) })
+            .buffer_unordered(self.shared.options.retention_concurrency.max(1))
             .filter_map(std::future::ready)
             .collect()
             .await

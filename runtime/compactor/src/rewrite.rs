@@ -76,11 +76,35 @@ pub async fn rewrite(
             duplicate_spans: merged.duplicate_spans,
         }),
         Err(error) => {
-            let deleted = store.delete_block(&new, account).await.map_err(Error::from);
-            let left = deleted.err().map(|error| format!("; and block {new} could not be deleted: {error}"));
+            let left = undo(store, old, &new, error.kind(), account).await.err();
             Err(Error::new(error.kind(), format!("{error}{}", left.unwrap_or_default())))
         }
     }
+}
+
+/// Deletes a new block that was found wrong. It stays where it could not be compared, or where the old one has gone
+/// meanwhile: then somebody else may have done the same work, and the new block may be all there is.
+///
+/// # Errors
+/// Why it stays, to be added to what was found.
+async fn undo(
+    store: &BlockStore,
+    old: &BlockPath,
+    new: &BlockPath,
+    found: ErrorKind,
+    account: &Account,
+) -> Result<(), String> {
+    let stays = |why: &str| Err(format!("; block {new} stays in the store, since {why}"));
+    if found != ErrorKind::Internal {
+        return stays("it could not be compared; readers drop the copies, and the same command goes on from here");
+    }
+    match store.folder(old, account).await {
+        Ok(BlockFolder { state: BlockState::Live, .. }) => {}
+        Ok(_) => return stays("the old one is not live any more"),
+        Err(error) => return stays(&format!("the old one cannot be looked at: {}", Error::from(error))),
+    }
+    let deleted = store.delete_block(new, account).await;
+    deleted.map_err(|error| format!("; and block {new} could not be deleted: {}", Error::from(error)))
 }
 
 fn check_is_free(path: &BlockPath, folder: &BlockFolder) -> Result<()> {

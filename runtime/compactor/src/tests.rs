@@ -21,7 +21,9 @@ use crate::merge::Encoded;
 use crate::retention::is_expired;
 use crate::{Compactor, Options};
 
-fn options() -> Options {
+mod backlog;
+
+pub(crate) fn options() -> Options {
     Options {
         cycle: Duration::from_secs(1),
         retention: Arc::new(|_| Duration::from_secs(3600)),
@@ -32,6 +34,8 @@ fn options() -> Options {
         max_block_bytes: 1 << 30,
         max_traces: 1_000_000,
         max_time_per_tenant: Duration::from_secs(300),
+        concurrent_merges: 2,
+        unfinished_upload_age: Duration::from_secs(86_400),
         owns: Arc::new(|_| true),
         memory: MemoryBudget::new(1 << 30),
         row_group_bytes: 1 << 20,
@@ -247,21 +251,18 @@ async fn a_bad_block_is_set_aside_and_the_others_are_merged() {
 }
 
 #[tokio::test]
-async fn what_an_upload_left_behind_goes_after_a_day() {
+async fn an_upload_under_way_is_no_leftover() {
     let (store, objects) = bucket();
     let (tenant, account) = (TenantId::single(), Account::default());
     let whole = write(&store, &BTreeMap::from([(1, vec![1])]), now()).await;
     let half = Uuid::new_v4();
     objects.put(&key(half, "data.parquet"), "PAR1".into()).await.expect("written");
-    assert!(
-        store
-            .half_written(&tenant, now() - Duration::from_secs(60), &account)
-            .await
-            .expect("listed")
-            .is_empty()
-    );
-    let left = store.half_written(&tenant, now() + Duration::from_secs(60), &account).await.expect("listed");
-    assert_eq!(left, [half], "{whole} is a block");
+    let left = store.blocks(&tenant, &account).await.expect("listed").half_written;
+    assert_eq!(left.iter().map(|left| left.block).collect::<Vec<_>>(), [half], "{whole} is a block");
+    assert!(left[0].last_written >= now() - Duration::from_secs(60));
+    compactor(&store).cycle().await.expect("a cycle");
+    let left = store.blocks(&tenant, &account).await.expect("listed").half_written;
+    assert_eq!(left.len(), 1, "it may be under way");
 }
 
 #[tokio::test(flavor = "multi_thread")]

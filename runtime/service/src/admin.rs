@@ -42,6 +42,7 @@ pub(crate) struct Admin {
     api: OnceLock<Router>,
     pub(crate) ingester: OnceLock<Arc<Ingester>>,
     pub(crate) retriever: OnceLock<Arc<Retriever>>,
+    pub(crate) compactor: OnceLock<Arc<tempoform_compactor::Status>>,
     pub(crate) membership: OnceLock<Membership>,
     pub(crate) limits: OnceLock<Arc<TenantLimits>>,
     /// An operator asked the process to end.
@@ -65,6 +66,7 @@ impl Admin {
             api: OnceLock::new(),
             ingester: OnceLock::new(),
             retriever: OnceLock::new(),
+            compactor: OnceLock::new(),
             membership: OnceLock::new(),
             limits: OnceLock::new(),
             shutdown: Notify::new(),
@@ -101,6 +103,7 @@ impl Admin {
             .route("/status/version", get(version))
             .route("/status/services", get(services))
             .route("/status/config", get(config))
+            .route("/status/compactor", get(compactor))
             .route("/status/overrides", get(limits::all))
             .route("/status/overrides/{tenant}", get(limits::of_tenant))
             .route("/flush", any(flush))
@@ -196,6 +199,14 @@ async fn status(State(admin): State<Arc<Admin>>) -> String {
         admin.services(),
         ring::json(&admin)
     )
+}
+
+/// What is left to merge, and which blocks are set aside and why.
+async fn compactor(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.compactor.get() {
+        Some(status) => axum::Json(status.overview()).into_response(),
+        None => (StatusCode::NOT_FOUND, "this process has no compactor\n").into_response(),
+    }
 }
 
 /// Longest wait of `/flush`.

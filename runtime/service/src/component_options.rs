@@ -131,6 +131,11 @@ pub(crate) fn compactor(
         max_block_bytes: settings.max_block_bytes.0,
         max_traces: settings.max_compaction_objects,
         max_time_per_tenant: settings.max_time_per_tenant.0,
+        concurrent_merges: match settings.concurrent_merges {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            merges => merges as usize,
+        },
+        unfinished_upload_age: settings.unfinished_upload_age.0,
         owns,
         memory: memory.clone(),
         row_group_bytes: block.parquet_row_group_size_bytes.0,

@@ -165,7 +165,10 @@ impl Process {
         if self.runs(Target::Compactor) {
             let owns = parts.peers.owns(Target::Compactor);
             let options = component_options::compactor(config, &parts.limits, &parts.memory, owns);
-            self.spawn(Compactor::new(store, options).run());
+            let compactor = Compactor::new(store, options);
+            // Set once, here.
+            drop(self.admin.compactor.set(compactor.status()));
+            self.spawn(compactor.run());
         }
         Ok(parts)
     }

@@ -30,6 +30,12 @@ pub struct Compaction {
     pub max_time_per_tenant: GoDuration,
     /// Blocks deleted at once. Default 10.
     pub retention_concurrency: u32,
+    /// Merges at once, of all tenants; each takes about one core, and memory of `memory.limit_bytes`. 0 means one for each
+    /// core. Default 0.
+    pub concurrent_merges: u32,
+    /// Age at which an upload in parts that nobody finished is removed from the bucket: a killed process leaves them, and
+    /// they cost money. 0 leaves them. Default 24h.
+    pub unfinished_upload_age: GoDuration,
 }
 
 impl Default for Compaction {
@@ -43,6 +49,8 @@ impl Default for Compaction {
             compaction_cycle: GoDuration::from_secs(30),
             max_time_per_tenant: GoDuration::from_mins(5),
             retention_concurrency: 10,
+            concurrent_merges: 0,
+            unfinished_upload_age: GoDuration::from_hours(24),
         }
     }
 }

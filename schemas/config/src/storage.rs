@@ -35,6 +35,9 @@ pub struct Trace {
     pub blocklist_poll: GoDuration,
     /// Requests at once while the list of blocks is read. Default 50.
     pub blocklist_poll_concurrency: u32,
+    /// Requests that this process may send to the bucket in a second, of every kind and those sent again included; others
+    /// wait, within the time that they have. 0 sets no limit. Default 0.
+    pub max_requests_per_second: u32,
 }
 
 impl Default for Trace {
@@ -49,6 +52,7 @@ impl Default for Trace {
             block: Block::default(),
             blocklist_poll: GoDuration::from_mins(5),
             blocklist_poll_concurrency: 50,
+            max_requests_per_second: 0,
         }
     }
 }

@@ -53,6 +53,18 @@ impl Minio {
     /// # Errors
     /// When it is not ready within 30 seconds.
     pub async fn start(program: &Path) -> Result<Self> {
+        Self::start_with(program, None).await
+    }
+
+    /// The same, with TLS: `certificates` has `public.crt` and `private.key`.
+    ///
+    /// # Errors
+    /// When it is not ready within 30 seconds.
+    pub async fn start_with_tls(program: &Path, certificates: &Path) -> Result<Self> {
+        Self::start_with(program, Some(certificates)).await
+    }
+
+    async fn start_with(program: &Path, certificates: Option<&Path>) -> Result<Self> {
         let log = Arc::<Mutex<Vec<_>>>::default();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let audit = format!("http://{}/audit", listener.local_addr()?);
@@ -65,6 +77,7 @@ impl Minio {
         let address = format!("127.0.0.1:{}", free_port()?);
         let child = Command::new(program)
             .args(["server", "--quiet", "--address", &address])
+            .args(certificates.iter().flat_map(|folder| [Path::new("--certs-dir"), folder]))
             .arg(folder.path())
             .env("MINIO_ROOT_USER", Self::KEY)
             .env("MINIO_ROOT_PASSWORD", Self::SECRET)
@@ -76,8 +89,10 @@ impl Minio {
             .spawn()?;
         let minio = Self { child, address, folder, log };
         let started = Instant::now();
-        let ready = format!("http://{}/minio/health/ready", minio.address);
-        while !reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()) {
+        let scheme = if certificates.is_some() { "https" } else { "http" };
+        let ready = format!("{scheme}://{}/minio/health/ready", minio.address);
+        let client = reqwest::Client::builder().danger_accept_invalid_certs(true).build()?;
+        while !client.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) {
             ensure!(started.elapsed() < Duration::from_secs(30), "MinIO is not ready");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -99,6 +114,11 @@ impl Minio {
     /// # Errors
     /// When the settings are wrong.
     pub fn store(&self) -> Result<BlockStore> {
+        Ok(BlockStore::open(&self.trace(), StoreOptions::default(), None)?)
+    }
+
+    /// The bucket, as a configuration has it.
+    pub fn trace(&self) -> Trace {
         let mut config = Trace { backend: Some(Backend::S3), ..Trace::default() };
         config.s3.bucket = Self::BUCKET.to_owned();
         config.s3.endpoint = format!("http://{}", self.address);
@@ -106,7 +126,7 @@ impl Minio {
         config.s3.access_key = Self::KEY.to_owned();
         config.s3.secret_key = tempoform_document::Secret::new(Self::SECRET);
         config.s3.forcepathstyle = true;
-        Ok(BlockStore::open(&config, StoreOptions::default(), None)?)
+        config
     }
 
     /// What reaches the bucket at `endpoint` in the section `storage.trace` of a configuration file, indented by four.

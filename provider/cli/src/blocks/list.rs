@@ -3,7 +3,8 @@ use std::process::ExitCode;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
-use tempoform_block::{BlockError, BlockFolder, BlockMeta, BlockPath, BlockState, BlockStore};
+use tempoform_block::paths;
+use tempoform_block::{BlockError, BlockFolder, BlockMeta, BlockPath, BlockState, BlockStore, SetAside};
 use tempoform_core::{Account, TenantId};
 use uuid::Uuid;
 
@@ -42,6 +43,9 @@ struct Block {
     /// Why its meta cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    /// Why merging leaves it out, and since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_aside: Option<SetAside>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +68,8 @@ struct Totals {
     live: usize,
     compacted: usize,
     half_written: usize,
+    /// Of the live ones.
+    set_aside: usize,
     /// Of live blocks.
     traces: u64,
     /// Of all objects of all blocks.
@@ -78,7 +84,7 @@ pub(super) async fn run(location: &Location, args: &List) -> Result<ExitCode, Fa
         blocks.extend(describe(&store, &tenant, folders, &account).await?);
     }
     blocks.sort_by(|a, b| order(a).cmp(&order(b)));
-    let fine = blocks.iter().all(|block| block.problem.is_none());
+    let fine = blocks.iter().all(|block| block.problem.is_none() && block.set_aside.is_none());
     let listing = Listing { bucket: location.name.clone(), totals: totals(&blocks), blocks };
     match args.output {
         ListFormat::Json => output::json(&listing)?,
@@ -102,11 +108,15 @@ async fn describe(
     let metas = folders.into_iter().map(|folder| {
         let path = BlockPath::new(tenant.clone(), folder.block);
         // Boxed: the compiler cannot show that the bare future is `Send` for every lifetime.
-        async move { (meta(store, &path, &folder, account).await, folder) }.boxed()
+        async move {
+            let aside = set_aside(store, &path, &folder, account).await;
+            (meta(store, &path, &folder, account).await, aside, folder)
+        }
+        .boxed()
     });
     let mut metas = stream::iter(metas).buffered(AT_ONCE).enumerate();
     let mut blocks = Vec::with_capacity(total);
-    while let Some((number, (meta, folder))) = metas.next().await {
+    while let Some((number, (meta, aside, folder))) = metas.next().await {
         progress.tell(number + 1, total);
         let (meta, problem) = match meta {
             Ok(meta) => (meta.map(described), None),
@@ -123,9 +133,25 @@ async fn describe(
             since: folder.since,
             meta,
             problem,
+            set_aside: aside,
         });
     }
     Ok(blocks)
+}
+
+/// Why the compactor leaves a live block out.
+async fn set_aside(
+    store: &BlockStore,
+    path: &BlockPath,
+    folder: &BlockFolder,
+    account: &Account,
+) -> Option<SetAside> {
+    let is_noted = folder.objects.iter().any(|object| object.name == paths::ASIDE);
+    if folder.state != BlockState::Live || !is_noted {
+        return None;
+    }
+    // What it says is for people only: one that is gone or damaged meanwhile is no reason to end.
+    store.why_aside(path, account).await.ok()
 }
 
 async fn meta(
@@ -166,6 +192,7 @@ fn totals(blocks: &[Block]) -> Totals {
         match block.state {
             BlockState::Live => {
                 totals.live += 1;
+                totals.set_aside += usize::from(block.set_aside.is_some());
                 totals.traces += block.meta.as_ref().map_or(0, |meta| meta.traces);
             }
             BlockState::Compacted => totals.compacted += 1,
@@ -198,7 +225,7 @@ fn text(listing: &Listing) -> String {
     };
     let rows: Vec<_> = listing.blocks.iter().map(row).collect();
     let mut text = table(&HEADINGS, &rows);
-    let Totals { tenants, live, compacted, half_written, traces, bytes } = listing.totals;
+    let Totals { tenants, live, compacted, half_written, set_aside, traces, bytes } = listing.totals;
     text.push_str(&format!(
         "\n{} of {}: {live} live with {}, {compacted} compacted, {half_written} half-written; {} in all objects\n",
         count(listing.blocks.len() as u64, "block"),
@@ -206,6 +233,19 @@ fn text(listing: &Listing) -> String {
         count(traces, "trace"),
         size(bytes),
     ));
+    if set_aside > 0 {
+        text.push_str(&format!("{} set aside by compaction:\n", count(set_aside as u64, "block")));
+    }
+    for block in &listing.blocks {
+        if let Some(SetAside { why, since, .. }) = &block.set_aside {
+            text.push_str(&format!(
+                "set aside: {}/{} since {}: {why}\n",
+                block.tenant,
+                block.block,
+                time(*since)
+            ));
+        }
+    }
     for block in listing.blocks.iter().filter(|block| block.problem.is_some()) {
         text.push_str(&format!("problem: {}\n", block.problem.as_deref().unwrap_or_default()));
     }

@@ -6,7 +6,7 @@ mod drop_trace;
 mod find;
 mod inspect;
 mod list;
-mod place;
+pub(crate) mod place;
 mod progress;
 mod receipt;
 mod rewrite;
@@ -21,9 +21,10 @@ use args::{Blocks, BlocksCommand};
 
 use crate::failure::Failure;
 
-/// Whether arguments (the program's name first) are those of this command.
+/// Whether arguments (the program's name first) are those of a command whose exit code 1 tells of findings: this one, and
+/// `check`.
 pub(crate) fn is_meant(arguments: &[OsString]) -> bool {
-    arguments.get(1).is_some_and(|word| word == "blocks")
+    arguments.get(1).is_some_and(|word| word == "blocks" || word == "check")
 }
 
 pub(crate) async fn run(args: Blocks) -> Result<ExitCode, Failure> {

@@ -24,9 +24,9 @@ const GOOGLE_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
 /// Where the blocks are, and how new ones are written there.
 #[derive(Debug)]
-pub(super) struct Location {
+pub(crate) struct Location {
     /// As the user may know it.
-    pub(super) name: String,
+    pub(crate) name: String,
     trace: Trace,
 }
 
@@ -44,6 +44,16 @@ impl Location {
         Ok(BlockStore::open(&self.trace, options, None)?)
     }
 
+    /// The section of the configuration.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Whether it is a folder of this machine.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.trace.backend == Some(Backend::Local)
+    }
+
     /// How blocks are written, by the configuration.
     pub(super) fn settings(&self) -> Settings {
         let block = &self.trace.block;
@@ -58,7 +68,7 @@ impl Location {
 }
 
 /// The place that the arguments name.
-pub(super) fn locate(place: &Place) -> Result<Location, Failure> {
+pub(crate) fn locate(place: &Place) -> Result<Location, Failure> {
     match (&place.bucket, &place.config) {
         (Some(_), Some(_)) => Err(Failure::usage("--bucket and --config both say where the blocks are")
             .help("leave one of them out")),
@@ -81,7 +91,8 @@ fn of_config(file: &Path) -> Result<Location, Failure> {
     Ok(Location { name: described(&trace), trace })
 }
 
-fn of_document(files: &Files) -> Result<Location, Failure> {
+/// The storage of a document.
+pub(crate) fn of_document(files: &Files) -> Result<Location, Failure> {
     let declared = documents::load_one(files, Purpose::Name)?;
     let state = state_directory(&declared)?;
     let definitions = render::local(&declared.document.validated).map_err(|error| declared.failure(error))?;

@@ -8,7 +8,7 @@ use tempoform_engine::plan::{DangerKind, Detail, Plan, plan};
 use tempoform_engine::target::Target as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{health as health_command, local};
+use super::{check, health as health_command, local};
 use crate::args::{Apply, Format};
 use crate::documents::{self, Purpose};
 use crate::failure::Failure;
@@ -29,6 +29,9 @@ pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCod
     let mut applied = Applied::default();
     let mut cancel = CancellationToken::new();
     if !plan.is_empty() {
+        if !args.skip_storage_check {
+            check::before_change(&args.files, "--skip-storage-check").await?;
+        }
         if !args.auto_approve && !output::confirm("Make these changes?", "--auto-approve")? {
             output::note("Nothing was changed.");
             return Ok(ExitCode::from(1));

@@ -1,4 +1,5 @@
 mod apply;
+mod check;
 mod destroy;
 mod health;
 pub(crate) mod local;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: Args, invocation: &Invocation) -> Result<ExitCode,
         Command::Logs(args) => logs::run(&args).await,
         Command::Destroy(args) => destroy::run(&args).await,
         Command::Blocks(args) => crate::blocks::run(args).await,
+        Command::Check(args) => check::run(&args).await,
         Command::Supervise(args) => supervise::run(&args),
         Command::Crd => fine(output::data(&tempoform_api::crd_yaml())),
         Command::Completions(args) => completions(&args),

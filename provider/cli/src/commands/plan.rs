@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use tempoform_engine::plan::{Detail, plan};
 use tempoform_engine::target::Target as _;
 
-use super::{DIFFERENT, local};
+use super::{DIFFERENT, check, local};
 use crate::args::{Format, Plan};
 use crate::documents::{self, Purpose};
 use crate::failure::Failure;
@@ -19,6 +19,9 @@ pub(crate) async fn run(args: &Plan) -> Result<ExitCode, Failure> {
             let detail = if args.full { Detail::Full } else { Detail::Summary };
             output::data(&plan.to_human(detail, output::colour()))?;
         }
+    }
+    if args.check_storage {
+        check::before_change(&args.files, "a plan without --check-storage").await?;
     }
     let changes = args.detailed_exitcode && !plan.is_empty();
     Ok(if changes { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })

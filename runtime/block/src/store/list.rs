@@ -1,6 +1,6 @@
 //! Which tenants and blocks there are, and how blocks go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
@@ -11,6 +11,16 @@ use super::BlockStore;
 use crate::error::Result;
 use crate::paths::{self, BlockObject, BlockPath};
 
+/// What an object of a block's folder tells about the block.
+enum Tells {
+    Live,
+    Compacted,
+    Aside,
+    Nothing,
+    /// That it is none: somebody else uses the bucket too.
+    NoBlock,
+}
+
 /// A tenant's blocks, as a listing of the bucket shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockList {
@@ -18,6 +28,11 @@ pub struct BlockList {
     pub live: Vec<ListedBlock>,
     /// Blocks with a `meta.compacted.json`: compacted or expired.
     pub compacted: Vec<CompactedBlock>,
+    /// Folders of blocks without a meta: uploads under way, and those that did not come to their end. One that holds anything
+    /// that is not of a block is not among them.
+    pub half_written: Vec<HalfWrittenBlock>,
+    /// Blocks with a note that says why merging leaves them out, and when that was written.
+    pub set_aside: BTreeMap<Uuid, Timestamp>,
 }
 
 /// A live block.
@@ -29,6 +44,15 @@ pub struct ListedBlock {
     pub written: Timestamp,
 }
 
+/// A folder of a block without a meta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HalfWrittenBlock {
+    /// Which block.
+    pub block: Uuid,
+    /// When something was written into it last.
+    pub last_written: Timestamp,
+}
+
 /// A compacted or expired block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompactedBlock {
@@ -36,6 +60,57 @@ pub struct CompactedBlock {
     pub block: Uuid,
     /// Since when: the modification time of `meta.compacted.json`.
     pub since: Timestamp,
+}
+
+impl BlockList {
+    fn of(objects: Vec<(Uuid, Tells, Timestamp)>) -> Self {
+        let mut list = Self::default();
+        let mut last_written: BTreeMap<Uuid, Timestamp> = BTreeMap::new();
+        let mut others = BTreeSet::new();
+        for (block, tells, modified) in objects {
+            let last = last_written.entry(block).or_insert(modified);
+            *last = modified.max(*last);
+            match tells {
+                Tells::Live => list.live.push(ListedBlock { block, written: modified }),
+                Tells::Compacted => list.compacted.push(CompactedBlock { block, since: modified }),
+                Tells::Aside => {
+                    list.set_aside.insert(block, modified);
+                }
+                Tells::Nothing => {}
+                Tells::NoBlock => {
+                    others.insert(block);
+                }
+            }
+        }
+        list.compacted.sort_by_key(|compacted| compacted.block);
+        list.live.retain(|live| list.compacted.binary_search_by_key(&live.block, |c| c.block).is_err());
+        list.live.sort_by_key(|live| live.block);
+        let live = list.live.iter().map(|live| live.block);
+        let with_meta: BTreeSet<Uuid> = live.chain(list.compacted.iter().map(|block| block.block)).collect();
+        let is_half_written = |block: &Uuid| !with_meta.contains(block) && !others.contains(block);
+        let half_written = last_written.into_iter().filter(|(block, _)| is_half_written(block));
+        list.half_written =
+            half_written.map(|(block, last_written)| HalfWrittenBlock { block, last_written }).collect();
+        list
+    }
+}
+
+/// The block that a key below a tenant's folder belongs to, and what the object tells about it.
+fn block_of(below_tenant: &str) -> Option<(Uuid, Tells)> {
+    match paths::block_of_key(below_tenant) {
+        Some((block, BlockObject::CompactedMeta)) => Some((block, Tells::Compacted)),
+        Some((block, _)) => Some((block, Tells::Live)),
+        None => {
+            let (folder, name) = below_tenant.split_once('/')?;
+            let tells = match name {
+                paths::ASIDE => Tells::Aside,
+                name if paths::is_block_object(name) => Tells::Nothing,
+                _ => Tells::NoBlock,
+            };
+            let block = Uuid::try_parse(folder).ok()?;
+            (block.hyphenated().to_string() == folder).then_some((block, tells))
+        }
+    }
 }
 
 impl BlockStore {
@@ -61,27 +136,15 @@ impl BlockStore {
     pub async fn blocks(&self, tenant: &TenantId, account: &Account) -> Result<BlockList> {
         let folder = paths::tenant_folder(tenant);
         let key = self.key(&folder);
-        let objects = self.0.objects.list(Some(&key));
-        let metas = objects.try_filter_map(|object| {
+        let objects = self.0.objects.list(Some(&key)).try_filter_map(|object| {
             let below = object.location.as_ref().strip_prefix(key.as_ref());
-            let found = below.and_then(|rest| paths::block_of_key(rest.trim_start_matches('/')));
-            std::future::ready(Ok(found.map(|(block, kind)| (block, kind, object.last_modified))))
+            let found = below.and_then(|rest| block_of(rest.trim_start_matches('/')));
+            let modified = Timestamp::from_second(object.last_modified.timestamp());
+            let modified = modified.unwrap_or(Timestamp::UNIX_EPOCH);
+            std::future::ready(Ok(found.map(|(block, tells)| (block, tells, modified))))
         });
-        let metas: Vec<_> = self.timed("LIST", &folder, account, metas.try_collect()).await?;
-
-        let mut list = BlockList::default();
-        for (block, kind, modified) in metas {
-            let modified = Timestamp::from_second(modified.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH);
-            if kind == BlockObject::CompactedMeta {
-                list.compacted.push(CompactedBlock { block, since: modified });
-            } else {
-                list.live.push(ListedBlock { block, written: modified });
-            }
-        }
-        list.compacted.sort_by_key(|compacted| compacted.block);
-        list.live.retain(|live| list.compacted.binary_search_by_key(&live.block, |c| c.block).is_err());
-        list.live.sort_by_key(|live| live.block);
-        Ok(list)
+        let objects: Vec<_> = self.timed("LIST", &folder, account, objects.try_collect()).await?;
+        Ok(BlockList::of(objects))
     }
 
     /// Names of the tenant's folders that may be blocks: live, compacted or half written.
@@ -97,45 +160,18 @@ impl BlockStore {
         Ok(names.filter_map(|name| Uuid::try_parse(name).ok()).collect())
     }
 
-    /// Folders of blocks without a meta in which nothing was written since `cutoff`: uploads that did not come to their
-    /// end.
+    /// Whether there is a block, live or compacted.
     ///
     /// # Errors
-    /// The store's error.
-    pub async fn half_written(
-        &self,
-        tenant: &TenantId,
-        cutoff: Timestamp,
-        account: &Account,
-    ) -> Result<Vec<Uuid>> {
-        let folder = paths::tenant_folder(tenant);
-        let key = self.key(&folder);
-        let objects = self.0.objects.list(Some(&key));
-        let parts = objects.try_filter_map(|object| {
-            let below = object.location.as_ref().strip_prefix(key.as_ref());
-            let below = below.map(|rest| rest.trim_start_matches('/'));
-            let block = below.and_then(|rest| Uuid::try_parse(rest.split_once('/')?.0).ok());
-            let is_meta = below.and_then(paths::block_of_key).is_some();
-            let recent = object.last_modified.timestamp() >= cutoff.as_second();
-            std::future::ready(Ok(block.map(|block| (block, is_meta || recent))))
-        });
-        let mut keep: BTreeMap<Uuid, bool> = BTreeMap::new();
-        let parts: Vec<_> = self.timed("LIST", &folder, account, parts.try_collect()).await?;
-        for (block, kept) in parts {
-            *keep.entry(block).or_default() |= kept;
-        }
-        Ok(keep.into_iter().filter_map(|(block, kept)| (!kept).then_some(block)).collect())
-    }
-
-    /// Whether there is a block, live or compacted. When that cannot be told there may be one.
-    pub async fn is_block(&self, block: &BlockPath, account: &Account) -> bool {
+    /// When that cannot be told.
+    pub async fn is_block(&self, block: &BlockPath, account: &Account) -> Result<bool> {
         for meta in [BlockObject::Meta, BlockObject::CompactedMeta] {
             match self.size(block, &meta, account).await {
                 Err(error) if error.is_not_found() => {}
-                _ => return true,
+                other => return other.map(|_| true),
             }
         }
-        false
+        Ok(false)
     }
 
     /// Turns a live block into a compacted one: readers stop searching it, and it may be deleted later.

@@ -1,5 +1,7 @@
 //! The object store: every request to it goes through here, is timed, counted and bounded.
 
+mod aside;
+mod budget;
 mod build;
 mod cache;
 mod cached;
@@ -13,8 +15,10 @@ mod list;
 mod metrics;
 mod open;
 mod options;
+pub mod preflight;
 mod reads;
 mod transient;
+mod unfinished;
 mod upload;
 
 use std::ops::Range;
@@ -35,10 +39,12 @@ use crate::paths::{self, BlockObject, BlockPath};
 use crate::reader::ParsedFile;
 use crate::tenant_index::TenantIndex;
 
+pub use aside::SetAside;
 pub use build::BlockOutput;
 pub use folders::{BlockFolder, BlockState, StoredObject};
-pub use list::{BlockList, CompactedBlock, ListedBlock};
+pub use list::{BlockList, CompactedBlock, HalfWrittenBlock, ListedBlock};
 pub use options::{DiskCacheOptions, StoreOptions};
+pub use unfinished::UnfinishedUpload;
 pub use upload::{BlockObjects, BlockUpload};
 
 /// A bucket or folder with blocks in it. Cheap to clone.
@@ -49,12 +55,21 @@ pub struct BlockStore(Arc<Inner>);
 struct Inner {
     /// For all but reads.
     objects: Arc<dyn ObjectStore>,
+    uploads: unfinished::Uploads,
     reads: reads::Reads,
     flights: cached::ReadsUnderway,
     caches: cache::Caches,
     prefix: Path,
     options: StoreOptions,
     metrics: metrics::Metrics,
+}
+
+/// A client of a store, and what it knows besides objects.
+#[derive(Clone, Debug)]
+struct Client {
+    objects: Arc<dyn ObjectStore>,
+    uploads: unfinished::Uploads,
+    budget: budget::RequestBudget,
 }
 
 /// Which content of a block is meant, as far as its meta tells: a crash in the middle of an upload may lead to another
@@ -83,25 +98,25 @@ impl BlockStore {
         options: StoreOptions,
         registry: Option<&Registry>,
     ) -> Result<Self> {
-        Self::over(Arc::clone(&objects), objects, prefix, options, registry)
+        let (uploads, budget) = (unfinished::Uploads::Unlisted, budget::RequestBudget::unlimited());
+        let client = Client { objects, uploads, budget };
+        Self::over(client.clone(), client.objects, prefix, options, registry)
     }
 
     /// As [`new`](Self::new), with a client of its own for reads. It must not try again by itself: this does, and counts.
     fn over(
-        objects: Arc<dyn ObjectStore>,
+        client: Client,
         for_reads: Arc<dyn ObjectStore>,
         prefix: &str,
         options: StoreOptions,
         registry: Option<&Registry>,
     ) -> Result<Self> {
-        let prefix = Path::parse(prefix).map_err(|error| BlockError::Configuration {
-            setting: "storage.trace.*.prefix",
-            problem: error.to_string(),
-        })?;
+        let prefix = open::prefix(prefix)?;
         let metrics = metrics::Metrics::new(registry);
         Ok(Self(Arc::new(Inner {
-            objects: Arc::new(LimitStore::new(objects, options.max_requests.max(1))),
-            reads: reads::Reads::new(for_reads, &options, metrics.clone()),
+            objects: Arc::new(LimitStore::new(client.objects, options.max_requests.max(1))),
+            uploads: client.uploads,
+            reads: reads::Reads::new(for_reads, &options, client.budget, metrics.clone()),
             flights: cached::ReadsUnderway::new(),
             caches: cache::Caches::new(options.cache_bytes),
             prefix,
@@ -320,10 +335,7 @@ impl BlockStore {
 
     /// The key in the bucket.
     fn key(&self, path: &Path) -> Path {
-        if self.0.prefix.as_ref().is_empty() {
-            return path.clone();
-        }
-        Path::parse(format!("{}/{path}", self.0.prefix)).expect("two paths joined are a path")
+        prefixed(&self.0.prefix, path)
     }
 
     /// Runs one request that is no GET under the time limit, and counts it. The client tries again by itself.
@@ -355,6 +367,14 @@ impl BlockStore {
         step.done();
         outcome
     }
+}
+
+/// A path below a prefix.
+fn prefixed(prefix: &Path, path: &Path) -> Path {
+    if prefix.as_ref().is_empty() {
+        return path.clone();
+    }
+    Path::parse(format!("{prefix}/{path}")).expect("two paths joined are a path")
 }
 
 /// What reading a whole object of a block is for.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::HttpConnector as _;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -15,11 +16,15 @@ use object_store::{
 use prometheus::Registry;
 use tempoform_config::{Azure, Backend, Gcs, S3, S3Sse, S3SseType, Trace};
 
-use super::{BlockStore, StoreOptions};
+use super::budget::RequestBudget;
+use super::unfinished::Uploads;
+use super::{BlockStore, Client, StoreOptions};
 use crate::error::{BlockError, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_RETRIES: usize = 5;
+/// Google's endpoint, which the client knows itself.
+const GOOGLE: &str = "https://storage.googleapis.com";
 /// The domain of Azure's public cloud, which the client knows itself.
 const AZURE_PUBLIC: &str = "blob.core.windows.net";
 
@@ -29,22 +34,25 @@ impl BlockStore {
     /// # Errors
     /// [`BlockError::Configuration`], naming the setting.
     pub fn open(config: &Trace, options: StoreOptions, registry: Option<&Registry>) -> Result<Self> {
-        type Open<'a> = Box<dyn Fn(RetryConfig) -> Result<Arc<dyn ObjectStore>> + 'a>;
+        type Open<'a> = Box<dyn Fn(RetryConfig) -> Result<Client> + 'a>;
         let timeout = options.timeout;
+        let budget = &RequestBudget::new(config.max_requests_per_second, registry);
         let (open, prefix): (Open<'_>, &str) = match config.backend {
             None => return Err(wrong("storage.trace.backend", "is not set; it is local, s3, gcs or azure")),
             Some(Backend::Local) => return Self::local(Path::new(&config.local.path), options, registry),
-            Some(Backend::S3) => (Box::new(|retries| s3(&config.s3, retries, timeout)), &config.s3.prefix),
+            Some(Backend::S3) => {
+                (Box::new(|retries| s3(&config.s3, retries, timeout, budget)), &config.s3.prefix)
+            }
             Some(Backend::Gcs) => {
-                (Box::new(|retries| gcs(&config.gcs, retries, timeout)), &config.gcs.prefix)
+                (Box::new(|retries| gcs(&config.gcs, retries, timeout, budget)), &config.gcs.prefix)
             }
             Some(Backend::Azure) => {
-                (Box::new(|retries| azure(&config.azure, retries, timeout)), &config.azure.prefix)
+                (Box::new(|retries| azure(&config.azure, retries, timeout, budget)), &config.azure.prefix)
             }
         };
         let no_retries = RetryConfig { max_retries: 0, ..retries(timeout) };
-        let (objects, for_reads) = (open(retries(timeout))?, open(no_retries)?);
-        Self::over(objects, for_reads, prefix, options, registry)
+        let (client, for_reads) = (open(retries(timeout))?, open(no_retries)?);
+        Self::over(client, for_reads.objects, prefix, options, registry)
     }
 
     /// A store in a folder, which is made if it is not there. Writes are synced to disk.
@@ -58,7 +66,9 @@ impl BlockStore {
             .map_err(|error| wrong(error.to_string()))?
             .with_automatic_cleanup(true)
             .with_fsync(true);
-        Self::new(Arc::new(objects), "", options, registry)
+        let uploads = Uploads::Folder(folder.to_owned());
+        let client = Client { objects: Arc::new(objects), uploads, budget: RequestBudget::unlimited() };
+        Self::over(client.clone(), client.objects, "", options, registry)
     }
 
     /// A store in this process's memory, for tests.
@@ -66,6 +76,29 @@ impl BlockStore {
         let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         Self::new(objects, "", StoreOptions::default(), None).expect("an empty prefix is a path")
     }
+}
+
+/// A client for a few requests, which says soon what is wrong, and the prefix. A folder is not made.
+pub(super) fn for_preflight(config: &Trace, timeout: Duration) -> Result<(Arc<dyn ObjectStore>, &str)> {
+    let budget = &RequestBudget::unlimited();
+    let retries = RetryConfig { max_retries: 1, ..retries(timeout) };
+    let (client, prefix) = match config.backend {
+        None => return Err(wrong("storage.trace.backend", "is not set; it is local, s3, gcs or azure")),
+        Some(Backend::Local) => {
+            let folder = LocalFileSystem::new_with_prefix(&config.local.path)
+                .map_err(|error| wrong("storage.trace.local.path", error.to_string()))?;
+            return Ok((Arc::new(folder.with_automatic_cleanup(true)), ""));
+        }
+        Some(Backend::S3) => (s3(&config.s3, retries, timeout, budget)?, &config.s3.prefix),
+        Some(Backend::Gcs) => (gcs(&config.gcs, retries, timeout, budget)?, &config.gcs.prefix),
+        Some(Backend::Azure) => (azure(&config.azure, retries, timeout, budget)?, &config.azure.prefix),
+    };
+    Ok((client.objects, prefix))
+}
+
+/// A prefix of keys as the configuration has it.
+pub(super) fn prefix(text: &str) -> Result<object_store::path::Path> {
+    object_store::path::Path::parse(text).map_err(|error| wrong("storage.trace.*.prefix", error.to_string()))
 }
 
 fn wrong(setting: &'static str, problem: impl Into<String>) -> BlockError {
@@ -89,7 +122,7 @@ fn client(timeout: Duration) -> ClientOptions {
     ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(timeout)
 }
 
-fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
+fn s3(config: &S3, retries: RetryConfig, timeout: Duration, budget: &RequestBudget) -> Result<Client> {
     let S3 {
         bucket,
         prefix: _,
@@ -112,7 +145,8 @@ fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn Ob
     // Other endpoints rarely have a host name for every bucket.
     let virtual_hosted = endpoint.is_empty() && !forcepathstyle;
     let mut builder = AmazonS3Builder::from_env()
-        .with_client_options(client)
+        .with_http_connector(budget.clone())
+        .with_client_options(client.clone())
         .with_retry(retries)
         .with_bucket_name(bucket)
         .with_virtual_hosted_style_request(virtual_hosted);
@@ -121,7 +155,9 @@ fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn Ob
     }
     if !endpoint.is_empty() {
         let url = with_scheme(endpoint, *insecure);
-        builder = builder.with_allow_http(url.starts_with("http://")).with_endpoint(url);
+        let is_plain = url.starts_with("http://");
+        client = client.with_allow_http(is_plain);
+        builder = builder.with_allow_http(is_plain).with_endpoint(url);
     }
     match (access_key.is_empty(), secret_key.is_empty()) {
         (true, true) => {}
@@ -135,7 +171,14 @@ fn s3(config: &S3, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn Ob
         builder = builder.with_token(session_token.expose());
     }
     let builder = encrypted(builder, sse.as_ref());
-    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.s3", error.to_string()))?))
+    let wrong = |error: object_store::Error| wrong("storage.trace.s3", error.to_string());
+    let store = Arc::new(builder.build().map_err(wrong)?);
+    let http = budget.connect(&client).map_err(wrong)?;
+    Ok(Client {
+        objects: Arc::clone(&store) as _,
+        uploads: Uploads::S3 { store, http },
+        budget: budget.clone(),
+    })
 }
 
 fn encrypted(builder: AmazonS3Builder, sse: Option<&S3Sse>) -> AmazonS3Builder {
@@ -171,12 +214,13 @@ fn authorities(path: &str) -> Result<Vec<Certificate>> {
     Certificate::from_pem_bundle(&pem).map_err(|error| wrong(SETTING, format!("{path}: {error}")))
 }
 
-fn gcs(config: &Gcs, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
+fn gcs(config: &Gcs, retries: RetryConfig, timeout: Duration, budget: &RequestBudget) -> Result<Client> {
     let Gcs { bucket_name, prefix: _, endpoint, insecure } = config;
     let bucket = required("storage.trace.gcs.bucket_name", bucket_name)?;
     let client = client(timeout).with_allow_http(*insecure).with_allow_invalid_certificates(*insecure);
     let mut builder = GoogleCloudStorageBuilder::from_env()
-        .with_client_options(client)
+        .with_http_connector(budget.clone())
+        .with_client_options(client.clone())
         .with_retry(retries)
         .with_bucket_name(bucket)
         .with_skip_signature(*insecure);
@@ -185,13 +229,19 @@ fn gcs(config: &Gcs, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn 
         let none = GcpCredential { bearer: "none".to_owned() };
         builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(none)));
     }
+    let mut url = GOOGLE.to_owned();
     if !endpoint.is_empty() {
-        builder = builder.with_base_url(with_scheme(endpoint, *insecure).trim_end_matches('/'));
+        url = with_scheme(endpoint, *insecure).trim_end_matches('/').to_owned();
+        builder = builder.with_base_url(&url);
     }
-    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.gcs", error.to_string()))?))
+    let wrong = |error: object_store::Error| wrong("storage.trace.gcs", error.to_string());
+    let store = Arc::new(builder.build().map_err(wrong)?);
+    let http = budget.connect(&client).map_err(wrong)?;
+    let uploads = Uploads::Gcs { store: Arc::clone(&store), http, url: format!("{url}/{bucket}") };
+    Ok(Client { objects: store, uploads, budget: budget.clone() })
 }
 
-fn azure(config: &Azure, retries: RetryConfig, timeout: Duration) -> Result<Arc<dyn ObjectStore>> {
+fn azure(config: &Azure, retries: RetryConfig, timeout: Duration, budget: &RequestBudget) -> Result<Client> {
     let Azure {
         storage_account_name,
         storage_account_key,
@@ -206,6 +256,7 @@ fn azure(config: &Azure, retries: RetryConfig, timeout: Duration) -> Result<Arc<
     let account = required("storage.trace.azure.storage_account_name", storage_account_name)?;
     let container = required("storage.trace.azure.container_name", container_name)?;
     let mut builder = MicrosoftAzureBuilder::from_env()
+        .with_http_connector(budget.clone())
         .with_client_options(client(timeout))
         .with_retry(retries)
         .with_account(account)
@@ -223,7 +274,8 @@ fn azure(config: &Azure, retries: RetryConfig, timeout: Duration) -> Result<Arc<
     } else if !endpoint_suffix.is_empty() && endpoint_suffix != AZURE_PUBLIC {
         builder = builder.with_endpoint(format!("https://{account}.{endpoint_suffix}"));
     }
-    Ok(Arc::new(builder.build().map_err(|error| wrong("storage.trace.azure", error.to_string()))?))
+    let store = builder.build().map_err(|error| wrong("storage.trace.azure", error.to_string()))?;
+    Ok(Client { objects: Arc::new(store), uploads: Uploads::Unlisted, budget: budget.clone() })
 }
 
 #[cfg(test)]

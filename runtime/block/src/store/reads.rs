@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::StoreOptions;
+use super::budget::RequestBudget;
 use super::hedging::Hedging;
 use super::metrics::Metrics;
 use super::transient::{cut_short, is_transient};
@@ -44,6 +45,7 @@ pub(super) struct Reads {
     /// Does not try again by itself: here that is counted, and ends with the query.
     objects: Arc<dyn ObjectStore>,
     slots: Semaphore,
+    budget: RequestBudget,
     hedging: Hedging,
     metrics: Metrics,
     timeout: Duration,
@@ -51,10 +53,16 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    pub(super) fn new(objects: Arc<dyn ObjectStore>, options: &StoreOptions, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        objects: Arc<dyn ObjectStore>,
+        options: &StoreOptions,
+        budget: RequestBudget,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             objects,
             slots: Semaphore::new(options.max_requests.clamp(1, Semaphore::MAX_PERMITS)),
+            budget,
             hedging: Hedging::new(options.hedge_share),
             metrics,
             timeout: options.timeout,
@@ -127,7 +135,7 @@ impl Reads {
 
     /// A slot for a hedge, if one may be sent: within the share and the query's limit, and not in the way of others.
     fn hedge(&self, read: &Read, account: &Account) -> Option<SemaphorePermit<'_>> {
-        let slot = self.slots.try_acquire().ok()?;
+        let slot = self.slots.try_acquire().ok().filter(|_| !self.budget.is_short())?;
         if !self.hedging.take() || account.admit(read.kind).is_err() {
             return None;
         }

@@ -99,19 +99,10 @@ impl BlockUpload {
     ///
     /// # Errors
     /// The store's error, or [`BlockError::Upload`] when what is there is not what was sent. Then there
-    /// is no block, unless the very last check failed.
+    /// is no block, unless the very last check failed. What was written stays: somebody else may be writing the same block,
+    /// or it is written again; a compactor removes what nobody comes back to.
     pub async fn finish(mut self, objects: BlockObjects, meta: &BlockMeta, account: &Account) -> Result<()> {
-        let outcome = self.write_all_but_meta(objects, meta, account).await;
-        if let Err(error) = outcome {
-            // Somebody else may have written the same block meanwhile: then it is theirs, and whole.
-            if self.store.is_block(&self.block, account).await {
-                return Err(error);
-            }
-            if let Err(left) = self.store.delete_block(&self.block, account).await {
-                tracing::warn!(block = %self.block, error = %left, "remains of a failed upload stay in the store");
-            }
-            return Err(error);
-        }
+        self.write_all_but_meta(objects, meta, account).await?;
         let path = self.block.object(&BlockObject::Meta);
         self.store.put(&path, meta.to_json().into(), account).await?;
         let stored = self.store.read_meta(&self.block, account).await?;
@@ -152,15 +143,16 @@ impl BlockUpload {
         let path = self.block.object(&BlockObject::Data);
         let key = self.store.key(&path);
         let rest = std::mem::take(&mut self.pending);
+        let Some(multipart) = &mut self.multipart else {
+            let request = self.store.0.objects.put(&key, PutPayload::from_iter(rest));
+            return self.store.timed("PUT", &path, account, request).await.map(drop);
+        };
+        rest.into_iter().for_each(|chunk| multipart.put(chunk));
+        // Until all parts are there it can be aborted.
+        self.store.timed("PUT", &path, account, multipart.wait_for_capacity(0)).await?;
         match self.multipart.take() {
-            None => {
-                let request = self.store.0.objects.put(&key, PutPayload::from_iter(rest));
-                self.store.timed("PUT", &path, account, request).await.map(drop)
-            }
-            Some(mut multipart) => {
-                rest.into_iter().for_each(|chunk| multipart.put(chunk));
-                self.store.timed("PUT", &path, account, multipart.finish()).await.map(drop)
-            }
+            Some(multipart) => self.store.timed("PUT", &path, account, multipart.finish()).await.map(drop),
+            None => Ok(()),
         }
     }
 

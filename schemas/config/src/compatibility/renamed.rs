@@ -17,6 +17,8 @@ pub(super) const COMPACTION_KEYS: &[&str] = &[
     "compaction_cycle",
     "max_time_per_tenant",
     "retention_concurrency",
+    "concurrent_merges",
+    "unfinished_upload_age",
 ];
 
 /// Limits in Tempo 2's flat form, and their place in a limits section.

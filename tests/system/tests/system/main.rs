@@ -2,6 +2,7 @@
 //! one at a time, since some use the fixed ports of the examples.
 
 mod bad_input;
+mod buckets;
 mod cli;
 mod distributed;
 mod durability;

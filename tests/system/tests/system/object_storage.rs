@@ -26,7 +26,7 @@ fn blocks(minio: &Minio) -> Result<usize> {
         .count())
 }
 
-fn document(endpoint: &str) -> String {
+pub(crate) fn document(endpoint: &str) -> String {
     format!(
         "apiVersion: tempoform.io/v1alpha1
 kind: Tempo

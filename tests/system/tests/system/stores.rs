@@ -13,11 +13,12 @@ use tempoform_block::{BlockState, BlockStore, StoreOptions};
 use tempoform_core::{Account, TenantId};
 use tempoform_test_support::{Exporter, Load, Minio, Server, ServerConfig, StoreProxy, skipped};
 
-use self::emulators::{AZURE_ACCOUNT, AZURE_KEY, Azurite, GoogleEmulator, open_to_all};
+use self::emulators::{GoogleEmulator, open_to_all};
+pub(crate) use self::emulators::{AZURE_ACCOUNT, AZURE_KEY, Azurite};
 use crate::durability::{expect_all, send, spans_of};
 use crate::object_storage::minio_program;
 
-const BUCKET: &str = "traces";
+pub(crate) const BUCKET: &str = "traces";
 const TRACES: u64 = 128;
 const PATIENCE: Duration = Duration::from_secs(60);
 

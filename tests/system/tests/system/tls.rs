@@ -10,23 +10,23 @@ use tempoform_test_support::{Exporter, Load, Server, ServerConfig};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// An authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
     }
 
     /// A certificate for `name` and its key, in PEM.
-    fn issue(&self, name: &str) -> Result<(String, String)> {
+    pub(crate) fn issue(&self, name: &str) -> Result<(String, String)> {
         let key = KeyPair::generate()?;
         let certificate = CertificateParams::new(vec![name.to_owned()])?.signed_by(&key, &self.0)?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 }

@@ -26,19 +26,19 @@ pub(super) async fn open_to_all(minio: &str) -> Result<()> {
     sent(request, policy).await
 }
 
-pub(super) const AZURE_ACCOUNT: &str = "tempoform";
+pub(crate) const AZURE_ACCOUNT: &str = "tempoform";
 /// The key that the emulator is told to take: `tempoform-test-secret` in base64.
-pub(super) const AZURE_KEY: &str = "dGVtcG9mb3JtLXRlc3Qtc2VjcmV0";
+pub(crate) const AZURE_KEY: &str = "dGVtcG9mb3JtLXRlc3Qtc2VjcmV0";
 
 /// A running Azurite with a container.
-pub(super) struct Azurite {
+pub(crate) struct Azurite {
     child: Child,
-    pub(super) url: String,
+    pub(crate) url: String,
     _folder: tempfile::TempDir,
 }
 
 impl Azurite {
-    pub(super) async fn start(program: &OsStr) -> Result<Self> {
+    pub(crate) async fn start(program: &OsStr) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?.to_string();
         let child = Command::new(program)
