@@ -1,6 +1,6 @@
 //! Which blocks there are, by tenant, as of the last poll.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -114,10 +114,10 @@ impl TenantBlocks {
             || self.compacted.iter().any(|compacted| compacted.meta.block_id == meta.block_id)
     }
 
-    /// Whether a block of this id is listed, readable or not.
-    pub(crate) fn has_heard_of(&self, block: Uuid) -> bool {
-        self.metas().any(|meta| meta.block_id == block)
-            || self.unreadable.iter().any(|one| one.meta.as_ref().is_some_and(|meta| meta.block_id == block))
+    /// The ids of all blocks that are listed, readable or not.
+    pub(crate) fn heard_of(&self) -> HashSet<Uuid> {
+        let unreadable = self.unreadable.iter().filter_map(|one| one.meta.as_ref());
+        self.metas().chain(unreadable).map(|meta| meta.block_id).collect()
     }
 
     /// Adds a live block, in place of one of the same id.

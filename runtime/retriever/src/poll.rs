@@ -92,15 +92,23 @@ impl Poller<'_> {
     ) -> Result<TenantBlocks, BlockError> {
         let previous: HashMap<Uuid, &Arc<BlockMeta>> =
             previous.into_iter().flat_map(|known| &known.live).map(|meta| (meta.block_id, meta)).collect();
+        let heard_of = listed.heard_of();
         let folders = self.store.block_folders(tenant, self.account).await?;
-        for block in folders.into_iter().filter(|block| !listed.has_heard_of(*block)).collect::<Vec<_>>() {
-            if let Some(meta) = previous.get(&block) {
-                listed.add(Arc::clone(meta));
-                continue;
+        let mut unknown = Vec::new();
+        for block in folders.into_iter().filter(|block| !heard_of.contains(block)) {
+            match previous.get(&block) {
+                Some(meta) => listed.add(Arc::clone(meta)),
+                None => unknown.push(block),
             }
-            match self.store.read_meta(&BlockPath::new(tenant.clone(), block), self.account).await {
+        }
+        let metas = stream::iter(unknown)
+            .map(|block| async move { (block, self.meta(tenant, block, false).await) }.boxed())
+            .buffer_unordered(self.options.poll_concurrency.max(1));
+        let mut metas = std::pin::pin!(metas);
+        while let Some((block, meta)) = metas.next().await {
+            match meta {
                 Ok(meta) => listed.add(Arc::new(meta)),
-                // Half written, or compacted meanwhile.
+                // Half written, or deleted meanwhile.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => {
                     let error = tempoform_core::Error::from(error);

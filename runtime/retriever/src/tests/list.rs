@@ -61,6 +61,20 @@ async fn a_fresh_index_saves_reading_metas_and_hides_no_newer_block() {
 }
 
 #[tokio::test]
+async fn a_block_newer_than_the_index_and_compacted_since_is_still_read() {
+    let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default", "v3.0.3-vp5-default"]);
+    let (store, account) = (store(bucket.path()), Account::default());
+    let index =
+        TenantIndex { created_at: Timestamp::now(), live: vec![meta(&blocks[0])], compacted: Vec::new() };
+    store.write_tenant_index(&tenant(), &index, &account).await.unwrap();
+    // As if its folder had been listed before, and the merged block's had not.
+    let path = BlockPath::new(tenant(), meta(&blocks[1]).block_id);
+    store.mark_compacted(&path, &account).await.unwrap();
+    let retriever = retriever(bucket.path()).await;
+    assert_eq!(blocks_searched(&retriever).await, 2);
+}
+
+#[tokio::test]
 async fn polling_finds_what_comes_and_goes() {
     let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default", "v3.0.3-vp5-default"]);
     let elsewhere = tempfile::tempdir().unwrap();
