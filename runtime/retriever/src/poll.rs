@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +30,7 @@ impl Poller<'_> {
     /// # Errors
     /// When the tenants cannot be listed.
     pub(crate) async fn poll(&self, previous: &BlockList) -> Result<BlockList, BlockError> {
+        let mut list = BlockList::empty(Instant::now());
         let tenants = self.store.tenants(self.account).await?;
         metrics::forget_tenants(previous.tenants.keys().filter(|tenant| !tenants.contains(tenant)));
         let polled = stream::iter(tenants)
@@ -39,7 +41,6 @@ impl Poller<'_> {
             })
             .buffer_unordered(self.options.poll_concurrency.max(1));
         let mut polled = std::pin::pin!(polled);
-        let mut list = BlockList::default();
         while let Some((blocks, tenant)) = polled.next().await {
             match blocks {
                 Ok(blocks) => {
@@ -63,6 +64,15 @@ impl Poller<'_> {
     }
 
     async fn tenant(
+        &self,
+        tenant: &TenantId,
+        known: Option<&TenantBlocks>,
+    ) -> Result<TenantBlocks, BlockError> {
+        let started = Instant::now();
+        Ok(self.read(tenant, known).await?.polled_at(started))
+    }
+
+    async fn read(
         &self,
         tenant: &TenantId,
         known: Option<&TenantBlocks>,

@@ -8,6 +8,7 @@ use tempoform_core::{Account, ErrorKind};
 use tokio::sync::watch;
 
 use super::*;
+use crate::block_list::{BlockList, TenantBlocks};
 
 fn store(bucket: &Path) -> BlockStore {
     BlockStore::local(bucket, StoreOptions::default(), None).unwrap()
@@ -72,6 +73,39 @@ async fn a_block_newer_than_the_index_and_compacted_since_is_still_read() {
     store.mark_compacted(&path, &account).await.unwrap();
     let retriever = retriever(bucket.path()).await;
     assert_eq!(blocks_searched(&retriever).await, 2);
+}
+
+/// Makes the list as old as if polls had failed since.
+fn age(retriever: &Retriever, age: Duration) {
+    let mut list = BlockList::clone(retriever.list.read().unwrap().as_deref().unwrap());
+    list.polled -= age;
+    for blocks in list.tenants.values_mut() {
+        *blocks = Arc::new(TenantBlocks::clone(blocks).polled_at(list.polled));
+    }
+    *retriever.list.write().unwrap() = Some(Arc::new(list));
+}
+
+#[tokio::test]
+async fn a_list_that_others_do_not_wait_for_any_more_is_told() {
+    let (bucket, _) = bucket_of(&["v2.10.8-vp4-default"]);
+    let retriever = retriever(bucket.path()).await;
+    let minutes = |minutes| Duration::from_secs(60 * minutes);
+    let failures = async |tenant: TenantId| {
+        let found = find_of(&retriever, &tenant, TraceId::new([7; 16])).await.failures;
+        assert_eq!(retriever.search(&tenant, everything("{}")).await.unwrap().failures, found);
+        found
+    };
+    age(&retriever, minutes(11));
+    assert_eq!(failures(tenant()).await, []);
+    age(&retriever, minutes(2));
+    for asked in [tenant(), "new".parse().unwrap()] {
+        let found = failures(asked).await;
+        let [failure] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(failure.source, "the block list");
+        assert!(failure.message.starts_with("is 13 min old"), "{failure:?}");
+    }
+    retriever.poll().await.unwrap();
+    assert_eq!(failures(tenant()).await, []);
 }
 
 #[tokio::test]
