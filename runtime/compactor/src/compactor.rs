@@ -59,7 +59,7 @@ impl Compactor {
         let tenants = self.store.tenants(&self.account).await?;
         for tenant in &tenants {
             if let Err(error) = self.tenant(tenant).await {
-                metrics::INDEX_ERRORS.inc();
+                metrics::TENANT_ERRORS.inc();
                 tracing::error!(%tenant, %error, "could not bring a tenant's blocks in order");
             }
         }
@@ -92,7 +92,6 @@ impl Compactor {
             .collect();
         self.known.retain(|(of, block), _| of != tenant || there.contains(block));
         self.store.write_tenant_index(tenant, &index, &self.account).await?;
-        metrics::INDEX_AGE.with_label_values(&[tenant.as_str()]).set(0);
         Ok(())
     }
 

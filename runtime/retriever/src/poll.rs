@@ -77,7 +77,14 @@ impl Poller<'_> {
         tenant: &TenantId,
         known: Option<&TenantBlocks>,
     ) -> Result<TenantBlocks, BlockError> {
-        match self.store.read_tenant_index(tenant, self.account).await {
+        let index = self.store.read_tenant_index(tenant, self.account).await;
+        if let Ok(index) = &index {
+            metrics::index_age(
+                tenant,
+                index.as_ref().map(|index| Timestamp::now().duration_since(index.created_at)),
+            );
+        }
+        match index {
             Ok(Some(index)) if self.is_fresh(&index) => {
                 return self.catch_up(tenant, from_index(index, known), known).await;
             }

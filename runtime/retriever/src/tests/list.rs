@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
-use tempoform_block::{BlockMeta, BlockPath, TenantIndex};
+use tempoform_block::{BlockMeta, BlockPath, BlockVersion, TenantIndex};
 use tempoform_core::{Account, ErrorKind};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::*;
 use crate::block_list::{BlockList, TenantBlocks};
@@ -75,6 +76,31 @@ async fn a_block_newer_than_the_index_and_compacted_since_is_still_read() {
     assert_eq!(blocks_searched(&retriever).await, 2);
 }
 
+/// The age of the index of the tenant, as `/metrics` has it.
+fn index_age(tenant: &str) -> Option<f64> {
+    let families = prometheus::gather();
+    let ages =
+        families.iter().find(|family| family.name() == "tempodb_blocklist_tenant_index_age_seconds")?;
+    let of_tenant = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == tenant;
+    Some(ages.get_metric().iter().find(of_tenant)?.get_gauge().get_value())
+}
+
+#[tokio::test]
+async fn the_age_of_an_index_is_that_of_its_content() {
+    let bucket = tempfile::tempdir().unwrap();
+    let tenant: TenantId = "aged".parse().unwrap();
+    let created_at = Timestamp::now() - 1000.seconds();
+    let live = vec![BlockMeta::new(BlockVersion::VParquet4, Uuid::from_u128(1), "aged")];
+    let index = TenantIndex { created_at, live, compacted: Vec::new() };
+    store(bucket.path()).write_tenant_index(&tenant, &index, &Account::default()).await.unwrap();
+    let retriever = retriever(bucket.path()).await;
+    let age = index_age("aged").unwrap();
+    assert!((1000.0..2000.0).contains(&age), "{age}");
+    std::fs::remove_dir_all(bucket.path().join("aged")).unwrap();
+    retriever.poll().await.unwrap();
+    assert_eq!(index_age("aged"), None);
+}
+
 /// Makes the list as old as if polls had failed since.
 fn age(retriever: &Retriever, age: Duration) {
     let mut list = BlockList::clone(retriever.list.read().unwrap().as_deref().unwrap());
@@ -89,7 +115,7 @@ fn age(retriever: &Retriever, age: Duration) {
 async fn a_list_that_others_do_not_wait_for_any_more_is_told() {
     let (bucket, _) = bucket_of(&["v2.10.8-vp4-default"]);
     let retriever = retriever(bucket.path()).await;
-    let minutes = |minutes| Duration::from_secs(60 * minutes);
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let failures = async |tenant: TenantId| {
         let found = find_of(&retriever, &tenant, TraceId::new([7; 16])).await.failures;
         assert_eq!(retriever.search(&tenant, everything("{}")).await.unwrap().failures, found);
