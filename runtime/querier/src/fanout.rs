@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
+use futures::{StreamExt as _, stream};
 use prost::Message as _;
 use tempoform_core::{Error, ErrorKind, MemoryBudget, Reservation, Result, TenantId, TraceSource};
 use tokio::time::Instant;
@@ -25,6 +25,9 @@ const PATIENCE_SHARE: f64 = 0.4;
 
 /// How long the last ingesters are waited for when enough of them answered.
 const LAST_MOMENT: Duration = Duration::from_millis(200);
+
+/// Tenants asked about at once.
+const TENANTS_AT_ONCE: usize = 8;
 
 /// The sources and how to ask them.
 pub(crate) struct Fanout {
@@ -81,9 +84,11 @@ impl Fanout {
         recent: Option<Q>,
         blocks: Option<Q>,
     ) -> Result<Gathered<Q::Answer>> {
-        let asked = tenants.iter().map(|tenant| self.gather(tenant, recent.clone(), blocks.clone()));
+        let asked: Vec<_> =
+            tenants.iter().map(|tenant| self.gather(tenant, recent.clone(), blocks.clone())).collect();
+        let mut asked = stream::iter(asked).buffered(TENANTS_AT_ONCE);
         let mut all = Gathered::default();
-        for gathered in join_all(asked).await {
+        while let Some(gathered) = asked.next().await {
             all.merge(gathered?);
         }
         for failure in &all.failures {

@@ -113,9 +113,9 @@ impl Querier {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let answer = async {
-            let tenant = metrics::tenant_label(tenants);
-            let _admitted = self.admission.enter(&tenant).await.inspect_err(|_| {
-                metrics::DISCARDED.with_label_values(&[tenant.as_str()]).inc();
+            let together = tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join("|");
+            let _admitted = self.admission.enter(&together).await.inspect_err(|_| {
+                metrics::DISCARDED.with_label_values(&[metrics::tenant_label(tenants)]).inc();
             })?;
             self.answer(tenants, endpoint, request, Format::accepted(headers)).await
         };

@@ -200,6 +200,7 @@ fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
         multitenancy: config.multitenancy_enabled,
         tenants: tenants(config),
         multi_tenant_queries: config.query_frontend.multi_tenant_queries_enabled,
+        max_tenants: config.query_frontend.multi_tenant_queries_max_tenants as usize,
         max_query_bytes: usize::try_from(config.query_frontend.max_query_expression_size_bytes.0)
             .unwrap_or(usize::MAX),
         default_limit: search.default_result_limit,
