@@ -12,6 +12,7 @@ use tempoform_wire::tempopb::{
     PartialStatus, SearchTagValuesResponse, SearchTagValuesV2Response, SearchTagsResponse,
     SearchTagsV2Response, TraceByIdMetrics, TraceByIdResponse,
 };
+use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
 
 use crate::admission::Admission;
@@ -112,15 +113,16 @@ impl Querier {
         request: ApiRequest,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
+        let timeout = endpoint.timeout(&self.options.timeouts);
+        let deadline = Instant::now() + timeout;
         let answer = async {
             let together = tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join("|");
             let _admitted = self.admission.enter(&together).await.inspect_err(|_| {
                 metrics::DISCARDED.with_label_values(&[metrics::tenant_label(tenants)]).inc();
             })?;
-            self.answer(tenants, endpoint, request, Format::accepted(headers)).await
+            self.answer(tenants, endpoint, request, Format::accepted(headers), deadline).await
         };
-        let timeout = endpoint.timeout(&self.options.timeouts);
-        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(ApiError::deadline(timeout)))
+        tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(ApiError::deadline(timeout)))
     }
 
     async fn answer(
@@ -129,26 +131,27 @@ impl Querier {
         endpoint: Endpoint,
         request: ApiRequest,
         format: Format,
+        deadline: Instant,
     ) -> Result<Response, ApiError> {
-        let (fanout, api) = (&self.fanout, &self.options.api);
+        let (asking, api) = (self.fanout.until(deadline), &self.options.api);
         let encoder = Encoder { format, memory: &self.options.memory };
         let (mut response, rest) = match request {
             ApiRequest::Trace { version, request } => {
-                let (trace, rest) = trace::find(fanout, tenants, request, api).await?;
+                let (trace, rest) = trace::find(asking, tenants, request, api).await?;
                 match version {
                     Version::V1 => (trace_v1(trace, &rest, encoder)?, rest),
                     Version::V2 => (trace_v2(trace, &rest, encoder)?, rest),
                 }
             }
             ApiRequest::Search(request) => {
-                let (found, rest) = search::search(fanout, tenants, request, api).await?;
+                let (found, rest) = search::search(asking, tenants, request, api).await?;
                 (encoder.encode(&found, |found| NonFinite::of_search(&found.traces))?, rest)
             }
             ApiRequest::TagNames { version, request } => {
-                tag_names(tags::names(fanout, tenants, version, request, api).await?, version, encoder)?
+                tag_names(tags::names(asking, tenants, version, request, api).await?, version, encoder)?
             }
             ApiRequest::TagValues { version, request } => {
-                tag_values(tags::values(fanout, tenants, version, request, api).await?, version, encoder)?
+                tag_values(tags::values(asking, tenants, version, request, api).await?, version, encoder)?
             }
         };
         let account = rest.account.snapshot();

@@ -7,7 +7,7 @@ use tempoform_traceql::{AttributeScope, Identifier, Intrinsic, Kind, Status, par
 use tempoform_wire::internal;
 use tempoform_wire::tempopb::{MetadataMetrics, SearchTagsV2Scope, TagValue};
 
-use crate::fanout::Fanout;
+use crate::fanout::Asking;
 use crate::gathered::Gathered;
 use crate::params::TimeRange;
 use crate::request::{TagNamesRequest, TagValuesRequest, Version};
@@ -45,7 +45,7 @@ const INTRINSICS: [&str; 25] = [
 
 /// Names by scope; in each sorted and without duplicates.
 pub(crate) async fn names(
-    fanout: &Fanout,
+    asking: Asking<'_>,
     tenants: &[TenantId],
     version: Version,
     request: TagNamesRequest,
@@ -69,7 +69,7 @@ pub(crate) async fn names(
             ..internal::TagNamesRequest::default()
         };
         let (recent, blocks) = (question(request.range), question(Some(block_range(request.range, options))));
-        let gathered = fanout.gather_all(tenants, Some(recent), Some(blocks)).await?;
+        let gathered = asking.gather_all(tenants, Some(recent), Some(blocks)).await?;
         (answers, rest) = gathered.split();
         for scope in answers.iter().flat_map(|answer| &answer.scopes) {
             scopes.entry(&scope.name).or_default().extend(scope.tags.iter().cloned());
@@ -90,7 +90,7 @@ pub(crate) async fn names(
 
 /// Values of one attribute, sorted and without duplicates.
 pub(crate) async fn values(
-    fanout: &Fanout,
+    asking: Asking<'_>,
     tenants: &[TenantId],
     version: Version,
     request: TagValuesRequest,
@@ -118,7 +118,7 @@ pub(crate) async fn values(
         ..internal::TagValuesRequest::default()
     };
     let (recent, blocks) = (question(request.range), question(Some(block_range(request.range, options))));
-    let (answers, rest) = fanout.gather_all(tenants, Some(recent), Some(blocks)).await?.split();
+    let (answers, rest) = asking.gather_all(tenants, Some(recent), Some(blocks)).await?.split();
     let distinct: BTreeSet<(String, String)> = answers
         .into_iter()
         .flat_map(|answer| answer.values)

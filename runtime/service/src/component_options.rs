@@ -172,7 +172,7 @@ pub(crate) fn disk_cache(config: &Config) -> Option<DiskCacheOptions> {
     (!path.is_empty()).then(|| DiskCacheOptions { path: path.into(), bytes: bytes.0 })
 }
 
-/// Reading ends a little before a querier stops waiting for a source, which is after four fifths of its time, so that what
+/// Reading ends a little before a querier stops waiting for a source, which is after nine tenths of its time, so that what
 /// was read still gets there.
 fn reading_time(patience: Duration) -> Duration {
     patience / 4 * 3
