@@ -103,12 +103,12 @@ mod tests {
 
     use super::*;
 
-    fn files(folder: &Path, out: &mut Vec<PathBuf>) {
+    fn files(folder: &Path, extension: &str, out: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                files(&path, out);
-            } else if path.extension().is_some_and(|e| e == "hbs") {
+                files(&path, extension, out);
+            } else if path.extension().is_some_and(|e| e == extension) {
                 out.push(path);
             }
         }
@@ -118,7 +118,7 @@ mod tests {
     fn every_file_is_embedded_under_its_name() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut found = Vec::new();
-        files(root, &mut found);
+        files(root, "hbs", &mut found);
         let expected: BTreeSet<String> = found
             .iter()
             .map(|path| {
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(embedded.len(), ALL.len(), "a name is used twice");
     }
 
-    /// The metrics that dashboards and rules ask for. A name that is added here must be one that the runtime has.
+    /// The metrics that dashboards and rules ask for.
     const METRICS: [&str; 18] = [
         "tempo_build_info",
         "tempo_discarded_spans_total",
@@ -170,5 +170,41 @@ mod tests {
         let rules = ALL.iter().find(|t| t.name == "kubernetes/monitoring/prometheusrule.yaml").unwrap();
         let asked: BTreeSet<&str> = metrics_in(DASHBOARD).chain(metrics_in(rules.text)).collect();
         assert_eq!(asked, BTreeSet::from(METRICS));
+        let registered: BTreeSet<String> = registered().into_iter().collect();
+        let missing: Vec<_> = METRICS.iter().filter(|name| !registered.contains(**name)).collect();
+        assert!(missing.is_empty(), "the runtime has no {missing:?}");
+    }
+
+    /// A process with all components has them in one registry, which panics at the second of a name.
+    #[test]
+    fn every_metric_of_the_runtime_has_a_name_of_its_own() {
+        let mut names = registered();
+        names.sort_unstable();
+        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| &pair[0]).collect();
+        assert!(!names.is_empty() && twice.is_empty(), "{twice:?}");
+    }
+
+    /// Names of metrics in the runtime's code, as often as they stand there outside of tests.
+    fn registered() -> Vec<String> {
+        let mut sources = Vec::new();
+        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime"), "rs", &mut sources);
+        let is_test = |path: &PathBuf| {
+            let stem = path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"));
+            stem || path.iter().any(|part| part == "tests")
+        };
+        sources.retain(|path| !is_test(path));
+        let mut names = Vec::new();
+        for path in sources {
+            let text = std::fs::read_to_string(path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let literals = code.split('"').skip(1).step_by(2);
+            names.extend(literals.filter(|text| is_metric(text)).map(str::to_owned));
+        }
+        names
+    }
+
+    fn is_metric(text: &str) -> bool {
+        let ours = ["tempo_", "tempodb_", "tempoform_"].iter().any(|prefix| text.starts_with(prefix));
+        ours && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     }
 }

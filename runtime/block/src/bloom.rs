@@ -14,7 +14,7 @@ use murmur3::murmur3_x64_128;
 /// Bytes before a shard's bits.
 const HEADER_BYTES: usize = 24;
 /// The most shards a block has.
-const MAX_SHARDS: u64 = 1000;
+pub(crate) const MAX_SHARDS: u32 = 1000;
 
 /// Builds the shards of one block.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl BloomBuilder {
         let total_bits = (-expected * false_positive.ln() / (ln2 * ln2)).ceil();
         let hashes = ((ln2 * total_bits / expected).ceil() as u64).max(1);
         let bits = u64::from(shard_bytes.max(8)) * 8;
-        let shards = ((total_bits / bits as f64).ceil() as u64).clamp(1, MAX_SHARDS);
+        let shards = ((total_bits / bits as f64).ceil() as u64).clamp(1, MAX_SHARDS.into());
         let words = bits.div_ceil(64) as usize;
         Self { shards: vec![vec![0; words]; shards as usize], bits, hashes }
     }

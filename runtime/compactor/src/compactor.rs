@@ -82,7 +82,7 @@ impl Compactor {
             .map(|mut tenant| {
                 async move {
                     if let Err(error) = tenant.cycle().await {
-                        metrics::INDEX_ERRORS.inc();
+                        metrics::TENANT_ERRORS.inc();
                         tracing::error!(tenant = %tenant.id, %error, "could not bring a tenant's blocks in order");
                     }
                     (tenant.id, tenant.known)

@@ -14,7 +14,7 @@ const REGISTERED: &str = "metric names are unique";
 /// alert on.
 pub(crate) fn register() {
     let counters = [
-        &*INDEX_ERRORS,
+        &*TENANT_ERRORS,
         &*MARKED,
         &*DELETED,
         &*RETENTION_ERRORS,
@@ -43,14 +43,11 @@ fn by_tenant(name: &str, help: &str) -> IntGaugeVec {
 
 pub(crate) static BLOCKLIST_LENGTH: LazyLock<IntGaugeVec> =
     LazyLock::new(|| by_tenant("tempodb_compactor_blocklist_length", "Live blocks in the index written."));
-pub(crate) static INDEX_AGE: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    by_tenant(
-        "tempodb_blocklist_tenant_index_age_seconds",
-        "Age of the tenant index when it was looked at last.",
+pub(crate) static TENANT_ERRORS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "tempoform_compactor_tenant_errors_total",
+        "Cycles over a tenant that failed: its index may not have been written.",
     )
-});
-pub(crate) static INDEX_ERRORS: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter("tempodb_blocklist_tenant_index_errors_total", "Tenant indexes that could not be written.")
 });
 pub(crate) static MARKED: LazyLock<IntCounter> =
     LazyLock::new(|| counter("tempodb_retention_marked_for_deletion_total", "Blocks past their retention."));

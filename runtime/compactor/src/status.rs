@@ -99,7 +99,6 @@ impl Status {
             &metrics::OUTSTANDING_BYTES,
             &metrics::SET_ASIDE,
             &metrics::BLOCKLIST_LENGTH,
-            &metrics::INDEX_AGE,
         ] {
             // The error is that there is no such series: that is what is wanted.
             gauge.remove_label_values(&[tenant.as_str()]).ok();

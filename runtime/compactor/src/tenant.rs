@@ -59,7 +59,6 @@ impl Tenant {
         let length = i64::try_from(index.live.len()).unwrap_or(i64::MAX);
         metrics::BLOCKLIST_LENGTH.with_label_values(&[self.id.as_str()]).set(length);
         self.shared.store.write_tenant_index(&self.id, &index, &self.shared.account).await?;
-        metrics::INDEX_AGE.with_label_values(&[self.id.as_str()]).set(0);
         Ok(())
     }
 

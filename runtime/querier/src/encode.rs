@@ -35,6 +35,9 @@ impl Format {
     }
 }
 
+/// Larger answers are written by threads that may take their time, bytes of the protobuf form.
+const LARGE: usize = 64 << 10;
+
 /// Writes answers in the form that was asked for, into memory that is reserved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Encoder<'a> {
@@ -44,29 +47,52 @@ pub(crate) struct Encoder<'a> {
 
 impl Encoder<'_> {
     /// `message` in the form asked for; `non_finite` is asked for only when it becomes JSON.
-    pub(crate) fn encode<T>(
+    pub(crate) async fn encode<T>(
         self,
-        message: &T,
-        non_finite: impl FnOnce(&T) -> NonFinite,
+        message: T,
+        non_finite: impl FnOnce(&T) -> NonFinite + Send + 'static,
     ) -> Result<Response, ApiError>
     where
-        T: prost::Message + Serialize,
+        T: prost::Message + Serialize + 'static,
     {
-        match self.format {
-            Format::Json => self.json(message, non_finite(message)),
-            Format::Protobuf => self.protobuf(message),
+        let format = self.format;
+        self.write(message.encoded_len(), move |memory| match format {
+            Format::Json => json(&message, non_finite(&message), memory),
+            Format::Protobuf => protobuf(&message, memory),
+        })
+        .await
+    }
+
+    /// Lets `write` write an answer of about `bytes`.
+    pub(crate) async fn write(
+        self,
+        bytes: usize,
+        write: impl FnOnce(&MemoryBudget) -> Result<Response, ApiError> + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        if bytes <= LARGE {
+            return write(self.memory);
         }
+        let memory = self.memory.clone();
+        tokio::task::spawn_blocking(move || write(&memory))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("encoding an answer: {error}")))?
     }
+}
 
-    pub(crate) fn protobuf(self, message: &impl prost::Message) -> Result<Response, ApiError> {
-        Ok(Body::protobuf(message, self.memory)?.into_response("application/protobuf"))
-    }
+/// `message` as protobuf.
+pub(crate) fn protobuf(message: &impl prost::Message, memory: &MemoryBudget) -> Result<Response, ApiError> {
+    Ok(Body::protobuf(message, memory)?.into_response("application/protobuf"))
+}
 
-    pub(crate) fn json(self, message: &impl Serialize, non_finite: NonFinite) -> Result<Response, ApiError> {
-        let mut body = Body::empty(self.memory)?;
-        json::write(message, non_finite, &mut body).map_err(json_error)?;
-        Ok(body.into_response("application/json"))
-    }
+/// `message` as protobuf JSON.
+pub(crate) fn json(
+    message: &impl Serialize,
+    non_finite: NonFinite,
+    memory: &MemoryBudget,
+) -> Result<Response, ApiError> {
+    let mut body = Body::empty(memory)?;
+    json::write(message, non_finite, &mut body).map_err(json_error)?;
+    Ok(body.into_response("application/json"))
 }
 
 /// The body's own error, or what serde says.
@@ -130,6 +156,24 @@ fn account_text(account: &ReadAccount) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn large_answers_do_not_hold_up_the_others() {
+        let memory = MemoryBudget::new(u64::MAX);
+        let encoder = Encoder { format: Format::Json, memory: &memory };
+        let (sender, receiver) = std::sync::mpsc::channel();
+        for bytes in [LARGE, LARGE + 1] {
+            let sender = sender.clone();
+            let write = move |_: &MemoryBudget| {
+                sender.send(std::thread::current().id()).unwrap();
+                Ok(Response::default())
+            };
+            encoder.write(bytes, write).await.unwrap();
+        }
+        let this = std::thread::current().id();
+        assert_eq!(receiver.recv().unwrap(), this);
+        assert_ne!(receiver.recv().unwrap(), this);
+    }
 
     #[test]
     fn protobuf_only_where_mentioned() {

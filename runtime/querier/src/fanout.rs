@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
+use futures::{StreamExt as _, stream};
 use prost::Message as _;
 use tempoform_core::{Error, ErrorKind, MemoryBudget, Reservation, Result, TenantId, TraceSource};
 use tokio::time::Instant;
@@ -15,13 +15,23 @@ use crate::gathered::Gathered;
 use crate::metrics::SOURCE_FAILURES;
 use crate::question::Question;
 use crate::staggered::{Try, staggered};
-use crate::{Availability, NamedSource, QuerierOptions, QueryTimeouts, Sources};
+use crate::{Availability, NamedSource, QuerierOptions, Sources};
 
-/// Share of a query's time that one source may take before it counts as failed: the rest is for saying so.
-const SOURCE_SHARE: f64 = 0.8;
+/// Share of what is left of a query's time that its sources may take: the rest is for putting the answer together and
+/// saying what is missing.
+const SOURCES_SHARE: f64 = 0.9;
 
-/// Share of a query's time after which another retriever is asked as well.
-const PATIENCE_SHARE: f64 = 0.4;
+/// Share of that which ingesters may take where blocks are read after them.
+const RECENT_SHARE: f64 = 0.5;
+
+/// Share of that which the first round may take where a second may follow.
+const FIRST_ROUND_SHARE: f64 = 0.6;
+
+/// Share of the time for blocks after which another retriever is asked as well.
+const PATIENCE_SHARE: f64 = 0.5;
+
+/// Tenants asked about at once.
+const TENANTS_AT_ONCE: usize = 8;
 
 /// How long the last ingesters are waited for when enough of them answered.
 const LAST_MOMENT: Duration = Duration::from_millis(200);
@@ -30,10 +40,16 @@ const LAST_MOMENT: Duration = Duration::from_millis(200);
 pub(crate) struct Fanout {
     recent: Sources,
     blocks: Sources,
-    timeouts: QueryTimeouts,
     tolerated_recent_failures: usize,
     min_recent_sources: usize,
     memory: MemoryBudget,
+}
+
+/// The sources, asked by one query.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    fanout: &'a Fanout,
+    deadline: Instant,
 }
 
 /// A source that can be asked.
@@ -59,16 +75,22 @@ impl Fanout {
         Self {
             recent,
             blocks,
-            timeouts: options.timeouts,
             tolerated_recent_failures: options.tolerated_recent_failures,
             min_recent_sources: options.min_recent_sources,
             memory: options.memory.clone(),
         }
     }
 
+    /// The sources, for a query that ends at `deadline`.
+    pub(crate) fn until(&self, deadline: Instant) -> Asking<'_> {
+        Asking { fanout: self, deadline }
+    }
+}
+
+impl Asking<'_> {
     /// What queries hold is reserved from this.
     pub(crate) fn memory(&self) -> &MemoryBudget {
-        &self.memory
+        &self.fanout.memory
     }
 
     /// Asks about several tenants, see [`gather`](Self::gather).
@@ -81,9 +103,11 @@ impl Fanout {
         recent: Option<Q>,
         blocks: Option<Q>,
     ) -> Result<Gathered<Q::Answer>> {
-        let asked = tenants.iter().map(|tenant| self.gather(tenant, recent.clone(), blocks.clone()));
+        let asked: Vec<_> =
+            tenants.iter().map(|tenant| self.gather(tenant, recent.clone(), blocks.clone())).collect();
+        let mut asked = stream::iter(asked).buffered(TENANTS_AT_ONCE);
         let mut all = Gathered::default();
-        for gathered in join_all(asked).await {
+        while let Some(gathered) = asked.next().await {
             all.merge(gathered?);
         }
         for failure in &all.failures {
@@ -93,7 +117,8 @@ impl Fanout {
         all.any_answered()
     }
 
-    /// Asks the ingesters the one question, then the retrievers the other; `None` leaves them out.
+    /// Asks the ingesters the one question, then the retrievers the other; `None` leaves them out. Who does not answer
+    /// in time is named, and leaves time for the others.
     async fn gather<Q: Question>(
         &self,
         tenant: &TenantId,
@@ -101,12 +126,14 @@ impl Fanout {
         blocks: Option<Q>,
     ) -> Result<Gathered<Q::Answer>> {
         let mut gathered = Gathered::default();
+        let until = part_until(self.deadline, SOURCES_SHARE);
         if let Some(question) = recent {
-            self.ask_recent(tenant, question, &mut gathered).await?;
+            let until = if blocks.is_some() { part_until(until, RECENT_SHARE) } else { until };
+            self.ask_recent(tenant, question, until, &mut gathered).await?;
         }
         if let Some(mut question) = blocks {
             question.set_fresh_blocks(gathered.take_fresh_blocks());
-            self.ask_blocks(tenant, question, &mut gathered).await?;
+            self.ask_blocks(tenant, question, until, &mut gathered).await?;
         }
         Ok(gathered)
     }
@@ -117,11 +144,13 @@ impl Fanout {
         &self,
         tenant: &TenantId,
         mut question: Q,
+        until: Instant,
         gathered: &mut Gathered<Q::Answer>,
     ) -> Result<()> {
-        let sources = (self.recent)();
-        if sources.len() < self.min_recent_sources {
-            let (known, needed) = (sources.len(), self.min_recent_sources);
+        let Fanout { tolerated_recent_failures, min_recent_sources, .. } = *self.fanout;
+        let sources = (self.fanout.recent)();
+        if sources.len() < min_recent_sources {
+            let (known, needed) = (sources.len(), min_recent_sources);
             gathered.add_missing(
                 "ingesters",
                 format!("{known} are known, {needed} are needed; recent spans may be missing"),
@@ -135,9 +164,11 @@ impl Fanout {
                 Availability::Serving(source) => serving.push(Serving { name, source: &**source }),
             }
         }
-        let has_copies = self.tolerated_recent_failures > 0;
+        let has_copies = tolerated_recent_failures > 0;
         let mut answered = if failed.is_empty() || !has_copies {
-            let (answered, unanswered) = self.ask_ingesters(tenant, &question, &serving, gathered).await?;
+            let until = if has_copies { part_until(until, FIRST_ROUND_SHARE) } else { until };
+            let (answered, unanswered) =
+                self.ask_ingesters(tenant, &question, &serving, until, gathered).await?;
             failed.extend(unanswered);
             answered
         } else {
@@ -145,12 +176,12 @@ impl Fanout {
         };
         if !failed.is_empty() && has_copies {
             question.set_with_followed();
-            let (again, unanswered) = self.ask_ingesters(tenant, &question, &answered, gathered).await?;
+            let (again, unanswered) =
+                self.ask_ingesters(tenant, &question, &answered, until, gathered).await?;
             failed.extend(unanswered);
             answered = again;
         }
-        let complete =
-            failed.len() <= self.tolerated_recent_failures && answered.len() >= self.min_recent_sources;
+        let complete = failed.len() <= tolerated_recent_failures && answered.len() >= min_recent_sources;
         for (ingester, error) in failed {
             SOURCE_FAILURES.with_label_values(&["ingester"]).inc();
             tracing::warn!(%tenant, ingester, %error, "an ingester did not answer a query");
@@ -169,13 +200,14 @@ impl Fanout {
         tenant: &TenantId,
         question: &Q,
         sources: &[Serving<'a>],
+        until: Instant,
         gathered: &mut Gathered<Q::Answer>,
     ) -> Result<(Vec<Serving<'a>>, Vec<(&'a str, Error)>)> {
-        let enough = sources.len().saturating_sub(self.tolerated_recent_failures).max(1);
+        let enough = sources.len().saturating_sub(self.fanout.tolerated_recent_failures).max(1);
         let (mut answered, mut failed) = (Vec::new(), Vec::new());
         let mut running: FuturesUnordered<_> = sources
             .iter()
-            .map(|source| async { (*source, self.ask(*source, tenant, question.clone()).await) })
+            .map(|source| async { (*source, self.ask(*source, tenant, question.clone(), until).await) })
             .collect();
         let mut last_moment = None;
         loop {
@@ -209,9 +241,10 @@ impl Fanout {
         &self,
         tenant: &TenantId,
         question: Q,
+        until: Instant,
         gathered: &mut Gathered<Q::Answer>,
     ) -> Result<()> {
-        let sources = (self.blocks)();
+        let sources = (self.fanout.blocks)();
         let mut serving = Vec::new();
         for source in &sources {
             match &source.availability {
@@ -230,7 +263,7 @@ impl Fanout {
         }
         gathered.asked += serving.len() as u32;
         let shares =
-            (0..serving.len()).map(|share| self.ask_share(tenant, question.clone(), &serving, share));
+            (0..serving.len()).map(|share| self.ask_share(tenant, question.clone(), &serving, share, until));
         for outcome in join_all(shares).await {
             match outcome {
                 Ok((answer, held)) => gathered.add::<Q>(answer, held),
@@ -251,13 +284,14 @@ impl Fanout {
         mut question: Q,
         serving: &[Serving<'_>],
         share: usize,
+        until: Instant,
     ) -> Result<Answered<Q::Answer>, Refusal> {
         if serving.len() > 1 {
             let names: Vec<_> = serving.iter().map(|source| source.name.to_owned()).collect();
             question.set_share(&names, serving[share].name);
         }
         let tries = (0..serving.len()).map(|next| {
-            let asked = self.ask(serving[(share + next) % serving.len()], tenant, question.clone());
+            let asked = self.ask(serving[(share + next) % serving.len()], tenant, question.clone(), until);
             async move {
                 match asked.await {
                     Err(Refusal::Source { name, error }) => {
@@ -271,7 +305,7 @@ impl Fanout {
                 }
             }
         });
-        let patience = Q::timeout(&self.timeouts).mul_f64(PATIENCE_SHARE);
+        let patience = until.saturating_duration_since(Instant::now()).mul_f64(PATIENCE_SHARE);
         staggered(tries, patience, serving.len()).await.unwrap_or_else(|failed| {
             failed.into_iter().next_back().unwrap_or_else(|| {
                 Err(Refusal::Source { name: "retrievers".to_owned(), error: missing("none was asked") })
@@ -284,19 +318,26 @@ impl Fanout {
         Serving { name, source }: Serving<'_>,
         tenant: &TenantId,
         question: Q,
+        until: Instant,
     ) -> Result<Answered<Q::Answer>, Refusal> {
-        let timeout = Q::timeout(&self.timeouts).mul_f64(SOURCE_SHARE);
-        let answer = tokio::time::timeout(timeout, question.ask(source, tenant))
+        let time = until.saturating_duration_since(Instant::now()).as_secs_f64();
+        let answer = tokio::time::timeout_at(until, question.ask(source, tenant))
             .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {timeout:?}"))))
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {time:.3} s"))))
             .map_err(|error| match error.kind() {
                 ErrorKind::Invalid => Refusal::Query(error),
                 _ => Refusal::Source { name: name.to_owned(), error },
             })?;
         let bytes = (answer.encoded_len() as u64).saturating_mul(Q::MEMORY_FACTOR);
-        let held = self.memory.reserve(bytes, "what a query found").map_err(Refusal::Query)?;
+        let held = self.memory().reserve(bytes, "what a query found").map_err(Refusal::Query)?;
         Ok((answer, held))
     }
+}
+
+/// When this share of the time until `end` will be over.
+fn part_until(end: Instant, share: f64) -> Instant {
+    let now = Instant::now();
+    now + end.saturating_duration_since(now).mul_f64(share)
 }
 
 fn missing(why: &str) -> Error {
@@ -313,4 +354,62 @@ fn none_serves(sources: &[NamedSource]) -> String {
         return "none is known; blocks could not be read".to_owned();
     }
     format!("none can answer ({}); blocks could not be read", missing.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempoform_wire::internal::{
+        FindTraceRequest, FindTraceResponse, SearchRequest, SearchResponse, TagNamesRequest,
+        TagNamesResponse, TagValuesRequest, TagValuesResponse,
+    };
+
+    use super::*;
+
+    /// A source that never answers.
+    struct Hung;
+
+    #[async_trait::async_trait]
+    impl TraceSource for Hung {
+        async fn find_trace(&self, _: &TenantId, _: FindTraceRequest) -> Result<FindTraceResponse> {
+            std::future::pending().await
+        }
+
+        async fn search(&self, _: &TenantId, _: SearchRequest) -> Result<SearchResponse> {
+            std::future::pending().await
+        }
+
+        async fn tag_names(&self, _: &TenantId, _: TagNamesRequest) -> Result<TagNamesResponse> {
+            std::future::pending().await
+        }
+
+        async fn tag_values(&self, _: &TenantId, _: TagValuesRequest) -> Result<TagValuesResponse> {
+            std::future::pending().await
+        }
+    }
+
+    fn hung(names: &'static [&'static str]) -> Sources {
+        std::sync::Arc::new(|| {
+            names.iter().map(|name| NamedSource::new(*name, std::sync::Arc::new(Hung))).collect()
+        })
+    }
+
+    #[tokio::test]
+    async fn sources_that_hang_are_named_before_the_query_ends() {
+        let options = QuerierOptions { tolerated_recent_failures: 1, ..QuerierOptions::default() };
+        let fanout = Fanout::new(hung(&["i0", "i1", "i2"]), hung(&["r0"]), &options);
+        let time = Duration::from_millis(300);
+        let started = Instant::now();
+        let question = Some(FindTraceRequest::default());
+        let asking = fanout.until(started + time);
+        let gathered = asking.gather(&TenantId::single(), question.clone(), question).await.unwrap();
+        let failures: Vec<_> =
+            gathered.failures.iter().map(|one| (one.source.as_str(), one.message.as_str())).collect();
+        // What each was given, not what the machine made of it.
+        let given = |message: &str| message.split(' ').nth(3).and_then(|time| time.parse::<f64>().ok());
+        let given: Vec<_> = failures.iter().filter_map(|(_, message)| given(message)).collect();
+        assert_eq!(given.len(), 4, "{failures:?}");
+        assert!(given.iter().all(|seconds| *seconds < time.as_secs_f64()), "{failures:?}");
+        assert!(given[..3].iter().all(|seconds| *seconds <= 0.5 * time.as_secs_f64()), "{failures:?}");
+        assert!(gathered.any_answered().unwrap_err().kind() == ErrorKind::Timeout);
+    }
 }

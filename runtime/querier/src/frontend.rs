@@ -129,11 +129,8 @@ impl Frontend {
 
     /// A place in the queue of each tenant.
     fn enter(&self, tenants: &[TenantId]) -> Result<Vec<TenantPlace>, ApiError> {
-        let enter = |tenant| {
-            self.queues
-                .enter(tenant)
-                .inspect_err(|_| metrics::DISCARDED.with_label_values(&[tenant.as_str()]).inc())
-        };
+        let count = || metrics::DISCARDED.with_label_values(&[metrics::tenant_label(tenants)]).inc();
+        let enter = |tenant| self.queues.enter(tenant).inspect_err(|_| count());
         Ok(tenants.iter().map(enter).collect::<Result<_, _>>()?)
     }
 

@@ -1,6 +1,7 @@
 //! What querier and frontend count. Names are Tempo's where it has the same thing.
 
-use std::sync::LazyLock;
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
 use http::{Method, StatusCode};
@@ -86,7 +87,7 @@ impl RequestTimer {
 
     /// Also counts the query.
     pub(crate) fn count_query(&mut self, tenants: &[TenantId], operation: &'static str) {
-        self.query = Some(CountedQuery { tenant: tenant_label(tenants), operation });
+        self.query = Some(CountedQuery { tenant: tenant_label(tenants).to_owned(), operation });
     }
 
     pub(crate) fn finish(mut self, status: StatusCode) {
@@ -108,10 +109,52 @@ impl Drop for RequestTimer {
 }
 
 pub(crate) fn bytes_inspected(tenants: &[TenantId], operation: &str, bytes: u64) {
-    BYTES_INSPECTED.with_label_values(&[tenant_label(tenants).as_str(), operation]).inc_by(bytes);
+    BYTES_INSPECTED.with_label_values(&[tenant_label(tenants), operation]).inc_by(bytes);
 }
 
-/// Several tenants are joined as in the header.
-pub(crate) fn tenant_label(tenants: &[TenantId]) -> String {
-    tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join("|")
+/// Tenants that have a label of their own; anybody may invent names.
+const MAX_TENANT_LABELS: usize = 1000;
+
+static TENANT_LABELS: LazyLock<TenantLabels> = LazyLock::new(|| TenantLabels::new(MAX_TENANT_LABELS));
+
+/// The tenant, `multi` for several, `other` for those after the first [`MAX_TENANT_LABELS`].
+pub(crate) fn tenant_label(tenants: &[TenantId]) -> &str {
+    match tenants {
+        [tenant] => TENANT_LABELS.of(tenant),
+        _ => "multi",
+    }
+}
+
+/// Who has a label.
+struct TenantLabels {
+    known: Mutex<HashSet<TenantId>>,
+    max: usize,
+}
+
+impl TenantLabels {
+    fn new(max: usize) -> Self {
+        Self { known: Mutex::default(), max }
+    }
+
+    fn of<'a>(&self, tenant: &'a TenantId) -> &'a str {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < self.max {
+            known.insert(tenant.clone());
+        }
+        if known.contains(tenant) { tenant.as_str() } else { "other" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_as_many_as_allowed() {
+        let tenants: Vec<TenantId> = ["a", "b", "c"].map(|name| name.parse().unwrap()).into();
+        let labels = TenantLabels::new(2);
+        let shown: Vec<_> = tenants.iter().chain(&tenants).map(|tenant| labels.of(tenant)).collect();
+        assert_eq!(shown, ["a", "b", "other", "a", "b", "other"]);
+        assert_eq!((tenant_label(&tenants[..1]), tenant_label(&tenants)), ("a", "multi"));
+    }
 }

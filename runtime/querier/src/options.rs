@@ -74,6 +74,8 @@ pub struct ApiOptions {
     pub tenants: Option<Arc<BTreeSet<TenantId>>>,
     /// Whether `X-Scope-OrgID: a|b` asks several tenants at once.
     pub multi_tenant_queries: bool,
+    /// Most tenants that one query may ask; 0 = no limit. (Tempo has no such limit.)
+    pub max_tenants: usize,
     /// Longest query text, bytes; 0 = no limit.
     pub max_query_bytes: usize,
     /// Search results without `limit`.
@@ -102,6 +104,7 @@ impl Default for ApiOptions {
             multitenancy: false,
             tenants: None,
             multi_tenant_queries: true,
+            max_tenants: 100,
             max_query_bytes: 128 << 10,
             default_limit: 20,
             max_limit: 256 << 10,

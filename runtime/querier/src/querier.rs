@@ -5,13 +5,15 @@ use axum::extract::{RawPathParams, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::HeaderMap;
+use prost::Message as _;
 use serde::Serialize;
-use tempoform_core::TenantId;
+use tempoform_core::{MemoryBudget, TenantId};
 use tempoform_wire::otlp::ResourceSpans;
 use tempoform_wire::tempopb::{
     PartialStatus, SearchTagValuesResponse, SearchTagValuesV2Response, SearchTagsResponse,
     SearchTagsV2Response, TraceByIdMetrics, TraceByIdResponse,
 };
+use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
 
 use crate::admission::Admission;
@@ -112,15 +114,16 @@ impl Querier {
         request: ApiRequest,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
-        let answer = async {
-            let tenant = metrics::tenant_label(tenants);
-            let _admitted = self.admission.enter(&tenant).await.inspect_err(|_| {
-                metrics::DISCARDED.with_label_values(&[tenant.as_str()]).inc();
-            })?;
-            self.answer(tenants, endpoint, request, Format::accepted(headers)).await
-        };
         let timeout = endpoint.timeout(&self.options.timeouts);
-        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(ApiError::deadline(timeout)))
+        let deadline = Instant::now() + timeout;
+        let answer = async {
+            let together = tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join("|");
+            let _admitted = self.admission.enter(&together).await.inspect_err(|_| {
+                metrics::DISCARDED.with_label_values(&[metrics::tenant_label(tenants)]).inc();
+            })?;
+            self.answer(tenants, endpoint, request, Format::accepted(headers), deadline).await
+        };
+        tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(ApiError::deadline(timeout)))
     }
 
     async fn answer(
@@ -129,26 +132,29 @@ impl Querier {
         endpoint: Endpoint,
         request: ApiRequest,
         format: Format,
+        deadline: Instant,
     ) -> Result<Response, ApiError> {
-        let (fanout, api) = (&self.fanout, &self.options.api);
+        let (asking, api) = (self.fanout.until(deadline), &self.options.api);
         let encoder = Encoder { format, memory: &self.options.memory };
         let (mut response, rest) = match request {
             ApiRequest::Trace { version, request } => {
-                let (trace, rest) = trace::find(fanout, tenants, request, api).await?;
+                let (trace, rest) = trace::find(asking, tenants, request, api).await?;
                 match version {
-                    Version::V1 => (trace_v1(trace, &rest, encoder)?, rest),
-                    Version::V2 => (trace_v2(trace, &rest, encoder)?, rest),
+                    Version::V1 => (trace_v1(trace, &rest, encoder).await?, rest),
+                    Version::V2 => (trace_v2(trace, &rest, encoder).await?, rest),
                 }
             }
             ApiRequest::Search(request) => {
-                let (found, rest) = search::search(fanout, tenants, request, api).await?;
-                (encoder.encode(&found, |found| NonFinite::of_search(&found.traces))?, rest)
+                let (found, rest) = search::search(asking, tenants, request, api).await?;
+                (encoder.encode(found, |found| NonFinite::of_search(&found.traces)).await?, rest)
             }
             ApiRequest::TagNames { version, request } => {
-                tag_names(tags::names(fanout, tenants, version, request, api).await?, version, encoder)?
+                tag_names(tags::names(asking, tenants, version, request, api).await?, version, encoder)
+                    .await?
             }
             ApiRequest::TagValues { version, request } => {
-                tag_values(tags::values(fanout, tenants, version, request, api).await?, version, encoder)?
+                tag_values(tags::values(asking, tenants, version, request, api).await?, version, encoder)
+                    .await?
             }
         };
         let account = rest.account.snapshot();
@@ -163,7 +169,7 @@ fn nest<S: Clone + Send + Sync + 'static>(prefix: &str, router: Router<S>) -> Ro
 }
 
 /// The first version: the bare trace, which cannot be told as partial in the body.
-fn trace_v1(trace: Trace, rest: &Gathered<()>, encoder: Encoder<'_>) -> Result<Response, ApiError> {
+async fn trace_v1(trace: Trace, rest: &Gathered<()>, encoder: Encoder<'_>) -> Result<Response, ApiError> {
     /// `Trace` with the name that its one field has in this answer.
     #[derive(Serialize)]
     struct Batches<'a> {
@@ -178,16 +184,18 @@ fn trace_v1(trace: Trace, rest: &Gathered<()>, encoder: Encoder<'_>) -> Result<R
             Some(missing) => ApiError::TraceNotFoundSoFar { missing },
         });
     }
-    match encoder.format {
-        Format::Protobuf => encoder.protobuf(&trace.data),
+    let (format, bytes) = (encoder.format, trace.data.encoded_len());
+    let write = move |memory: &MemoryBudget| match format {
+        Format::Protobuf => encode::protobuf(&trace.data, memory),
         Format::Json => {
             let batches = &trace.data.resource_spans;
-            encoder.json(&Batches { batches }, NonFinite::of_trace(batches))
+            encode::json(&Batches { batches }, NonFinite::of_trace(batches), memory)
         }
-    }
+    };
+    encoder.write(bytes, write).await
 }
 
-fn trace_v2(trace: Trace, rest: &Gathered<()>, encoder: Encoder<'_>) -> Result<Response, ApiError> {
+async fn trace_v2(trace: Trace, rest: &Gathered<()>, encoder: Encoder<'_>) -> Result<Response, ApiError> {
     let account = rest.account.snapshot();
     let message = trace.partial(rest);
     let status = if message.is_some() { PartialStatus::Partial } else { PartialStatus::Complete };
@@ -197,12 +205,13 @@ fn trace_v2(trace: Trace, rest: &Gathered<()>, encoder: Encoder<'_>) -> Result<R
         status: status.into(),
         message: message.unwrap_or_default(),
     };
-    encoder.encode(&response, |response| {
+    let non_finite = |response: &TraceByIdResponse| {
         response.trace.as_ref().map(|trace| NonFinite::of_trace(&trace.resource_spans)).unwrap_or_default()
-    })
+    };
+    encoder.encode(response, non_finite).await
 }
 
-fn tag_names(
+async fn tag_names(
     (scopes, rest): Answer<Vec<tempoform_wire::tempopb::SearchTagsV2Scope>>,
     version: Version,
     encoder: Encoder<'_>,
@@ -213,14 +222,16 @@ fn tag_names(
             let mut tag_names: Vec<_> = scopes.into_iter().flat_map(|scope| scope.tags).collect();
             tag_names.sort_unstable();
             tag_names.dedup();
-            encoder.encode(&SearchTagsResponse { tag_names, metrics }, |_| NonFinite::default())?
+            encoder.encode(SearchTagsResponse { tag_names, metrics }, |_| NonFinite::default()).await?
         }
-        Version::V2 => encoder.encode(&SearchTagsV2Response { scopes, metrics }, |_| NonFinite::default())?,
+        Version::V2 => {
+            encoder.encode(SearchTagsV2Response { scopes, metrics }, |_| NonFinite::default()).await?
+        }
     };
     Ok((response, rest))
 }
 
-fn tag_values(
+async fn tag_values(
     (tag_values, rest): Answer<Vec<tempoform_wire::tempopb::TagValue>>,
     version: Version,
     encoder: Encoder<'_>,
@@ -229,10 +240,12 @@ fn tag_values(
     let response = match version {
         Version::V1 => {
             let tag_values = tag_values.into_iter().map(|value| value.value).collect();
-            encoder.encode(&SearchTagValuesResponse { tag_values, metrics }, |_| NonFinite::default())?
+            encoder.encode(SearchTagValuesResponse { tag_values, metrics }, |_| NonFinite::default()).await?
         }
         Version::V2 => {
-            encoder.encode(&SearchTagValuesV2Response { tag_values, metrics }, |_| NonFinite::default())?
+            encoder
+                .encode(SearchTagValuesV2Response { tag_values, metrics }, |_| NonFinite::default())
+                .await?
         }
     };
     Ok((response, rest))

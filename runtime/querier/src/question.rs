@@ -1,15 +1,11 @@
 //! What is asked: the four questions of a [`TraceSource`] behind one trait.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use tempoform_core::{Result, TenantId, TraceSource};
 use tempoform_wire::internal::{
     Failure, FindTraceRequest, FindTraceResponse, ReadAccount, SearchRequest, SearchResponse,
     TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
 };
-
-use crate::QueryTimeouts;
 
 /// One of the four questions that a [`TraceSource`] answers.
 #[async_trait::async_trait]
@@ -30,9 +26,6 @@ pub(crate) trait Question: Clone + Send + Sync {
     /// Asks an ingester for what it follows too.
     fn set_with_followed(&mut self);
 
-    /// The deadline of the query that asks.
-    fn timeout(timeouts: &QueryTimeouts) -> Duration;
-
     /// Takes the parts that all answers have.
     fn take_common(answer: &mut Self::Answer) -> Common;
 }
@@ -51,7 +44,7 @@ pub(crate) const DECODED: u64 = 4;
 const ENCODED: u64 = 1;
 
 macro_rules! question {
-    ($request:ident, $answer:ident, $method:ident, $timeout:ident, $memory:ident $(, $limit:ident)?) => {
+    ($request:ident, $answer:ident, $method:ident, $memory:ident $(, $limit:ident)?) => {
         #[async_trait::async_trait]
         impl Question for $request {
             type Answer = $answer;
@@ -77,10 +70,6 @@ macro_rules! question {
                 self.with_followed = true;
             }
 
-            fn timeout(timeouts: &QueryTimeouts) -> Duration {
-                timeouts.$timeout
-            }
-
             fn take_common(answer: &mut $answer) -> Common {
                 Common {
                     fresh_blocks: std::mem::take(&mut answer.fresh_blocks),
@@ -92,7 +81,7 @@ macro_rules! question {
     };
 }
 
-question!(FindTraceRequest, FindTraceResponse, find_trace, trace_by_id, ENCODED);
-question!(SearchRequest, SearchResponse, search, search, DECODED);
-question!(TagNamesRequest, TagNamesResponse, tag_names, search, DECODED);
-question!(TagValuesRequest, TagValuesResponse, tag_values, search, DECODED, max_blocks);
+question!(FindTraceRequest, FindTraceResponse, find_trace, ENCODED);
+question!(SearchRequest, SearchResponse, search, DECODED);
+question!(TagNamesRequest, TagNamesResponse, tag_names, DECODED);
+question!(TagValuesRequest, TagValuesResponse, tag_values, DECODED, max_blocks);

@@ -9,7 +9,7 @@ use tempoform_core::{Result, TenantId, TraceId};
 use tempoform_wire::internal;
 use tempoform_wire::tempopb::{SearchMetrics, SearchResponse, TraceSearchMetadata};
 
-use crate::fanout::Fanout;
+use crate::fanout::Asking;
 use crate::gathered::Gathered;
 use crate::params::TimeRange;
 use crate::request::{self, SearchRequest};
@@ -21,7 +21,7 @@ pub(crate) type Answer<T> = (T, Gathered<()>);
 /// Searches everywhere. Without a time range: everything recent, and blocks of the last
 /// [`default_range`](ApiOptions::default_range).
 pub(crate) async fn search(
-    fanout: &Fanout,
+    asking: Asking<'_>,
     tenants: &[TenantId],
     request: SearchRequest,
     options: &ApiOptions,
@@ -38,7 +38,7 @@ pub(crate) async fn search(
     };
     let recent = question(request.range);
     let blocks = question(Some(block_range(request.range, options)));
-    let gathered = fanout.gather_all(tenants, Some(recent), Some(blocks)).await?;
+    let gathered = asking.gather_all(tenants, Some(recent), Some(blocks)).await?;
     let (answers, rest) = gathered.split();
     Ok((merge(answers, &rest, limit, &limits), rest))
 }

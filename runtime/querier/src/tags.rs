@@ -7,7 +7,7 @@ use tempoform_traceql::{AttributeScope, Identifier, Intrinsic, Kind, Status, par
 use tempoform_wire::internal;
 use tempoform_wire::tempopb::{MetadataMetrics, SearchTagsV2Scope, TagValue};
 
-use crate::fanout::Fanout;
+use crate::fanout::Asking;
 use crate::gathered::Gathered;
 use crate::params::TimeRange;
 use crate::request::{TagNamesRequest, TagValuesRequest, Version};
@@ -45,7 +45,7 @@ const INTRINSICS: [&str; 25] = [
 
 /// Names by scope; in each sorted and without duplicates.
 pub(crate) async fn names(
-    fanout: &Fanout,
+    asking: Asking<'_>,
     tenants: &[TenantId],
     version: Version,
     request: TagNamesRequest,
@@ -69,7 +69,7 @@ pub(crate) async fn names(
             ..internal::TagNamesRequest::default()
         };
         let (recent, blocks) = (question(request.range), question(Some(block_range(request.range, options))));
-        let gathered = fanout.gather_all(tenants, Some(recent), Some(blocks)).await?;
+        let gathered = asking.gather_all(tenants, Some(recent), Some(blocks)).await?;
         (answers, rest) = gathered.split();
         for scope in answers.iter().flat_map(|answer| &answer.scopes) {
             scopes.entry(&scope.name).or_default().extend(scope.tags.iter().cloned());
@@ -85,12 +85,13 @@ pub(crate) async fn names(
         })
         .filter(|scope| !scope.tags.is_empty())
         .collect();
+    room.tell("tag names", &mut rest);
     Ok((scopes, rest))
 }
 
 /// Values of one attribute, sorted and without duplicates.
 pub(crate) async fn values(
-    fanout: &Fanout,
+    asking: Asking<'_>,
     tenants: &[TenantId],
     version: Version,
     request: TagValuesRequest,
@@ -118,7 +119,7 @@ pub(crate) async fn values(
         ..internal::TagValuesRequest::default()
     };
     let (recent, blocks) = (question(request.range), question(Some(block_range(request.range, options))));
-    let (answers, rest) = fanout.gather_all(tenants, Some(recent), Some(blocks)).await?.split();
+    let (answers, mut rest) = asking.gather_all(tenants, Some(recent), Some(blocks)).await?.split();
     let distinct: BTreeSet<(String, String)> = answers
         .into_iter()
         .flat_map(|answer| answer.values)
@@ -133,6 +134,7 @@ pub(crate) async fn values(
         .take_while(|(value, r#type)| room.take(value.len() + r#type.len()))
         .map(|(value, r#type)| TagValue { r#type, value })
         .collect();
+    room.tell("tag values", &mut rest);
     Ok((values, rest))
 }
 
@@ -188,8 +190,12 @@ pub(crate) fn metrics(gathered: &Gathered<()>) -> MetadataMetrics {
     }
 }
 
-/// Bytes that an answer may still have.
-struct Room(usize);
+/// Bytes that an answer may have.
+struct Room {
+    max: usize,
+    left: usize,
+    is_cut: bool,
+}
 
 impl Room {
     fn of(tenants: &[TenantId], options: &ApiOptions) -> Self {
@@ -197,16 +203,21 @@ impl Room {
             0 => usize::MAX,
             bytes => bytes,
         };
-        Self(tenants.iter().map(of_tenant).min().unwrap_or(usize::MAX))
+        let max = tenants.iter().map(of_tenant).min().unwrap_or(usize::MAX);
+        Self { max, left: max, is_cut: false }
     }
 
     fn take(&mut self, bytes: usize) -> bool {
-        match self.0.checked_sub(bytes) {
-            Some(left) => {
-                self.0 = left;
-                true
-            }
-            None => false,
+        let left = self.left.checked_sub(bytes);
+        self.is_cut |= left.is_none();
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+
+    /// Says so when something was left out.
+    fn tell(&self, what: &str, rest: &mut Gathered<()>) {
+        if self.is_cut {
+            rest.add_missing(what, format!("are cut at {} bytes, there are more", self.max));
         }
     }
 }

@@ -30,6 +30,12 @@ pub(crate) fn resolve(headers: &HeaderMap, options: &ApiOptions) -> Result<Vec<T
         )
         .into());
     }
+    if options.max_tenants > 0 && tenants.len() > options.max_tenants {
+        let (named, most) = (tenants.len(), options.max_tenants);
+        return Err(ApiError::invalid(format!(
+            "{TENANT_HEADER} names {named} tenants, a query may ask {most}: see query_frontend.multi_tenant_queries_max_tenants"
+        )));
+    }
     Ok(tenants)
 }
 
@@ -73,6 +79,20 @@ mod tests {
         };
         assert_eq!(resolved("a|b").unwrap().len(), 2);
         assert_eq!((resolved("c"), resolved("a|c")), (Err(403), Err(403)));
+    }
+
+    #[test]
+    fn tenants_of_one_query_are_limited() {
+        let resolved = |header: &str, max_tenants| {
+            let options = ApiOptions { multitenancy: true, max_tenants, ..ApiOptions::default() };
+            let headers = HeaderMap::from_iter([(TENANT_HEADER.parse().unwrap(), header.parse().unwrap())]);
+            resolve(&headers, &options)
+        };
+        assert_eq!(resolved("a|b|a", 2).unwrap().len(), 2);
+        assert_eq!(resolved("a|b|c", 0).unwrap().len(), 3);
+        let refused = resolved("a|b|c", 2).unwrap_err();
+        assert_eq!(refused.status(), 400);
+        assert!(refused.to_string().contains("names 3 tenants, a query may ask 2"), "{refused}");
     }
 
     #[test]

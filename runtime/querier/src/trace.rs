@@ -6,7 +6,7 @@ use tempoform_core::{Error, ErrorKind, MemoryBudget, Reservation, Result, Tenant
 use tempoform_wire::internal::{FindTraceRequest, FindTraceResponse};
 use tempoform_wire::otlp::TracesData;
 
-use crate::fanout::Fanout;
+use crate::fanout::Asking;
 use crate::gathered::Gathered;
 use crate::question::DECODED;
 use crate::request::{Mode, TraceRequest};
@@ -30,7 +30,7 @@ pub(crate) struct Trace {
 
 /// Finds a trace at all sources.
 pub(crate) async fn find(
-    fanout: &Fanout,
+    asking: Asking<'_>,
     tenants: &[TenantId],
     request: TraceRequest,
     options: &ApiOptions,
@@ -40,10 +40,10 @@ pub(crate) async fn find(
     let question = FindTraceRequest { trace_id, start, end, ..FindTraceRequest::default() };
     let recent = (mode != Mode::Blocks).then(|| question.clone());
     let blocks = (mode != Mode::Ingesters).then_some(question);
-    let (answers, rest) = fanout.gather_all(tenants, recent, blocks).await?.split();
+    let (answers, rest) = asking.gather_all(tenants, recent, blocks).await?.split();
 
     let max = tenants.iter().map(|tenant| (options.limits)(tenant).max_bytes_per_trace).min().unwrap_or(0);
-    let memory = fanout.memory().clone();
+    let memory = asking.memory().clone();
     // Decoding and sorting a large trace takes milliseconds.
     let trace = tokio::task::spawn_blocking(move || combine(answers, max, &memory))
         .await

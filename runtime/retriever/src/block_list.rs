@@ -1,7 +1,8 @@
 //! Which blocks there are, by tenant, as of the last poll.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tempoform_block::BlockMeta;
@@ -13,11 +14,20 @@ use uuid::Uuid;
 const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// All tenants' blocks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct BlockList {
+    /// When the poll that this is from began.
+    pub(crate) polled: Instant,
     pub(crate) tenants: HashMap<TenantId, Arc<TenantBlocks>>,
     /// Tenants that are there but could not be listed yet, with the reason.
     pub(crate) unlisted: HashMap<TenantId, String>,
+}
+
+impl BlockList {
+    /// Without tenants.
+    pub(crate) fn empty(polled: Instant) -> Self {
+        Self { polled, tenants: HashMap::new(), unlisted: HashMap::new() }
+    }
 }
 
 /// One tenant's blocks.
@@ -30,6 +40,8 @@ pub(crate) struct TenantBlocks {
     pub(crate) unreadable: Vec<Unreadable>,
     /// When the listing that this is from began.
     pub(crate) as_of: Timestamp,
+    /// When the last poll began that could list the tenant. (With an index, that is after `as_of`: newer blocks are added.)
+    pub(crate) polled: Instant,
 }
 
 /// A block that cannot be read.
@@ -70,11 +82,25 @@ impl TenantBlocks {
         live.sort_by_key(|meta| (std::cmp::Reverse(meta.end_time), meta.block_id));
         let unsupported = live.extract_if(.., |meta| !meta.version.is_readable());
         unreadable.extend(unsupported.map(Unreadable::version));
-        Self { live, compacted, unreadable, as_of }
+        Self { live, compacted, unreadable, as_of, polled: Instant::now() }
     }
 
     pub(crate) fn empty(as_of: Timestamp) -> Self {
         Self::new(Vec::new(), Vec::new(), Vec::new(), as_of)
+    }
+
+    /// The list as one of a poll that began then.
+    pub(crate) fn polled_at(self, polled: Instant) -> Self {
+        Self { polled, ..self }
+    }
+
+    /// That the list is older than `max_age`, if it is.
+    pub(crate) fn stale(&self, max_age: Duration) -> Option<Failure> {
+        let age = self.polled.elapsed();
+        (age > max_age).then(|| Failure {
+            source: "the block list".to_owned(),
+            message: format!("is {} min old, polls fail; newer blocks may be missing", age.as_secs() / 60),
+        })
     }
 
     /// The blocks in which a trace is looked for: all live ones whose times touch the range, and compacted
@@ -114,10 +140,10 @@ impl TenantBlocks {
             || self.compacted.iter().any(|compacted| compacted.meta.block_id == meta.block_id)
     }
 
-    /// Whether a block of this id is listed, readable or not.
-    pub(crate) fn has_heard_of(&self, block: Uuid) -> bool {
-        self.metas().any(|meta| meta.block_id == block)
-            || self.unreadable.iter().any(|one| one.meta.as_ref().is_some_and(|meta| meta.block_id == block))
+    /// The ids of all blocks that are listed, readable or not.
+    pub(crate) fn heard_of(&self) -> HashSet<Uuid> {
+        let unreadable = self.unreadable.iter().filter_map(|one| one.meta.as_ref());
+        self.metas().chain(unreadable).map(|meta| meta.block_id).collect()
     }
 
     /// Adds a live block, in place of one of the same id.

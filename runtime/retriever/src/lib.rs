@@ -5,6 +5,7 @@
 
 mod admission;
 mod block_list;
+mod collected;
 mod columns;
 mod find;
 mod metrics;

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use jiff::SignedDuration;
 use prometheus::{
     Histogram, IntCounter, IntCounterVec, IntGaugeVec, register_histogram, register_int_counter,
     register_int_counter_vec, register_int_gauge_vec,
@@ -13,6 +14,15 @@ const REGISTERED: &str = "metric names are unique";
 
 pub(crate) static BLOCK_LIST_LENGTH: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     register_int_gauge_vec!("tempodb_blocklist_length", "Live blocks.", &["tenant"]).expect(REGISTERED)
+});
+
+static INDEX_AGE: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    register_int_gauge_vec!(
+        "tempodb_blocklist_tenant_index_age_seconds",
+        "Age of the tenant index when it was read last.",
+        &["tenant"]
+    )
+    .expect(REGISTERED)
 });
 
 pub(crate) static POLL_ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -55,10 +65,23 @@ pub(crate) static BLOCKS_READ: LazyLock<IntCounterVec> = LazyLock::new(|| {
     .expect(REGISTERED)
 });
 
+/// Shows how old the tenant's index is; without one there is no series.
+pub(crate) fn index_age(tenant: &TenantId, age: Option<SignedDuration>) {
+    match age {
+        Some(age) => INDEX_AGE.with_label_values(&[tenant.as_str()]).set(age.as_secs()),
+        None => forget(&INDEX_AGE, tenant),
+    }
+}
+
 /// Tenants whose last block is gone have no series.
 pub(crate) fn forget_tenants<'a>(tenants: impl Iterator<Item = &'a TenantId>) {
     for tenant in tenants {
-        // The error is that there is no such series: that is what is wanted.
-        BLOCK_LIST_LENGTH.remove_label_values(&[tenant.as_str()]).ok();
+        forget(&BLOCK_LIST_LENGTH, tenant);
+        forget(&INDEX_AGE, tenant);
     }
+}
+
+fn forget(gauge: &IntGaugeVec, tenant: &TenantId) {
+    // The error is that there is no such series: that is what is wanted.
+    gauge.remove_label_values(&[tenant.as_str()]).ok();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +30,7 @@ impl Poller<'_> {
     /// # Errors
     /// When the tenants cannot be listed.
     pub(crate) async fn poll(&self, previous: &BlockList) -> Result<BlockList, BlockError> {
+        let mut list = BlockList::empty(Instant::now());
         let tenants = self.store.tenants(self.account).await?;
         metrics::forget_tenants(previous.tenants.keys().filter(|tenant| !tenants.contains(tenant)));
         let polled = stream::iter(tenants)
@@ -39,7 +41,6 @@ impl Poller<'_> {
             })
             .buffer_unordered(self.options.poll_concurrency.max(1));
         let mut polled = std::pin::pin!(polled);
-        let mut list = BlockList::default();
         while let Some((blocks, tenant)) = polled.next().await {
             match blocks {
                 Ok(blocks) => {
@@ -67,7 +68,23 @@ impl Poller<'_> {
         tenant: &TenantId,
         known: Option<&TenantBlocks>,
     ) -> Result<TenantBlocks, BlockError> {
-        match self.store.read_tenant_index(tenant, self.account).await {
+        let started = Instant::now();
+        Ok(self.read(tenant, known).await?.polled_at(started))
+    }
+
+    async fn read(
+        &self,
+        tenant: &TenantId,
+        known: Option<&TenantBlocks>,
+    ) -> Result<TenantBlocks, BlockError> {
+        let index = self.store.read_tenant_index(tenant, self.account).await;
+        if let Ok(index) = &index {
+            metrics::index_age(
+                tenant,
+                index.as_ref().map(|index| Timestamp::now().duration_since(index.created_at)),
+            );
+        }
+        match index {
             Ok(Some(index)) if self.is_fresh(&index) => {
                 return self.catch_up(tenant, from_index(index, known), known).await;
             }
@@ -92,15 +109,23 @@ impl Poller<'_> {
     ) -> Result<TenantBlocks, BlockError> {
         let previous: HashMap<Uuid, &Arc<BlockMeta>> =
             previous.into_iter().flat_map(|known| &known.live).map(|meta| (meta.block_id, meta)).collect();
+        let heard_of = listed.heard_of();
         let folders = self.store.block_folders(tenant, self.account).await?;
-        for block in folders.into_iter().filter(|block| !listed.has_heard_of(*block)).collect::<Vec<_>>() {
-            if let Some(meta) = previous.get(&block) {
-                listed.add(Arc::clone(meta));
-                continue;
+        let mut unknown = Vec::new();
+        for block in folders.into_iter().filter(|block| !heard_of.contains(block)) {
+            match previous.get(&block) {
+                Some(meta) => listed.add(Arc::clone(meta)),
+                None => unknown.push(block),
             }
-            match self.store.read_meta(&BlockPath::new(tenant.clone(), block), self.account).await {
+        }
+        let metas = stream::iter(unknown)
+            .map(|block| async move { (block, self.meta(tenant, block, false).await) }.boxed())
+            .buffer_unordered(self.options.poll_concurrency.max(1));
+        let mut metas = std::pin::pin!(metas);
+        while let Some((block, meta)) = metas.next().await {
+            match meta {
                 Ok(meta) => listed.add(Arc::new(meta)),
-                // Half written, or compacted meanwhile.
+                // Half written, or deleted meanwhile.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => {
                     let error = tempoform_core::Error::from(error);

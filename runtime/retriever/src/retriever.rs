@@ -84,7 +84,8 @@ impl Retriever {
         let previous = self.list();
         let spent = Account::default();
         let poller = Poller { store: &self.store, options: &self.options, account: &spent };
-        let polled = poller.poll(previous.as_deref().unwrap_or(&BlockList::default())).await;
+        let none = BlockList::empty(started);
+        let polled = poller.poll(previous.as_deref().unwrap_or(&none)).await;
         self.account.add(&spent.snapshot());
         metrics::POLL_SECONDS.observe(started.elapsed().as_secs_f64());
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(polled?));
@@ -100,17 +101,15 @@ impl Retriever {
     /// Takes a block into the list that was uploaded just now.
     fn add_block(&self, tenant: &TenantId, meta: BlockMeta) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = list.as_deref().cloned().unwrap_or_default();
+        // A list that was never read stays unknown: this one block is not all there is.
+        let Some(mut changed) = list.as_deref().cloned() else { return };
         let mut blocks = match changed.tenants.get(tenant) {
             Some(blocks) => TenantBlocks::clone(blocks),
-            None => TenantBlocks::empty(Timestamp::now()),
+            None => TenantBlocks::empty(Timestamp::now()).polled_at(changed.polled),
         };
         blocks.add(Arc::new(meta));
         changed.tenants.insert(tenant.clone(), Arc::new(blocks));
-        // A list that was never read stays unknown: this one block is not all there is.
-        if list.is_some() {
-            *list = Some(Arc::new(changed));
-        }
+        *list = Some(Arc::new(changed));
     }
 
     /// Whether the block list was read.
@@ -152,7 +151,7 @@ impl Retriever {
             .tenants
             .get(tenant)
             .cloned()
-            .unwrap_or_else(|| Arc::new(TenantBlocks::empty(Timestamp::now()))))
+            .unwrap_or_else(|| Arc::new(TenantBlocks::empty(Timestamp::now()).polled_at(list.polled))))
     }
 
     /// Starts a query over the listed blocks that `select` picks and the fresh ones that are not listed yet.
@@ -167,6 +166,7 @@ impl Retriever {
     ) -> Result<BlockQuery<'_>> {
         let listed = self.tenant_blocks(tenant)?;
         let mut failures = listed.unreadable(range);
+        failures.extend(listed.stale(self.max_list_age()));
         let mut blocks = Vec::new();
         let mut seen = HashSet::new();
         for meta in fresh {
@@ -199,12 +199,17 @@ impl Retriever {
         })
     }
 
+    /// How old a list gets before answers tell of it: one poll may fail, or take its time.
+    fn max_list_age(&self) -> Duration {
+        let polls = self.options.poll_interval.saturating_mul(2);
+        polls.saturating_add(self.options.max_index_age.unwrap_or_default())
+    }
+
     /// How long compacted blocks are still looked into: until every list has the blocks that their
-    /// spans went to.
+    /// spans went to, or tells that it is older. Two polls are for clocks that differ.
     fn keep_compacted(&self) -> SignedDuration {
-        let keep = SignedDuration::try_from(2 * self.options.poll_interval).unwrap_or(SignedDuration::MAX);
-        let index_age = self.options.max_index_age.and_then(|age| SignedDuration::try_from(age).ok());
-        keep.saturating_add(index_age.unwrap_or_default())
+        let keep = self.max_list_age().saturating_add(self.options.poll_interval.saturating_mul(2));
+        SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX)
     }
 
     fn search_query(

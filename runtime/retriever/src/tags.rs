@@ -1,14 +1,16 @@
 //! Names and values of attributes, of all spans or of those that a filter matches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempoform_block::{BlockMeta, BlockReader, Evaluated, TagScope, int_tag_value};
 use tempoform_core::{Account, Error, ErrorKind, Result};
 use tempoform_traceql::{AttributeScope, Column, Field, Query, lenient_filter, parse_attribute};
-use tempoform_wire::internal::{TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse};
+use tempoform_wire::internal::{
+    Failure, TagNamesRequest, TagNamesResponse, TagValuesRequest, TagValuesResponse,
+};
 use tempoform_wire::tempopb::{SearchTagsV2Scope, TagValue};
 
+use crate::collected::Collected;
 use crate::columns::{self, MatchingRows};
 use crate::metrics::BLOCKS_READ;
 use crate::retriever::{BlockQuery, BlockWork};
@@ -26,9 +28,10 @@ pub(crate) async fn names(query: BlockQuery<'_>, request: TagNamesRequest) -> Re
     let work = NamesWork {
         scopes: TagScope::ALL.into_iter().filter(asked).collect(),
         filter: lenient_filter(&request.query),
-        collected: Collected::new(query.options.max_tag_bytes),
+        collected: Collected::new(query.options.max_tag_bytes, &query.options.memory),
     };
-    let failures = query.each_block(&work).await?;
+    let mut failures = query.each_block(&work).await?;
+    failures.extend(work.collected.cut("tag names"));
 
     let mut by_scope = Names::new();
     for (scope, name) in work.collected.into_items() {
@@ -55,13 +58,20 @@ pub(crate) async fn values(
         fields: identifier.fields(),
         filter: lenient_filter(&request.query),
         limit,
-        collected: Collected::new(query.options.max_tag_bytes),
+        collected: Collected::new(query.options.max_tag_bytes, &query.options.memory),
     };
-    if request.max_blocks > 0 {
+    let max_blocks = if request.max_blocks == 0 { usize::MAX } else { request.max_blocks as usize };
+    if query.blocks.len() > max_blocks {
+        query.failures.push(Failure {
+            source: "tag values".to_owned(),
+            message: format!("are of {max_blocks} blocks, the latest of {}", query.blocks.len()),
+        });
         // The latest come first.
-        query.blocks.truncate(request.max_blocks as usize);
+        query.blocks.truncate(max_blocks);
     }
-    let failures = query.each_block(&work).await?;
+    let mut failures = query.each_block(&work).await?;
+    // With as many as were asked for, nothing is missing.
+    failures.extend(work.collected.cut("tag values").filter(|_| work.collected.len() < limit));
 
     let values = work.collected.into_items().into_iter().take(limit);
     let values = values.map(|(kind, value)| TagValue { r#type: kind.to_owned(), value }).collect();
@@ -83,12 +93,14 @@ impl BlockWork for NamesWork {
         }
         BLOCKS_READ.with_label_values(&["metadata"]).inc();
         let reader = query.open(meta, account).await?;
-        let mut names = Names::new();
+        let (mut names, mut room) = (Names::new(), self.collected.max_bytes());
         for row_group in 0..reader.row_groups() {
             let bytes = reader.memory_of_tag_names(row_group, &self.scopes);
             let reader = reader.holding(query.admission.memory(bytes).await?);
-            for (scope, found) in reader.tag_names(row_group, &self.scopes, &names, account).await? {
-                names.entry(scope).or_default().extend(found);
+            let found = reader.tag_names(row_group, &self.scopes, &names, account).await?;
+            if !add_within(&mut room, &mut names, found) {
+                self.collected.set_full();
+                break;
             }
         }
         if let Some(filter) = &self.filter
@@ -99,8 +111,7 @@ impl BlockWork for NamesWork {
         }
         let pairs =
             names.into_iter().flat_map(|(scope, names)| names.into_iter().map(move |name| (scope, name)));
-        self.collected.add(pairs);
-        Ok(())
+        self.collected.add(pairs)
     }
 }
 
@@ -127,14 +138,14 @@ impl BlockWork for ValuesWork {
                 && let Some(found) =
                     understood(self.matching(query, &reader, row_group, filter, account).await)?
             {
-                self.collected.add(found);
+                self.collected.add(found)?;
                 continue;
             }
             for field in &self.fields {
                 let bytes = reader.memory_of(row_group, std::slice::from_ref(field));
                 let reader = reader.holding(query.admission.memory(bytes).await?);
-                let found = reader.tag_values(row_group, field, self.collected.max_bytes, account);
-                self.collected.add(found.await?);
+                let found = reader.tag_values(row_group, field, self.collected.max_bytes(), account);
+                self.collected.add(found.await?)?;
             }
         }
         Ok(())
@@ -143,8 +154,7 @@ impl BlockWork for ValuesWork {
 
 impl ValuesWork {
     fn has_enough(&self) -> bool {
-        let items = self.collected.items();
-        items.is_full || items.values.len() >= self.limit
+        self.collected.is_full() || self.collected.len() >= self.limit
     }
 
     /// Values of the spans of a row group that the filter matches.
@@ -244,62 +254,18 @@ fn attribute(scope: TagScope, name: &str) -> Field {
     Field::Attribute { scope, name: name.to_owned() }
 }
 
-/// Something distinct with a text.
-trait Text: Ord {
-    fn bytes(&self) -> usize;
-}
-
-impl<K: Ord> Text for (K, String) {
-    fn bytes(&self) -> usize {
-        self.1.len()
-    }
-}
-
-/// Distinct items from all blocks, up to a number of bytes.
-struct Collected<T> {
-    items: Mutex<Items<T>>,
-    max_bytes: usize,
-}
-
-struct Items<T> {
-    values: BTreeSet<T>,
-    bytes: usize,
-    /// Something did not fit any more.
-    is_full: bool,
-}
-
-impl<T: Text> Collected<T> {
-    fn new(max_bytes: usize) -> Self {
-        Self { items: Mutex::new(Items { values: BTreeSet::new(), bytes: 0, is_full: false }), max_bytes }
-    }
-
-    fn items(&self) -> MutexGuard<'_, Items<T>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, values: impl IntoIterator<Item = T>) {
-        let mut items = self.items();
-        for value in values {
-            if items.values.contains(&value) {
-                continue;
-            }
-            let bytes = items.bytes + value.bytes();
-            if bytes > self.max_bytes {
-                items.is_full = true;
-                return;
-            }
-            items.bytes = bytes;
-            items.values.insert(value);
+/// Adds names while there is room for their text; whether all are in.
+fn add_within(room: &mut usize, names: &mut Names, more: Names) -> bool {
+    for (scope, more) in more {
+        let names = names.entry(scope).or_default();
+        for name in more {
+            let left = if names.contains(&name) { Some(*room) } else { room.checked_sub(name.len()) };
+            let Some(left) = left else { return false };
+            *room = left;
+            names.insert(name);
         }
     }
-
-    fn is_full(&self) -> bool {
-        self.items().is_full
-    }
-
-    fn into_items(self) -> BTreeSet<T> {
-        self.items.into_inner().unwrap_or_else(PoisonError::into_inner).values
-    }
+    true
 }
 
 #[cfg(test)]
@@ -307,13 +273,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_ends_the_collection() {
-        let collected = Collected::new(10);
-        let item = |text: &str| ("string", text.to_owned());
-        collected.add([item("12345"), item("12345"), item("678")]);
-        assert!(!collected.is_full());
-        collected.add([item("678"), item("901")]);
-        assert!(collected.is_full(), "though two bytes are left");
-        assert_eq!(collected.into_items().len(), 2);
+    fn names_of_a_block_stay_within_their_room() {
+        let of = |names: &[&str]| {
+            Names::from([(TagScope::Span, names.iter().map(|name| (*name).to_owned()).collect())])
+        };
+        let (mut room, mut names) = (6, Names::new());
+        assert!(add_within(&mut room, &mut names, of(&["abc", "de"])));
+        assert!(add_within(&mut room, &mut names, of(&["abc"])), "it is there");
+        assert!(!add_within(&mut room, &mut names, of(&["fgh"])));
+        assert_eq!((room, names), (1, of(&["abc", "de"])));
     }
 }

@@ -177,7 +177,7 @@ pub(crate) fn disk_cache(config: &Config) -> Option<DiskCacheOptions> {
     (!path.is_empty()).then(|| DiskCacheOptions { path: path.into(), bytes: bytes.0 })
 }
 
-/// Reading ends a little before a querier stops waiting for a source, which is after four fifths of its time, so that what
+/// Reading ends a little before a querier stops waiting for a source, which is after nine tenths of its time, so that what
 /// was read still gets there.
 fn reading_time(patience: Duration) -> Duration {
     patience / 4 * 3
@@ -205,6 +205,7 @@ fn api(config: &Config, limits: &Arc<TenantLimits>) -> ApiOptions {
         multitenancy: config.multitenancy_enabled,
         tenants: tenants(config),
         multi_tenant_queries: config.query_frontend.multi_tenant_queries_enabled,
+        max_tenants: config.query_frontend.multi_tenant_queries_max_tenants as usize,
         max_query_bytes: usize::try_from(config.query_frontend.max_query_expression_size_bytes.0)
             .unwrap_or(usize::MAX),
         default_limit: search.default_result_limit,

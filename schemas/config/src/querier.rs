@@ -66,6 +66,8 @@ pub struct QueryFrontend {
     pub max_retries: u32,
     /// Whether a query may name several tenants (`a|b`). Default true.
     pub multi_tenant_queries_enabled: bool,
+    /// Most tenants that one query may name; 0 allows any. Default 100. (Tempo has no such limit.)
+    pub multi_tenant_queries_max_tenants: u32,
     /// Longest any query may take, whatever its kind; 0 sets no limit of its own. Default 0s.
     pub api_timeout: GoDuration,
     /// Most recent time span that searches leave out. Default 0s (Tempo 3: 30s).
@@ -80,6 +82,7 @@ impl Default for QueryFrontend {
             max_outstanding_per_tenant: 2000,
             max_retries: 2,
             multi_tenant_queries_enabled: true,
+            multi_tenant_queries_max_tenants: 100,
             api_timeout: GoDuration::ZERO,
             query_end_cutoff: GoDuration::ZERO,
         }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tempoform_core::{Account, ErrorKind};
 use tokio::sync::mpsc;
 
+use crate::bloom::MAX_SHARDS;
 use crate::error::{BlockError, Result};
 use crate::meta::BlockMeta;
 use crate::paths::{self, BlockObject, BlockPath};
@@ -127,11 +128,8 @@ impl Check<'_> {
         if meta.block_id != self.path.block() {
             self.finding(paths::META, format!("is of another block, {}", meta.block_id));
         }
-        for shard in 0..meta.bloom_shard_count() {
-            let bloom = BlockObject::Bloom(shard);
-            if self.folder.object(&bloom).is_none() {
-                self.finding(bloom, "is missing");
-            }
+        if !self.blooms(meta.bloom_shard_count()) {
+            return false;
         }
         match self.folder.object(&BlockObject::Data).map(|data| data.size) {
             None => {
@@ -144,6 +142,25 @@ impl Check<'_> {
             }
             Some(_) => true,
         }
+    }
+
+    /// Whether there can be as many blooms as the meta says; one finding for all that are missing.
+    fn blooms(&mut self, shards: u32) -> bool {
+        if shards > MAX_SHARDS {
+            self.finding(paths::META, format!("names {shards} blooms, a block has {MAX_SHARDS} at most"));
+            return false;
+        }
+        let missing: Vec<_> =
+            (0..shards).map(BlockObject::Bloom).filter(|bloom| self.folder.object(bloom).is_none()).collect();
+        if let Some(first) = missing.first() {
+            let others = missing.len() - 1;
+            let what = match others {
+                0 => "is missing".to_owned(),
+                _ => format!("is missing, and {others} more of {shards} blooms"),
+            };
+            self.finding(first, what);
+        }
+        true
     }
 
     /// Whether the meta counts what the footer counts.

@@ -186,6 +186,17 @@ async fn blooms_that_are_missing_damaged_or_lack_an_id_are_found() {
 }
 
 #[tokio::test]
+async fn blooms_that_a_damaged_meta_names_are_one_finding() {
+    let copy = Copy::named(BLOCK);
+    copy.edit_meta(|meta| meta.bloom_shards = 1000);
+    let findings = copy.findings().await;
+    assert_eq!(findings[0], format!("{}: bloom-1 is missing, and 998 more of 1000 blooms", copy.path));
+    copy.edit_meta(|meta| meta.bloom_shards = u32::MAX);
+    let named = format!("{}: meta.json names 4294967295 blooms, a block has 1000 at most", copy.path);
+    assert_eq!(copy.findings().await, [named]);
+}
+
+#[tokio::test]
 async fn a_meta_that_counts_wrongly_is_found() {
     let copy = Copy::named(BLOCK);
     copy.edit_meta(|meta| {

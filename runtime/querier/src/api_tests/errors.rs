@@ -133,19 +133,35 @@ async fn a_trace_over_its_limit() {
 }
 
 #[tokio::test]
-async fn a_deadline_is_504_and_a_slow_source_is_named() {
-    let slow = Arc::new(Fake { delay: Duration::from_secs(60), ..Fake::default() });
-    let short = Duration::from_millis(50);
-    let timeouts = |trace_by_id, search| QuerierOptions {
-        timeouts: QueryTimeouts { trace_by_id, search },
-        ..QuerierOptions::default()
-    };
-    let options = timeouts(Duration::from_secs(30), short);
-    assert_refused(&querier(&slow, &slow, options), "/api/search?q=%7B%7D", 504, "longer than 0.05 s").await;
+async fn a_query_that_waits_for_its_turn_too_long_is_504() {
+    let slow = Arc::new(Fake { delay: Duration::from_secs(3600), ..Fake::default() });
+    let timeouts =
+        QueryTimeouts { trace_by_id: Duration::from_millis(50), search: Duration::from_secs(3600) };
+    let options = QuerierOptions { max_concurrent: 1, timeouts, ..QuerierOptions::default() };
+    let router = querier(&slow, &slow, options);
+    let search = tokio::spawn({
+        let router = router.clone();
+        async move { get(&router, "/api/search?q=%7B%7D").await.status }
+    });
+    while slow.searches_asked.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_refused(&router, "/api/traces/1", 504, "longer than 0.05 s").await;
+    search.abort();
+}
 
-    let options = timeouts(short, Duration::from_secs(30));
-    let router = querier(&Arc::default(), &slow, options);
-    assert_refused(&router, "/api/traces/1", 503, "retriever-0: no answer within 40ms").await;
+#[tokio::test]
+async fn a_source_that_hangs_leaves_time_for_the_others() {
+    let hung = Arc::new(Fake { delay: Duration::from_secs(3600), ..Fake::default() });
+    let found = Arc::new(Fake::with_trace(&[1]));
+    let timeouts = QueryTimeouts { trace_by_id: Duration::from_secs(4), ..QueryTimeouts::default() };
+    let options = QuerierOptions { timeouts, ..QuerierOptions::default() };
+    for router in [querier(&hung, &found, options.clone()), querier(&found, &hung, options)] {
+        let answer = get(&router, "/api/traces/1").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let missing = answer.headers["x-tempoform-partial"].to_str().unwrap();
+        assert!(missing.contains("-0: no answer within"), "{missing}");
+    }
 }
 
 #[tokio::test]

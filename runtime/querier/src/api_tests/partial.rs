@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tempoform_wire::internal::Failure;
-use tempoform_wire::tempopb::TraceSearchMetadata;
+use tempoform_wire::tempopb::{SearchTagsV2Scope, TagValue, TraceSearchMetadata};
 
 use super::*;
 use crate::{ApiOptions, QueryLimits, QueryTimeouts};
@@ -241,4 +241,29 @@ async fn a_limit_on_blocks_is_for_all_retrievers_together() {
     assert_eq!(get(&querier.router(), "/api/v2/search/tag/.foo/values").await.status, 200);
     assert_eq!(r0.values_asked.lock().unwrap()[0].max_blocks, 3);
     assert_eq!(r1.values_asked.lock().unwrap()[0].max_blocks, 3);
+}
+
+#[tokio::test]
+async fn tags_that_are_cut_say_so() {
+    let value = |value: &str| TagValue { r#type: "string".into(), value: value.into() };
+    let values = TagValuesResponse { values: vec![value("aaaa"), value("bbbb")], ..Default::default() };
+    let scope = SearchTagsV2Scope { name: "span".into(), tags: vec!["aaaa".into(), "bbbbbbbb".into()] };
+    let names = TagNamesResponse { scopes: vec![scope], ..Default::default() };
+    let ingester = Arc::new(Fake { values: Ok(values), names: Ok(names), ..Fake::default() });
+    let answers = async |max_bytes_per_tag_values_query| {
+        let limits = QueryLimits { max_bytes_per_tag_values_query, ..QueryLimits::default() };
+        let api = ApiOptions { limits: Arc::new(move |_| limits.clone()), ..ApiOptions::default() };
+        let options = QuerierOptions { api, ..QuerierOptions::default() };
+        let router = querier(&ingester, &Arc::default(), options);
+        let missing = |answer: &Answer| answer.headers.get("x-tempoform-partial").cloned();
+        let values = get(&router, "/api/v2/search/tag/.foo/values").await;
+        let names = get(&router, "/api/v2/search/tags?scope=span").await;
+        assert_eq!((values.status.as_u16(), names.status.as_u16()), (200, 200));
+        (values.json()["tagValues"].as_array().unwrap().len(), missing(&values), missing(&names))
+    };
+    let (values, of_values, of_names) = answers(10).await;
+    assert_eq!(values, 1);
+    assert_eq!(of_values.unwrap(), "tag values: are cut at 10 bytes, there are more");
+    assert_eq!(of_names.unwrap(), "tag names: are cut at 10 bytes, there are more");
+    assert_eq!(answers(100).await, (2, None, None));
 }

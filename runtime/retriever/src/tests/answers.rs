@@ -246,9 +246,34 @@ async fn a_few_bytes_of_values_are_enough() {
     let bucket = Bucket::named("v2.10.8-vp4-default");
     let retriever = unpolled(&bucket.folder, RetrieverOptions { max_tag_bytes: 20, ..options() });
     retriever.poll().await.unwrap();
-    let some = values(&retriever, "name", "").await.values;
-    let bytes: usize = some.iter().map(|value| value.value.len()).sum();
-    assert!(!some.is_empty() && bytes <= 20, "{some:?}");
+    let answer = values(&retriever, "name", "").await;
+    let bytes: usize = answer.values.iter().map(|value| value.value.len()).sum();
+    assert!(!answer.values.is_empty() && bytes <= 20, "{answer:?}");
+    let [cut] = answer.failures.as_slice() else { panic!("{answer:?}") };
+    assert_eq!(
+        (cut.source.as_str(), cut.message.as_str()),
+        ("tag values", "are cut at 20 bytes, there are more")
+    );
+
+    let answer = retriever.tag_names(&tenant(), TagNamesRequest::default()).await.unwrap();
+    let [cut] = answer.failures.as_slice() else { panic!("{answer:?}") };
+    assert_eq!(cut.source, "tag names");
+    let names: usize = answer.scopes.iter().flat_map(|scope| &scope.tags).map(String::len).sum();
+    assert!(names <= 20, "{answer:?}");
+
+    let one = TagValuesRequest { tag: "name".to_owned(), limit: 1, ..Default::default() };
+    assert_eq!(retriever.tag_values(&tenant(), one).await.unwrap().failures, [], "as many as asked for");
+}
+
+#[tokio::test]
+async fn blocks_that_a_limit_leaves_out_are_told() {
+    let (bucket, _) = bucket_of(&["v2.10.8-vp4-default", "v3.0.3-vp5-default"]);
+    let retriever = retriever(bucket.path()).await;
+    let asked = |max_blocks| TagValuesRequest { tag: "name".to_owned(), max_blocks, ..Default::default() };
+    let answer = retriever.tag_values(&tenant(), asked(1)).await.unwrap();
+    let [cut] = answer.failures.as_slice() else { panic!("{answer:?}") };
+    assert_eq!(cut.message, "are of 1 blocks, the latest of 2");
+    assert_eq!(retriever.tag_values(&tenant(), asked(2)).await.unwrap().failures, []);
 }
 
 #[tokio::test]

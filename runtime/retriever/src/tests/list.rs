@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
-use tempoform_block::{BlockMeta, BlockPath, TenantIndex};
+use tempoform_block::{BlockMeta, BlockPath, BlockVersion, TenantIndex};
 use tempoform_core::{Account, ErrorKind};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::*;
+use crate::block_list::{BlockList, TenantBlocks};
 
 fn store(bucket: &Path) -> BlockStore {
     BlockStore::local(bucket, StoreOptions::default(), None).unwrap()
@@ -58,6 +60,78 @@ async fn a_fresh_index_saves_reading_metas_and_hides_no_newer_block() {
 
     std::fs::write(bucket.path().join("single-tenant/index.pb.zst"), b"damaged").unwrap();
     assert!(with_index < requests(None).await, "a damaged index is passed over");
+}
+
+#[tokio::test]
+async fn a_block_newer_than_the_index_and_compacted_since_is_still_read() {
+    let (bucket, blocks) = bucket_of(&["v2.10.8-vp4-default", "v3.0.3-vp5-default"]);
+    let (store, account) = (store(bucket.path()), Account::default());
+    let index =
+        TenantIndex { created_at: Timestamp::now(), live: vec![meta(&blocks[0])], compacted: Vec::new() };
+    store.write_tenant_index(&tenant(), &index, &account).await.unwrap();
+    // As if its folder had been listed before, and the merged block's had not.
+    let path = BlockPath::new(tenant(), meta(&blocks[1]).block_id);
+    store.mark_compacted(&path, &account).await.unwrap();
+    let retriever = retriever(bucket.path()).await;
+    assert_eq!(blocks_searched(&retriever).await, 2);
+}
+
+/// The age of the index of the tenant, as `/metrics` has it.
+fn index_age(tenant: &str) -> Option<f64> {
+    let families = prometheus::gather();
+    let ages =
+        families.iter().find(|family| family.name() == "tempodb_blocklist_tenant_index_age_seconds")?;
+    let of_tenant = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == tenant;
+    Some(ages.get_metric().iter().find(of_tenant)?.get_gauge().get_value())
+}
+
+#[tokio::test]
+async fn the_age_of_an_index_is_that_of_its_content() {
+    let bucket = tempfile::tempdir().unwrap();
+    let tenant: TenantId = "aged".parse().unwrap();
+    let created_at = Timestamp::now() - 1000.seconds();
+    let live = vec![BlockMeta::new(BlockVersion::VParquet4, Uuid::from_u128(1), "aged")];
+    let index = TenantIndex { created_at, live, compacted: Vec::new() };
+    store(bucket.path()).write_tenant_index(&tenant, &index, &Account::default()).await.unwrap();
+    let retriever = retriever(bucket.path()).await;
+    let age = index_age("aged").unwrap();
+    assert!((1000.0..2000.0).contains(&age), "{age}");
+    std::fs::remove_dir_all(bucket.path().join("aged")).unwrap();
+    retriever.poll().await.unwrap();
+    assert_eq!(index_age("aged"), None);
+}
+
+/// Makes the list as old as if polls had failed since.
+fn age(retriever: &Retriever, age: Duration) {
+    let mut list = BlockList::clone(retriever.list.read().unwrap().as_deref().unwrap());
+    list.polled -= age;
+    for blocks in list.tenants.values_mut() {
+        *blocks = Arc::new(TenantBlocks::clone(blocks).polled_at(list.polled));
+    }
+    *retriever.list.write().unwrap() = Some(Arc::new(list));
+}
+
+#[tokio::test]
+async fn a_list_that_others_do_not_wait_for_any_more_is_told() {
+    let (bucket, _) = bucket_of(&["v2.10.8-vp4-default"]);
+    let retriever = retriever(bucket.path()).await;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let failures = async |tenant: TenantId| {
+        let found = find_of(&retriever, &tenant, TraceId::new([7; 16])).await.failures;
+        assert_eq!(retriever.search(&tenant, everything("{}")).await.unwrap().failures, found);
+        found
+    };
+    age(&retriever, minutes(11));
+    assert_eq!(failures(tenant()).await, []);
+    age(&retriever, minutes(2));
+    for asked in [tenant(), "new".parse().unwrap()] {
+        let found = failures(asked).await;
+        let [failure] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(failure.source, "the block list");
+        assert!(failure.message.starts_with("is 13 min old"), "{failure:?}");
+    }
+    retriever.poll().await.unwrap();
+    assert_eq!(failures(tenant()).await, []);
 }
 
 #[tokio::test]

@@ -108,8 +108,12 @@ fn tenant() -> TenantId {
 }
 
 async fn find(retriever: &Retriever, id: TraceId) -> FindTraceResponse {
+    find_of(retriever, &tenant(), id).await
+}
+
+async fn find_of(retriever: &Retriever, tenant: &TenantId, id: TraceId) -> FindTraceResponse {
     let request = FindTraceRequest { trace_id: id.as_bytes().to_vec().into(), ..Default::default() };
-    retriever.find_trace(&tenant(), request).await.unwrap()
+    retriever.find_trace(tenant, request).await.unwrap()
 }
 
 /// The trace that the pieces of an answer make.

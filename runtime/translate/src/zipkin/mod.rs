@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod otlp;
 pub(crate) mod proto;
 mod resource;
+mod scalar;
 #[cfg(test)]
 mod tests;
 

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value as Json;
 use tempoform_wire::otlp::any_value::Value;
 use tempoform_wire::otlp::span::{Event, Link};
 use tempoform_wire::otlp::{self, KeyValue, SpanKind, Status, StatusCode};
 
 use super::json::hex;
 use super::resource::take_resource;
+use super::scalar::Scalar;
 use super::{Annotation, Endpoint, Span};
 use crate::attributes::{
     ERROR, SPAN_KIND, STATUS_CODE, STATUS_DESCRIPTION, TRACE_STATE, attribute, status_code, take_scope,
@@ -159,21 +159,9 @@ fn event(annotation: Annotation) -> Event {
 /// `attributes in JSON|dropped attributes`.
 fn with_attributes(text: &str) -> Option<(Vec<KeyValue>, u32)> {
     let (json, dropped) = text.rsplit_once('|')?;
-    let members: HashMap<String, Json> = serde_json::from_str(json).ok()?;
+    let members: HashMap<String, Scalar> = serde_json::from_str(json).ok()?;
     let mut attributes: Vec<KeyValue> =
-        members.into_iter().filter_map(|(key, value)| Some(attribute(key, from_json(value)?))).collect();
+        members.into_iter().filter_map(|(key, Scalar(value))| Some(attribute(key, value?))).collect();
     attributes.sort_by(|a, b| a.key.cmp(&b.key));
     Some((attributes, dropped.parse().ok()?))
-}
-
-fn from_json(value: Json) -> Option<Value> {
-    Some(match value {
-        Json::String(text) => Value::StringValue(text),
-        Json::Bool(boolean) => Value::BoolValue(boolean),
-        Json::Number(number) => match number.as_i64() {
-            Some(int) => Value::IntValue(int),
-            None => Value::DoubleValue(number.as_f64()?),
-        },
-        Json::Null | Json::Array(_) | Json::Object(_) => return None,
-    })
 }

@@ -227,6 +227,22 @@ fn a_status_is_what_otel_says_or_an_error_that_is_true() {
 }
 
 #[test]
+fn members_of_an_event_that_are_no_scalars_are_passed_over() {
+    // Deeper than a tree of values is built: none is.
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    let members = format!(
+        r#"{{\"a\":{deep},\"b\":[0,{{}}],\"c\":{{\"d\":[1]}},\"e\":null,\"f\":-1,\"g\":18446744073709551615,\"h\":\"t\"}}"#
+    );
+    let events = span(&format!(r#""annotations": [{{"timestamp": 1, "value": "x|{members}|0"}}]"#)).events;
+    let expected = vec![
+        attribute("f", Value::IntValue(-1)),
+        attribute("g", Value::DoubleValue(u64::MAX as f64)),
+        text("h", "t"),
+    ];
+    assert_eq!((events[0].name.as_str(), &events[0].attributes), ("x", &expected));
+}
+
+#[test]
 fn each_span_has_its_own_resource() {
     let body = r#"[
         {"traceId": "1", "id": "1", "localEndpoint": {"serviceName": "s"}, "tags": {"host.name": "a"}},
