@@ -254,7 +254,7 @@ impl Distributor {
             ));
         }
         if let ([only], 1) = (placement.members(), placement.replication_factor()) {
-            let pushed = only.sink().push(tenant, batch.into()).await.inspect_err(|_| {
+            let pushed = only.push(tenant, batch.into(), held).await.inspect_err(|_| {
                 metrics::INGESTER_FAILURES.with_label_values(&[only.name()]).inc();
             })?;
             return Ok(PushOutcome { rejected_spans: pushed.iter().map(|batch| batch.rejected_spans).sum() });

@@ -21,7 +21,6 @@ mod zipkin;
 pub use distributor::{Distributor, Options, TenantLimits};
 pub use jaeger::{JaegerGrpc, jaeger_http};
 pub use jaeger_udp::{AgentProtocol, jaeger_agent};
-pub use lane::Lane;
 pub use otlp_grpc::OtlpGrpc;
 pub use otlp_http::otlp_http;
 pub use placement::{Member, Placement};

@@ -228,8 +228,7 @@ impl Replication {
             let (held, answer, timeout) = (Arc::clone(&self.held), self.answer.clone(), self.timeout);
             self.waiting.push(member);
             tokio::spawn(async move {
-                let _held = held;
-                let push = placement.members()[member].sink().push(&tenant, push);
+                let push = placement.members()[member].push(&tenant, push, held);
                 let outcome = tokio::time::timeout(timeout, push).await.unwrap_or_else(|_| {
                     Err(Error::new(ErrorKind::Unavailable, format!("no answer within {timeout:?}")))
                 });
