@@ -1,5 +1,6 @@
 //! Receives OTLP, Jaeger and Zipkin, regroups spans by trace id on the encoded bytes, hands them to their ingesters.
 
+mod complaints;
 mod distributor;
 mod http_body;
 mod jaeger;

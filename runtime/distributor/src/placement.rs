@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tempoform_core::{Push, PushOutcome, Result, SpanSink, TenantId, TraceId};
+use tempoform_core::{Error, Push, PushOutcome, Result, SpanSink, TenantId, TraceId};
 use tokio::time::Instant;
 
+use crate::complaints::Complaints;
 use crate::lane::Lane;
+use crate::metrics;
 use crate::rendezvous::Rendezvous;
 use crate::replication::Held;
 
@@ -18,6 +20,7 @@ pub struct Member {
     way: Way,
     /// Until when it comes last; `None` if it answers as it should.
     suspect_until: Arc<Mutex<Option<Instant>>>,
+    complaints: Arc<Complaints>,
 }
 
 /// How a member is written to.
@@ -57,7 +60,7 @@ impl Member {
     }
 
     fn by(name: String, zone: String, way: Way) -> Self {
-        Self { name, zone, way, suspect_until: Arc::default() }
+        Self { name, zone, way, suspect_until: Arc::default(), complaints: Arc::default() }
     }
 
     /// Its name.
@@ -74,6 +77,15 @@ impl Member {
             }
             Way::Lane(lane) => lane.push(tenant, push, held).await,
         }
+    }
+
+    /// It did not take a write. Told in the log now and then: while it is down every request hears of it.
+    pub(crate) fn failed(&self, error: &Error) {
+        metrics::INGESTER_FAILURES.with_label_values(&[&self.name]).inc();
+        self.complaints.tell(|untold| {
+            let (ingester, kind) = (&self.name, error.kind());
+            tracing::warn!(ingester, ?kind, %error, untold, "an ingester refused a write");
+        });
     }
 
     /// It did not answer in time: for a while others come first, so that not every request waits for it.

@@ -9,7 +9,6 @@ use tempoform_core::{
 };
 use tokio::sync::mpsc;
 
-use crate::metrics;
 use crate::placement::Placement;
 
 /// Share of the time for a write after which others stand in for an ingester that has not answered.
@@ -186,10 +185,9 @@ impl Replication {
                 }
             }
             Err(error) => {
-                let name = self.placement.members()[member].name();
-                metrics::INGESTER_FAILURES.with_label_values(&[name]).inc();
-                tracing::warn!(ingester = name, %error, spans = spans.len(), "an ingester refused a write");
-                self.last_error = Some(error.context(format_args!("ingester {name}")));
+                let member_asked = &self.placement.members()[member];
+                member_asked.failed(&error);
+                self.last_error = Some(error.context(format_args!("ingester {}", member_asked.name())));
                 for at in spans {
                     let bit = self.bit(at, member);
                     let span = &mut self.spans[at as usize];
