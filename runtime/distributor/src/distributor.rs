@@ -154,7 +154,7 @@ impl Distributor {
                 self.refuse(reason, source);
                 metrics::REFUSED_SPANS.with_label_values(&source.labels()).inc_by(spans);
             })
-            .map_err(|error| self.with_hint(error))?;
+            .map_err(|error| self.with_hint(for_client(error)))?;
         metrics::PUSH_SECONDS.observe(started.elapsed().as_secs_f64());
         let accepted = spans - outcome.rejected_spans.min(spans);
         metrics::ACCEPTED_SPANS.with_label_values(&source.labels()).inc_by(accepted);
@@ -254,14 +254,22 @@ impl Distributor {
             ));
         }
         if let ([only], 1) = (placement.members(), placement.replication_factor()) {
-            let pushed = only.push(tenant, batch.into(), held).await.inspect_err(|_| {
-                metrics::INGESTER_FAILURES.with_label_values(&[only.name()]).inc();
-            })?;
+            let pushed =
+                only.push(tenant, batch.into(), held).await.inspect_err(|error| only.failed(error))?;
             return Ok(PushOutcome { rejected_spans: pushed.iter().map(|batch| batch.rejected_spans).sum() });
         }
         Replication::new(placement, &self.ids, tenant.clone(), batch, held, self.options.push_timeout)
             .run()
             .await
+    }
+}
+
+/// What an ingester says of a write, as the client of the request hears it. The request passed our scan, so whatever is
+/// wrong between ingesters and us is nothing that the client could mend: it sends again, unless there is no room.
+fn for_client(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Exhausted | ErrorKind::Unavailable => error,
+        _ => Error::new(ErrorKind::Unavailable, error.message()),
     }
 }
 

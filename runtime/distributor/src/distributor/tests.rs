@@ -275,3 +275,15 @@ async fn a_refusal_for_want_of_room_says_when_to_try_again() {
     let error = crowded.admit(1).expect_err("no room");
     assert_eq!((error.kind(), error.retry_hint()), (ErrorKind::Exhausted, Some(Duration::from_secs(5))));
 }
+
+#[tokio::test]
+async fn what_goes_wrong_between_ingesters_and_us_is_no_reason_for_clients_to_drop_spans() {
+    for kind in [ErrorKind::Invalid, ErrorKind::Internal, ErrorKind::Corrupt, ErrorKind::Timeout] {
+        let fail = sinks([Some(kind); 3]);
+        for (sinks, replication_factor) in [(&fail[..], 3), (&fail[..], 1), (&fail[..1], 1)] {
+            let error = receive(sinks, replication_factor).await.expect_err("refused on purpose");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{kind:?} from {} ingesters", sinks.len());
+            assert!(error.message().contains("refused on purpose"), "{error}");
+        }
+    }
+}
