@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tempoform_core::{
     BatchIds, Error, ErrorKind, MemoryBudget, PushOutcome, Reservation, Result, SELF_TRACE, SpanBatch,
-    TenantId, metrics::discarded_spans, scan_export_request,
+    TenantId, metrics::discarded_spans, off_thread, scan_export_request,
 };
 
 use crate::metrics;
@@ -27,6 +27,11 @@ pub struct TenantLimits {
     /// Whether a refusal over the rate tells when to try again.
     pub retry_info: bool,
 }
+
+/// What requests in flight reserve memory for.
+const IN_FLIGHT: &str = "a request in flight";
+/// What they reserve room for, among themselves.
+pub(crate) const PURPOSE: &str = "a request";
 
 /// Settings of a distributor.
 #[derive(Clone)]
@@ -60,7 +65,7 @@ pub struct Distributor {
     memory: MemoryBudget,
     inflight: MemoryBudget,
     rates: RateLimiter,
-    ids: BatchIds,
+    ids: Arc<BatchIds>,
 }
 
 impl std::fmt::Debug for Distributor {
@@ -83,7 +88,7 @@ impl Distributor {
             memory,
             inflight,
             rates: RateLimiter::default(),
-            ids: BatchIds::default(),
+            ids: Arc::default(),
         })
     }
 
@@ -125,36 +130,36 @@ impl Distributor {
         payload: Bytes,
         place: Reservation,
     ) -> Result<PushOutcome> {
-        let bytes = payload.len() as u64;
-        // The request itself, and where its spans are.
-        let held = self
-            .memory(bytes * 2, "a request in flight")
-            .inspect_err(|_| self.refuse("memory_ceiling", source))?;
-        let held: Held = Arc::new([place, held]);
-        let batch = self.check(source, tenant, payload)?;
+        let (batch, mut memory) = self.check(source, tenant, payload).await?;
         if batch.spans.is_empty() {
             return Ok(PushOutcome::default());
         }
+        let placement = (self.placement)();
+        memory
+            .grow_to(memory.bytes() + memory_on_the_way(&placement, &batch), IN_FLIGHT)
+            .map_err(|error| self.over_the_ceiling(source, error))?;
+        let held: Held = Arc::new([place, memory]);
         let started = Instant::now();
         let spans = batch.spans.len() as u64;
-        let outcome = tokio::time::timeout(self.options.push_timeout, self.push(tenant, batch, held))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::new(
-                    ErrorKind::Unavailable,
-                    format!("ingesters did not answer within {:?}", self.options.push_timeout),
-                ))
-            })
-            .inspect_err(|error| {
-                let reason = if error.kind() == ErrorKind::Exhausted {
-                    "ingester_full"
-                } else {
-                    "ingester_unavailable"
-                };
-                self.refuse(reason, source);
-                metrics::REFUSED_SPANS.with_label_values(&source.labels()).inc_by(spans);
-            })
-            .map_err(|error| self.with_hint(for_client(error)))?;
+        let outcome =
+            tokio::time::timeout(self.options.push_timeout, self.push(placement, tenant, batch, held))
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!("ingesters did not answer within {:?}", self.options.push_timeout),
+                    ))
+                })
+                .inspect_err(|error| {
+                    let reason = if error.kind() == ErrorKind::Exhausted {
+                        "ingester_full"
+                    } else {
+                        "ingester_unavailable"
+                    };
+                    self.refuse(reason, source);
+                    metrics::REFUSED_SPANS.with_label_values(&source.labels()).inc_by(spans);
+                })
+                .map_err(|error| self.with_hint(for_client(error)))?;
         metrics::PUSH_SECONDS.observe(started.elapsed().as_secs_f64());
         let accepted = spans - outcome.rejected_spans.min(spans);
         metrics::ACCEPTED_SPANS.with_label_values(&source.labels()).inc_by(accepted);
@@ -163,28 +168,29 @@ impl Distributor {
 
     /// Room for a request of `bytes` bytes among those worked on.
     pub(crate) fn admit(&self, bytes: u64) -> Result<Reservation> {
-        self.inflight
-            .reserve(bytes, "a request")
-            .map_err(|error| self.with_hint(error.context("distributor.max_inflight_bytes")))
+        self.inflight.reserve(bytes, PURPOSE).map_err(|error| self.crowded(error))
     }
 
     /// Room for a request that turned out to be of `bytes` bytes.
     pub(crate) fn grow(&self, place: &mut Reservation, bytes: u64) -> Result<()> {
-        place
-            .grow_to(bytes, "a request")
-            .map_err(|error| self.with_hint(error.context("distributor.max_inflight_bytes")))
+        place.grow_to(bytes, PURPOSE).map_err(|error| self.crowded(error))
     }
 
-    /// The tenant of a request with this `X-Scope-OrgID`, and room for the first `bytes` bytes of it. A refusal is counted.
+    /// A refusal for want of room among the requests worked on.
+    pub(crate) fn crowded(&self, error: Error) -> Error {
+        self.with_hint(error.context("distributor.max_inflight_bytes"))
+    }
+
+    /// The tenant of a request with this `X-Scope-OrgID`, and the room that it has so far. A refusal is counted.
     pub(crate) fn begin(
         &self,
         source: Source,
         header: Option<&str>,
-        bytes: u64,
+        place: Option<Reservation>,
     ) -> Result<(TenantId, Reservation)> {
         let tenant = self.tenant(header).inspect_err(|_| self.refuse("tenant", source))?;
-        let place = self.admit(bytes).inspect_err(|_| self.refuse("inflight_bytes", source))?;
-        Ok((tenant, place))
+        let place = place.map_or_else(|| self.admit(0), Ok);
+        Ok((tenant, place.inspect_err(|_| self.refuse("inflight_bytes", source))?))
     }
 
     /// Room for the first `bytes` bytes of a request, of which `place` holds those before.
@@ -215,16 +221,16 @@ impl Distributor {
         metrics::REFUSED_REQUESTS.with_label_values(&[reason, receiver, transport]).inc();
     }
 
-    /// Everything that can refuse a request before an ingester sees it.
-    fn check(&self, source: Source, tenant: &TenantId, payload: Bytes) -> Result<SpanBatch> {
+    /// Everything that can refuse a request before an ingester sees it; with the memory that it takes.
+    async fn check(
+        &self,
+        source: Source,
+        tenant: &TenantId,
+        payload: Bytes,
+    ) -> Result<(SpanBatch, Reservation)> {
         let limits = (self.options.limits)(tenant);
         let bytes = payload.len() as u64;
-        let batch = scan_export_request(payload).map_err(|error| {
-            self.refuse(error.reason(), source);
-            // Its spans are not known: one at least.
-            discarded_spans(tenant, error.reason(), 1);
-            Error::from(error)
-        })?;
+        let (batch, held) = self.scan(source, tenant, payload, self.memory.reserve_up_to(0)).await?;
         let spans = batch.spans.len() as u64;
         metrics::BYTES_RECEIVED.with_label_values(&[tenant.as_str()]).inc_by(bytes);
         metrics::SPANS_RECEIVED.with_label_values(&[tenant.as_str()]).inc_by(spans);
@@ -234,14 +240,54 @@ impl Distributor {
             return Err(rate_limited(tenant, &limits, bytes, wait));
         }
         if limits.max_attribute_bytes > 0 && batch.longest_attribute > limits.max_attribute_bytes {
-            let cut = truncate_attributes(&batch.payload, limits.max_attribute_bytes, tenant.as_str())?;
-            return Ok(scan_export_request(cut.into())?);
+            let (payload, owner) = (batch.payload, tenant.clone());
+            let cut = off_thread(payload.len(), move || {
+                truncate_attributes(&payload, limits.max_attribute_bytes, owner.as_str())
+            });
+            return self.scan(source, tenant, cut.await?.into(), held).await;
         }
-        Ok(batch)
+        Ok((batch, held))
     }
 
-    async fn push(&self, tenant: &TenantId, batch: SpanBatch, held: Held) -> Result<PushOutcome> {
-        let placement = (self.placement)();
+    /// Finds the request's spans; `held` grows to what the request and references to its spans take.
+    async fn scan(
+        &self,
+        source: Source,
+        tenant: &TenantId,
+        payload: Bytes,
+        mut held: Reservation,
+    ) -> Result<(SpanBatch, Reservation)> {
+        let size = payload.len();
+        let scanned = off_thread(size, move || {
+            let bytes = size as u64;
+            // How many spans there are shows only then.
+            held.grow_to(bytes + SpanBatch::references_bytes_at_most(bytes), IN_FLIGHT)?;
+            Ok(scan_export_request(payload).map(|batch| {
+                held.shrink_to(bytes + batch.references_bytes());
+                (batch, held)
+            }))
+        });
+        let scanned = scanned.await.map_err(|error| self.over_the_ceiling(source, error))?;
+        scanned.map_err(|error| {
+            self.refuse(error.reason(), source);
+            // Its spans are not known: one at least.
+            discarded_spans(tenant, error.reason(), 1);
+            Error::from(error)
+        })
+    }
+
+    fn over_the_ceiling(&self, source: Source, error: Error) -> Error {
+        self.refuse("memory_ceiling", source);
+        self.with_hint(error)
+    }
+
+    async fn push(
+        &self,
+        placement: Arc<Placement>,
+        tenant: &TenantId,
+        batch: SpanBatch,
+        held: Held,
+    ) -> Result<PushOutcome> {
         if placement.members().len() < placement.quorum() {
             return Err(Error::new(
                 ErrorKind::Unavailable,
@@ -253,14 +299,22 @@ impl Distributor {
                 ),
             ));
         }
-        if let ([only], 1) = (placement.members(), placement.replication_factor()) {
+        if let Some(only) = placement.only() {
             let pushed =
                 only.push(tenant, batch.into(), held).await.inspect_err(|error| only.failed(error))?;
             return Ok(PushOutcome { rejected_spans: pushed.iter().map(|batch| batch.rejected_spans).sum() });
         }
-        Replication::new(placement, &self.ids, tenant.clone(), batch, held, self.options.push_timeout)
-            .run()
-            .await
+        let (tenant, ids) = (tenant.clone(), Arc::clone(&self.ids));
+        Replication::start(placement, ids, tenant, batch, held, self.options.push_timeout).await?.run().await
+    }
+}
+
+/// Memory that a request takes on its way to ingesters, beside itself.
+fn memory_on_the_way(placement: &Placement, batch: &SpanBatch) -> u64 {
+    match placement.only() {
+        // The message that it is sent in.
+        Some(_) => batch.payload.len() as u64,
+        None => Replication::memory(placement, batch),
     }
 }
 
@@ -300,4 +354,4 @@ fn rate_limited(tenant: &TenantId, limits: &TenantLimits, bytes: u64, wait: Opti
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

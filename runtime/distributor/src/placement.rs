@@ -119,6 +119,14 @@ impl Placement {
         &self.members
     }
 
+    /// The member to which all goes as it is: there is no other, and one copy is enough.
+    pub(crate) fn only(&self) -> Option<&Member> {
+        match (&self.members[..], self.replication_factor) {
+            ([only], 1) => Some(only),
+            _ => None,
+        }
+    }
+
     /// Copies of each trace.
     pub fn replication_factor(&self) -> usize {
         self.replication_factor
