@@ -18,7 +18,7 @@ use tempoform_wire::internal::{SettleRequest, SettleResponse};
 use crate::admin::Admin;
 use crate::channels::Channels;
 use crate::membership::{Member, Members, Membership, State};
-use crate::tls;
+use crate::tls_client::ClientTls;
 use crate::watched::Watched;
 
 /// The ingesters to write to at the moment of the call.
@@ -28,6 +28,7 @@ pub(crate) type Placements = Arc<dyn Fn() -> Arc<Placement> + Send + Sync>;
 pub(crate) struct Peers {
     admin: Arc<Admin>,
     channels: Arc<Channels>,
+    tls: Option<Arc<ClientTls>>,
     replication_factor: usize,
     zone_awareness: bool,
     push_timeout: Duration,
@@ -39,15 +40,22 @@ impl Peers {
     pub(crate) fn new(admin: Arc<Admin>, config: &Config) -> Result<Self> {
         let client = &config.ingester_client.grpc_client_config;
         let ring = &config.ingester.lifecycler.ring;
+        let tls = ClientTls::load(client)?;
         Ok(Self {
             admin,
-            channels: Arc::new(Channels::new(tls::grpc_client(client)?)),
+            channels: Arc::new(Channels::new(tls.clone())),
+            tls,
             replication_factor: ring.replication_factor as usize,
             zone_awareness: ring.zone_awareness_enabled,
             push_timeout: config.ingester_client.remote_timeout.0,
             max_message: usize::try_from(client.max_recv_msg_size.0).unwrap_or(usize::MAX),
             http_scheme: if client.tls_enabled { "https" } else { "http" },
         })
+    }
+
+    /// How calls are secured, if they are.
+    pub(crate) fn tls(&self) -> Option<&Arc<ClientTls>> {
+        self.tls.as_ref()
     }
 
     /// The active ingesters of the cluster; the own one, if there is one, without a detour over the network.
