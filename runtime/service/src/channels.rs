@@ -87,9 +87,7 @@ mod tests {
 
     use tempoform_config::{GrpcClient, Server, ServerTls};
     use tempoform_core::push_rpc::{ExportServer, RemoteIngester, ToIngester};
-    use tempoform_core::{
-        ErrorKind, MemoryBudget, Push, PushOutcome, Result, SpanBatch, SpanSink, TenantId,
-    };
+    use tempoform_core::{ErrorKind, MemoryBudget, Push, PushOutcome, Result, SpanBatch, SpanSink, TenantId};
     use tokio_util::sync::CancellationToken;
     use tonic::service::RoutesBuilder;
 

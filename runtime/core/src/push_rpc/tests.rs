@@ -44,10 +44,11 @@ impl ExportHandler for Recorder {
     }
 
     fn admit(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<(), Status> {
-        Ok(match place {
+        match place {
             Some(place) => place.grow_to(bytes, "a test")?,
             none => *none = Some(self.budget.reserve(bytes, "a test")?),
-        })
+        }
+        Ok(())
     }
 }
 
