@@ -26,8 +26,8 @@ impl Compressed {
         &self.0
     }
 
-    /// Bytes before the compression, as claimed.
-    fn length(&self) -> Option<usize> {
+    /// Bytes before the compression, as claimed; `None` if these bytes cannot stand for so many.
+    pub fn length(&self) -> Option<usize> {
         let length = u32::from_le_bytes(*self.0.first_chunk::<4>()?) as usize;
         (length <= self.0.len().saturating_mul(BEST_RATIO)).then_some(length)
     }

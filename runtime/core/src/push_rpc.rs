@@ -6,24 +6,26 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes};
+use http_body_util::Full;
 use prost::Message as _;
 use tempoform_wire::internal::PushResponse;
 use tempoform_wire::otlp::ExportTraceServiceResponse;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http;
 use tonic::metadata::MetadataMap;
 use tonic::server::{NamedService, UnaryService};
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
 use crate::{Error, ErrorKind, Push, PushOutcome, Reservation, Result, SpanSink, TENANT_HEADER, TenantId};
 
-const GRPC_STATUS: &str = "grpc-status";
+mod message;
+
+use message::{Message, Refused};
 
 /// Where a service of this kind is mounted.
 pub trait Route: Send + Sync + 'static {
@@ -72,14 +74,21 @@ pub trait ExportHandler: Send + Sync + 'static {
     /// What it answers.
     type Response: prost::Message;
 
-    /// Takes the encoded request; a refusal is the gRPC status the client sees.
-    async fn export(&self, metadata: &MetadataMap, request: Bytes) -> Result<Self::Response, Status>;
+    /// Takes the encoded request, for which `place` holds the room that [`admit`](Self::admit) gave it; a refusal is the
+    /// gRPC status the client sees.
+    async fn export(
+        &self,
+        metadata: &MetadataMap,
+        request: Bytes,
+        place: Option<Reservation>,
+    ) -> Result<Self::Response, Status>;
 
-    /// A message was refused before it got this far; `reason` is `too_large`, `undecodable` or `inflight_bytes`.
+    /// A message was refused before it got this far; `reason` is `too_large`, `undecodable`, `inflight_bytes` or
+    /// `timeout`.
     fn refused(&self, reason: &'static str);
 
-    /// Holds room for the `bytes` bytes of a message that have come so far, or refuses it. By default there is room
-    /// for any.
+    /// Holds room for `bytes` bytes: those of a message that have come so far, and what they are unpacked to. By default
+    /// there is room for any.
     ///
     /// # Errors
     /// The status that the client sees.
@@ -132,86 +141,25 @@ impl<R: Route, H: ExportHandler> tower::Service<http::Request<Body>> for ExportS
             if request.uri().path() != R::PATH {
                 return Ok(Status::unimplemented(format!("no method {}", request.uri().path())).into_http());
             }
-            let mut grpc = tonic::server::Grpc::new(RawCodec)
-                .max_decoding_message_size(max_message_size)
-                .accept_compressed(CompressionEncoding::Gzip)
-                .accept_compressed(CompressionEncoding::Zstd);
-            let (reached, crowded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-            let request = request.map(|body| {
-                let (handler, crowded) = (Arc::clone(&handler), Arc::clone(&crowded));
-                Body::new(Metered { body, handler, crowded, place: None, bytes: 0 })
-            });
-            let method = Method { handler: Arc::clone(&handler), reached: Arc::clone(&reached) };
-            let mut response = grpc.unary(method, request).await;
-            if !reached.load(Ordering::Relaxed) {
-                explain_refusal(&mut response, handler.as_ref(), crowded.load(Ordering::Relaxed));
-            }
-            Ok(response)
+            let (mut parts, body) = request.into_parts();
+            let message = match Message::read(&mut parts.headers, body, max_message_size, &handler).await {
+                Ok(message) => message,
+                Err(Refused { status, reason }) => {
+                    handler.refused(reason);
+                    return Ok(status.into_http());
+                }
+            };
+            // tonic reads an empty message: ours is read already, with room for all that it takes.
+            let empty = Body::new(Full::new(Bytes::from_static(&[0; message::HEADER])));
+            let mut grpc = tonic::server::Grpc::new(RawCodec);
+            Ok(grpc.unary(Method { handler, message }, http::Request::from_parts(parts, empty)).await)
         })
-    }
-}
-
-/// Gives a message that could not be decoded the code that tells clients not to send it again: tonic's
-/// own (`OUT_OF_RANGE` for size, `INTERNAL` for a broken compressed body) are retried by OTLP clients.
-fn explain_refusal<H: ExportHandler>(response: &mut http::Response<Body>, handler: &H, crowded: bool) {
-    let Some(code) = response.headers().get(GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes())) else {
-        return;
-    };
-    let (code, reason) = match code {
-        Code::ResourceExhausted if crowded => (Code::ResourceExhausted, "inflight_bytes"),
-        Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, "too_large"),
-        Code::Internal | Code::Unknown => (Code::InvalidArgument, "undecodable"),
-        _ => return,
-    };
-    handler.refused(reason);
-    response.headers_mut().insert(GRPC_STATUS, http::HeaderValue::from(code as i32));
-}
-
-/// A request's body that takes room as it comes, and gives it back once the message is decoded.
-struct Metered<H> {
-    body: Body,
-    handler: Arc<H>,
-    /// Set when there was no room.
-    crowded: Arc<AtomicBool>,
-    place: Option<Reservation>,
-    bytes: u64,
-}
-
-impl<H: ExportHandler> http_body::Body for Metered<H> {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            this.bytes += data.len() as u64;
-            if let Err(status) = this.handler.admit(&mut this.place, this.bytes) {
-                this.crowded.store(true, Ordering::Relaxed);
-                return Poll::Ready(Some(Err(status)));
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }
 
 struct Method<H> {
     handler: Arc<H>,
-    /// Set once the message was decoded.
-    reached: Arc<AtomicBool>,
+    message: Message,
 }
 
 impl<H: ExportHandler> UnaryService<Bytes> for Method<H> {
@@ -219,11 +167,10 @@ impl<H: ExportHandler> UnaryService<Bytes> for Method<H> {
     type Future = BoxFuture<Result<tonic::Response<Vec<Bytes>>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        self.reached.store(true, Ordering::Relaxed);
         let handler = Arc::clone(&self.handler);
+        let Message { bytes, place } = std::mem::take(&mut self.message);
         Box::pin(async move {
-            let (metadata, _, body) = request.into_parts();
-            let response = handler.export(&metadata, body).await?;
+            let response = handler.export(request.metadata(), bytes, place).await?;
             Ok(tonic::Response::new(vec![response.encode_to_vec().into()]))
         })
     }
@@ -351,3 +298,6 @@ impl Decoder for RawCodec {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,6 +124,25 @@ impl From<MalformedRequest> for Error {
 /// and decoders stop at 100 messages in all.
 const MAX_DEPTH: u32 = 28;
 
+impl SpanBatch {
+    /// Bytes of memory that the references to spans take, beside those of the payload.
+    pub fn references_bytes(&self) -> u64 {
+        fn taken<T>(of: &Vec<T>) -> usize {
+            of.capacity() * size_of::<T>()
+        }
+        (taken(&self.resources) + taken(&self.scopes) + taken(&self.spans)) as u64
+    }
+
+    /// Bytes of memory that the references to spans take at most while `bytes` bytes are scanned: the smallest span under
+    /// a scope and resource of its own has 36 bytes, and a list that is moved to one twice as long is there twice.
+    pub const fn references_bytes_at_most(bytes: u64) -> u64 {
+        const SMALLEST: u64 = 36;
+        const REFERENCES: u64 =
+            (size_of::<ResourceRef>() + size_of::<ScopeRef>() + size_of::<SpanRef>()) as u64;
+        bytes.saturating_mul(REFERENCES * 3).div_ceil(SMALLEST)
+    }
+}
+
 /// Checks the request in `payload` and finds its spans.
 ///
 /// # Errors

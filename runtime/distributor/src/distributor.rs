@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tempoform_core::{
     BatchIds, Error, ErrorKind, MemoryBudget, PushOutcome, Reservation, Result, SELF_TRACE, SpanBatch,
-    TenantId, metrics::discarded_spans, scan_export_request,
+    TenantId, metrics::discarded_spans, off_thread, scan_export_request,
 };
 
 use crate::metrics;
@@ -17,6 +17,8 @@ use crate::truncate::truncate_attributes;
 
 /// The share of the memory ceiling that requests worked on have at most: one of so many.
 const INFLIGHT_SHARE: u64 = 4;
+/// Where there is room for so many bytes, it is not the requests worked on that leave none.
+const USUAL_REQUEST_BYTES: u64 = 64 << 10;
 
 /// One tenant's limits on what it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,11 @@ pub struct TenantLimits {
     /// Whether a refusal over the rate tells when to try again.
     pub retry_info: bool,
 }
+
+/// What requests in flight reserve memory for.
+const IN_FLIGHT: &str = "a request in flight";
+/// What they reserve room for, among themselves.
+pub(crate) const PURPOSE: &str = "a request";
 
 /// Settings of a distributor.
 #[derive(Clone)]
@@ -63,7 +70,7 @@ pub struct Distributor {
     memory: MemoryBudget,
     inflight: MemoryBudget,
     rates: RateLimiter,
-    ids: BatchIds,
+    ids: Arc<BatchIds>,
 }
 
 impl std::fmt::Debug for Distributor {
@@ -87,7 +94,7 @@ impl Distributor {
             memory,
             inflight,
             rates: RateLimiter::default(),
-            ids: BatchIds::default(),
+            ids: Arc::default(),
         })
     }
 
@@ -129,36 +136,36 @@ impl Distributor {
         payload: Bytes,
         place: Reservation,
     ) -> Result<PushOutcome> {
-        let bytes = payload.len() as u64;
-        // Where its spans are; room for the request itself is held already.
-        let held = self
-            .memory(bytes, "a request in flight")
-            .inspect_err(|_| self.refuse("memory_ceiling", source))?;
-        let held: Held = Arc::new([place, held]);
-        let batch = self.check(source, tenant, payload)?;
+        let (batch, mut memory) = self.check(source, tenant, payload).await?;
         if batch.spans.is_empty() {
             return Ok(PushOutcome::default());
         }
+        let placement = (self.placement)();
+        memory
+            .grow_to(memory.bytes() + memory_on_the_way(&placement, &batch), IN_FLIGHT)
+            .map_err(|error| self.over_the_ceiling(source, error))?;
+        let held: Held = Arc::new([place, memory]);
         let started = Instant::now();
         let spans = batch.spans.len() as u64;
-        let outcome = tokio::time::timeout(self.options.push_timeout, self.push(tenant, batch, held))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::new(
-                    ErrorKind::Unavailable,
-                    format!("ingesters did not answer within {:?}", self.options.push_timeout),
-                ))
-            })
-            .inspect_err(|error| {
-                let reason = if error.kind() == ErrorKind::Exhausted {
-                    "ingester_full"
-                } else {
-                    "ingester_unavailable"
-                };
-                self.refuse(reason, source);
-                metrics::REFUSED_SPANS.with_label_values(&source.labels()).inc_by(spans);
-            })
-            .map_err(|error| self.with_hint(error))?;
+        let outcome =
+            tokio::time::timeout(self.options.push_timeout, self.push(placement, tenant, batch, held))
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!("ingesters did not answer within {:?}", self.options.push_timeout),
+                    ))
+                })
+                .inspect_err(|error| {
+                    let reason = if error.kind() == ErrorKind::Exhausted {
+                        "ingester_full"
+                    } else {
+                        "ingester_unavailable"
+                    };
+                    self.refuse(reason, source);
+                    metrics::REFUSED_SPANS.with_label_values(&source.labels()).inc_by(spans);
+                })
+                .map_err(|error| self.with_hint(for_client(error)))?;
         metrics::PUSH_SECONDS.observe(started.elapsed().as_secs_f64());
         let accepted = spans - outcome.rejected_spans.min(spans);
         metrics::ACCEPTED_SPANS.with_label_values(&source.labels()).inc_by(accepted);
@@ -167,37 +174,38 @@ impl Distributor {
 
     /// Room for a request of `bytes` bytes among those worked on.
     pub(crate) fn admit(&self, bytes: u64) -> Result<Reservation> {
-        self.inflight
-            .reserve(bytes, "a request")
-            .map_err(|error| self.with_hint(error.context(self.crowded_by(bytes).1)))
+        self.inflight.reserve(bytes, PURPOSE).map_err(|error| self.crowded(error))
     }
 
-    /// What leaves no room for `bytes` bytes more: as the reason that is counted, and as the setting to look at.
-    fn crowded_by(&self, bytes: u64) -> (&'static str, &'static str) {
-        if self.inflight.has_room(bytes) {
+    /// Room for a request that turned out to be of `bytes` bytes.
+    pub(crate) fn grow(&self, place: &mut Reservation, bytes: u64) -> Result<()> {
+        place.grow_to(bytes, PURPOSE).map_err(|error| self.crowded(error))
+    }
+
+    /// A refusal for want of room among the requests worked on.
+    pub(crate) fn crowded(&self, error: Error) -> Error {
+        self.with_hint(error.context(self.crowded_by().1))
+    }
+
+    /// What leaves no room for more requests: as the reason that is counted, and as the setting to look at.
+    fn crowded_by(&self) -> (&'static str, &'static str) {
+        if self.inflight.has_room(USUAL_REQUEST_BYTES) {
             ("memory_ceiling", "memory.limit_bytes")
         } else {
             ("inflight_bytes", "distributor.max_inflight_bytes")
         }
     }
 
-    /// Room for a request that turned out to be of `bytes` bytes.
-    pub(crate) fn grow(&self, place: &mut Reservation, bytes: u64) -> Result<()> {
-        place
-            .grow_to(bytes, "a request")
-            .map_err(|error| self.with_hint(error.context(self.crowded_by(bytes).1)))
-    }
-
-    /// The tenant of a request with this `X-Scope-OrgID`, and room for the first `bytes` bytes of it. A refusal is counted.
+    /// The tenant of a request with this `X-Scope-OrgID`, and the room that it has so far. A refusal is counted.
     pub(crate) fn begin(
         &self,
         source: Source,
         header: Option<&str>,
-        bytes: u64,
+        place: Option<Reservation>,
     ) -> Result<(TenantId, Reservation)> {
         let tenant = self.tenant(header).inspect_err(|_| self.refuse("tenant", source))?;
-        let place = self.admit(bytes).inspect_err(|_| self.refuse(self.crowded_by(bytes).0, source))?;
-        Ok((tenant, place))
+        let place = place.map_or_else(|| self.admit(0), Ok);
+        Ok((tenant, place.inspect_err(|_| self.refuse(self.crowded_by().0, source))?))
     }
 
     /// Room for the first `bytes` bytes of a request, of which `place` holds those before.
@@ -228,16 +236,16 @@ impl Distributor {
         metrics::REFUSED_REQUESTS.with_label_values(&[reason, receiver, transport]).inc();
     }
 
-    /// Everything that can refuse a request before an ingester sees it.
-    fn check(&self, source: Source, tenant: &TenantId, payload: Bytes) -> Result<SpanBatch> {
+    /// Everything that can refuse a request before an ingester sees it; with the memory that it takes.
+    async fn check(
+        &self,
+        source: Source,
+        tenant: &TenantId,
+        payload: Bytes,
+    ) -> Result<(SpanBatch, Reservation)> {
         let limits = (self.options.limits)(tenant);
         let bytes = payload.len() as u64;
-        let batch = scan_export_request(payload).map_err(|error| {
-            self.refuse(error.reason(), source);
-            // Its spans are not known: one at least.
-            discarded_spans(tenant, error.reason(), 1);
-            Error::from(error)
-        })?;
+        let (batch, held) = self.scan(source, tenant, payload, self.memory.reserve_up_to(0)).await?;
         let spans = batch.spans.len() as u64;
         metrics::BYTES_RECEIVED.with_label_values(&[tenant.as_str()]).inc_by(bytes);
         metrics::SPANS_RECEIVED.with_label_values(&[tenant.as_str()]).inc_by(spans);
@@ -247,14 +255,54 @@ impl Distributor {
             return Err(rate_limited(tenant, &limits, bytes, wait));
         }
         if limits.max_attribute_bytes > 0 && batch.longest_attribute > limits.max_attribute_bytes {
-            let cut = truncate_attributes(&batch.payload, limits.max_attribute_bytes, tenant.as_str())?;
-            return Ok(scan_export_request(cut.into())?);
+            let (payload, owner) = (batch.payload, tenant.clone());
+            let cut = off_thread(payload.len(), move || {
+                truncate_attributes(&payload, limits.max_attribute_bytes, owner.as_str())
+            });
+            return self.scan(source, tenant, cut.await?.into(), held).await;
         }
-        Ok(batch)
+        Ok((batch, held))
     }
 
-    async fn push(&self, tenant: &TenantId, batch: SpanBatch, held: Held) -> Result<PushOutcome> {
-        let placement = (self.placement)();
+    /// Finds the request's spans; `held` grows to what references to its spans take. Room for the request itself is held.
+    async fn scan(
+        &self,
+        source: Source,
+        tenant: &TenantId,
+        payload: Bytes,
+        mut held: Reservation,
+    ) -> Result<(SpanBatch, Reservation)> {
+        let size = payload.len();
+        let scanned = off_thread(size, move || {
+            let bytes = size as u64;
+            // How many spans there are shows only then.
+            held.grow_to(SpanBatch::references_bytes_at_most(bytes), IN_FLIGHT)?;
+            Ok(scan_export_request(payload).map(|batch| {
+                held.shrink_to(batch.references_bytes());
+                (batch, held)
+            }))
+        });
+        let scanned = scanned.await.map_err(|error| self.over_the_ceiling(source, error))?;
+        scanned.map_err(|error| {
+            self.refuse(error.reason(), source);
+            // Its spans are not known: one at least.
+            discarded_spans(tenant, error.reason(), 1);
+            Error::from(error)
+        })
+    }
+
+    fn over_the_ceiling(&self, source: Source, error: Error) -> Error {
+        self.refuse("memory_ceiling", source);
+        self.with_hint(error)
+    }
+
+    async fn push(
+        &self,
+        placement: Arc<Placement>,
+        tenant: &TenantId,
+        batch: SpanBatch,
+        held: Held,
+    ) -> Result<PushOutcome> {
         if placement.members().len() < placement.quorum() {
             return Err(Error::new(
                 ErrorKind::Unavailable,
@@ -266,15 +314,31 @@ impl Distributor {
                 ),
             ));
         }
-        if let ([only], 1) = (placement.members(), placement.replication_factor()) {
-            let pushed = only.sink().push(tenant, batch.into()).await.inspect_err(|_| {
-                metrics::INGESTER_FAILURES.with_label_values(&[only.name()]).inc();
-            })?;
+        if let Some(only) = placement.only() {
+            let pushed =
+                only.push(tenant, batch.into(), held).await.inspect_err(|error| only.failed(error))?;
             return Ok(PushOutcome { rejected_spans: pushed.iter().map(|batch| batch.rejected_spans).sum() });
         }
-        Replication::new(placement, &self.ids, tenant.clone(), batch, held, self.options.push_timeout)
-            .run()
-            .await
+        let (tenant, ids) = (tenant.clone(), Arc::clone(&self.ids));
+        Replication::start(placement, ids, tenant, batch, held, self.options.push_timeout).await?.run().await
+    }
+}
+
+/// Memory that a request takes on its way to ingesters, beside itself.
+fn memory_on_the_way(placement: &Placement, batch: &SpanBatch) -> u64 {
+    match placement.only() {
+        // The message that it is sent in.
+        Some(_) => batch.payload.len() as u64,
+        None => Replication::memory(placement, batch),
+    }
+}
+
+/// What an ingester says of a write, as the client of the request hears it. The request passed our scan, so whatever is
+/// wrong between ingesters and us is nothing that the client could mend: it sends again, unless there is no room.
+fn for_client(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Exhausted | ErrorKind::Unavailable => error,
+        _ => Error::new(ErrorKind::Unavailable, error.message()),
     }
 }
 
@@ -305,4 +369,4 @@ fn rate_limited(tenant: &TenantId, limits: &TenantLimits, bytes: u64, wait: Opti
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,5 @@
 //! Bodies of requests over HTTP: plain, gzip or zstd; and requests that are answered with plain text.
 
-use std::io::Read;
-
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -9,10 +7,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tempoform_core::{Error, ErrorKind, Reservation, Result, TENANT_HEADER};
+use tempoform_core::{
+    Error, ErrorKind, Packing, Patience, Reservation, Result, TENANT_HEADER, UnpackError, off_thread, unpack,
+};
 use tempoform_translate::Format;
 
-use crate::distributor::Distributor;
+use crate::distributor::{Distributor, PURPOSE};
 use crate::source::Source;
 use crate::status::{http_status, retry_after_seconds};
 
@@ -33,8 +33,8 @@ pub(crate) async fn receive_translated(
     let received: Result<(), Refusal> = async {
         let (parts, body) = request.into_parts();
         let header = parts.headers.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
-        let (tenant, mut place) = distributor.begin(source, header, 0)?;
-        let payload = read(distributor, source, limit, &parts.headers, body, &mut place).await?;
+        let (tenant, place) = distributor.begin(source, header, None)?;
+        let (payload, place) = read(distributor, source, limit, &parts.headers, body, place).await?;
         distributor.receive_as(format, source, &tenant, payload, place).await?;
         Ok(())
     }
@@ -69,15 +69,15 @@ pub(crate) fn add_retry_after(response: &mut Response, error: &Error) {
     }
 }
 
-/// The body, decompressed, within the size limit; `place` grows with it.
+/// The body, decompressed, within the size limit, and room for it: more than `place` has, if need be.
 pub(crate) async fn read(
     distributor: &Distributor,
     source: Source,
     limit: usize,
     headers: &HeaderMap,
     body: Body,
-    place: &mut Reservation,
-) -> Result<Bytes, Refusal> {
+    mut place: Reservation,
+) -> Result<(Bytes, Reservation), Refusal> {
     let too_large = || {
         distributor.refuse("too_large", source);
         let message = format!("the request is larger than {limit} bytes; send smaller batches");
@@ -93,11 +93,10 @@ pub(crate) async fn read(
     };
     let encoding =
         headers.get(header::CONTENT_ENCODING).map_or("identity", |value| value.to_str().unwrap_or("?"));
-    let compression = match encoding {
-        "identity" | "" => None,
-        "gzip" => Some(Compression::Gzip),
-        "zstd" => Some(Compression::Zstd),
-        other => {
+    let packing = match (encoding, Packing::named(encoding)) {
+        ("identity" | "", _) => None,
+        (_, Some(packing)) => Some(packing),
+        (other, None) => {
             distributor.refuse("content_encoding", source);
             let message = format!("unsupported content encoding {other:?}: send gzip, zstd or none");
             let error = Error::new(ErrorKind::Invalid, message);
@@ -106,69 +105,39 @@ pub(crate) async fn read(
     };
     let mut limited = Limited::new(body, limit);
     let mut body = BytesMut::new();
-    while let Some(frame) = limited.frame().await {
+    let patience = Patience::default();
+    loop {
+        let frame = patience.wait(limited.frame()).await.map_err(|late| {
+            distributor.refuse("timeout", source);
+            // It may have been the way, so it may be sent again.
+            Refusal::from(Error::new(ErrorKind::Timeout, late.to_string()))
+        })?;
+        let Some(frame) = frame else { break };
         let data = match frame.map(Frame::into_data) {
             Ok(Ok(data)) => data,
             Ok(Err(_trailers)) => continue,
             Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
             Err(error) => return Err(undecodable(format!("could not read the request: {error}"))),
         };
-        distributor.grow(place, (body.len() + data.len()) as u64).map_err(crowded)?;
+        distributor.grow(&mut place, (body.len() + data.len()) as u64).map_err(crowded)?;
         body.extend_from_slice(&data);
     }
     let body = body.freeze();
-    let Some(compression) = compression else { return Ok(body) };
-    // While it is unpacked both forms are there; how large the other one is shows only then.
-    let both = (body.len() + limit.min(body.len().saturating_mul(USUAL_RATIO))) as u64;
-    distributor.grow(place, both).map_err(crowded)?;
-    let unpacked = off_thread(body.len(), move || Ok(decompress(compression, &body, limit))).await?;
-    match unpacked {
-        Ok(Some(bytes)) => {
-            place.shrink_to(bytes.len() as u64);
-            distributor.grow(place, bytes.len() as u64).map_err(crowded)?;
-            Ok(bytes.into())
-        }
-        Ok(None) => Err(too_large()),
-        Err(error) => Err(undecodable(format!("broken {encoding} body: {error}"))),
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Compression {
-    Gzip,
-    Zstd,
-}
-
-/// How much smaller spans get by compression, as a rule.
-const USUAL_RATIO: usize = 8;
-
-/// Everything that `body` unpacks to; `None` if that is more than `limit`.
-fn decompress(compression: Compression, body: &[u8], limit: usize) -> std::io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    let limit = limit as u64;
-    match compression {
-        Compression::Gzip => {
-            flate2::read::MultiGzDecoder::new(body).take(limit + 1).read_to_end(&mut bytes)?
-        }
-        Compression::Zstd => {
-            zstd::stream::read::Decoder::with_buffer(body)?.take(limit + 1).read_to_end(&mut bytes)?
-        }
-    };
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
-}
-
-/// Bodies above this are worked on by threads that may be busy for a while.
-const SMALL: usize = 32 << 10;
-
-/// Runs CPU work on `bytes` bytes where it holds up nobody.
-pub(crate) async fn off_thread<T: Send + 'static>(
-    bytes: usize,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    if bytes <= SMALL {
-        return work();
-    }
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Internal, format!("reading the request failed: {error}")))
+    let Some(packing) = packing else { return Ok((body, place)) };
+    // Few bytes may unpack to many.
+    let unpacked = off_thread(limit, move || {
+        let unpacked = unpack(packing, &body, limit, |bytes| place.grow_to(bytes, PURPOSE));
+        Ok(unpacked.map(|bytes| {
+            place.shrink_to(bytes.capacity() as u64);
+            (Bytes::from(bytes), place)
+        }))
+    });
+    unpacked.await?.map_err(|error| match error {
+        UnpackError::TooLarge => too_large(),
+        UnpackError::Broken(error) => undecodable(format!("broken {encoding} body: {error}")),
+        UnpackError::Refused(error) => crowded(distributor.crowded(error)),
     })
 }
+
+#[cfg(test)]
+mod tests;

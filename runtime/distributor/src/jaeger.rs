@@ -33,10 +33,11 @@ impl ExportHandler for JaegerGrpc {
         &self,
         metadata: &MetadataMap,
         request: Bytes,
+        place: Option<Reservation>,
     ) -> Result<ExportTraceServiceResponse, Status> {
         const SOURCE: Source = Source::JAEGER_GRPC;
         let header = metadata.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
-        let begun = self.0.begin(SOURCE, header, request.len() as u64);
+        let begun = self.0.begin(SOURCE, header, place);
         let (tenant, place) = begun.map_err(|error| grpc_status(&error))?;
         let received = self.0.receive_as(Format::JaegerProto, SOURCE, &tenant, request, place).await;
         received.map_err(|error| grpc_status(&error))?;

@@ -1,8 +1,8 @@
 //! Jaeger's agent: Thrift in UDP datagrams. Nobody hears of a refusal, so each is counted, and told in the log now
 //! and then.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tempoform_core::{Error, Reservation};
@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::complaints::Complaints;
 use crate::distributor::Distributor;
 use crate::source::Source;
 
@@ -19,8 +20,6 @@ use crate::source::Source;
 const LONGEST: usize = 65_535;
 /// Wait after a socket's error, which may come again at once.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Least time between two lines in the log.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Thrift's protocols in datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +56,14 @@ pub async fn jaeger_agent(
         let length = match received {
             Ok(length) => length,
             Err(error) => {
-                agent.complaints.tell("socket", source, &error);
+                agent.complain("socket", &error);
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
         };
         let Ok(queued) = Arc::clone(&places).try_acquire_owned() else {
             agent.distributor.refuse("queue_full", source);
-            agent.complaints.tell("queue_full", source, &"queue_size datagrams are worked on already");
+            agent.complain("queue_full", &"queue_size datagrams are worked on already");
             continue;
         };
         let Some(place) = agent.admit(length) else { continue };
@@ -87,12 +86,18 @@ struct Agent {
 }
 
 impl Agent {
+    fn complain(&self, reason: &'static str, error: &dyn std::fmt::Display) {
+        let transport = self.source.transport;
+        self.complaints
+            .tell(|untold| tracing::warn!(reason, transport, untold, %error, "a datagram was dropped"));
+    }
+
     fn admit(&self, length: usize) -> Option<Reservation> {
         let place = self.distributor.admit(length as u64);
         place
             .inspect_err(|error| {
                 self.distributor.refuse("inflight_bytes", self.source);
-                self.complaints.tell("inflight_bytes", self.source, error);
+                self.complain("inflight_bytes", error);
             })
             .ok()
     }
@@ -107,31 +112,7 @@ impl Agent {
         }
         .await;
         if let Err(error) = taken {
-            self.complaints.tell("refused", self.source, &error);
+            self.complain("refused", &error);
         }
-    }
-}
-
-/// Lines in the log, with silence between them.
-#[derive(Default)]
-struct Complaints(Mutex<Told>);
-
-#[derive(Default)]
-struct Told {
-    last: Option<Instant>,
-    untold: u64,
-}
-
-impl Complaints {
-    fn tell(&self, reason: &'static str, source: Source, error: &dyn std::fmt::Display) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.last.is_some_and(|last| last.elapsed() < SILENCE) {
-            told.untold += 1;
-            return;
-        }
-        let untold = std::mem::take(&mut told.untold);
-        told.last = Some(Instant::now());
-        drop(told);
-        tracing::warn!(reason, transport = source.transport, untold, %error, "a datagram was dropped");
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tempoform_core::{Error, ErrorKind, Push, PushOutcome, Result, SpanSink, TenantId};
 use tokio::sync::oneshot;
+
+use crate::replication::Held;
 
 /// Writes under way at once: one is durable at the ingester while the next is on its way.
 const UNDER_WAY: usize = 2;
@@ -13,12 +16,14 @@ const WRITE_BYTES: u64 = 2 << 20;
 
 /// Writes to a sink, few and large instead of many and small. An error is that of all requests in a write.
 ///
-/// What waits is bounded by what its requests hold of the distributor's budgets.
+/// *Invariant: what is in a lane is paid for.* Each request's share holds the request's room in the distributor's budgets
+/// until it was written or left out, and no write takes longer than the lane's timeout, however the ingester hangs.
 #[derive(Clone)]
-pub struct Lane(Arc<Inner>);
+pub(crate) struct Lane(Arc<Inner>);
 
 struct Inner {
     sink: Arc<dyn SpanSink>,
+    timeout: Duration,
     state: Mutex<State>,
 }
 
@@ -31,29 +36,24 @@ struct State {
 struct Waiting {
     tenant: TenantId,
     push: Push,
+    held: Held,
     reply: oneshot::Sender<Result<Vec<PushOutcome>>>,
 }
 
-impl std::fmt::Debug for Lane {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lane").finish_non_exhaustive()
-    }
-}
-
 impl Lane {
-    /// A lane to `sink`.
-    pub fn new(sink: Arc<dyn SpanSink>) -> Self {
-        Self(Arc::new(Inner { sink, state: Mutex::default() }))
+    /// A lane to `sink`, which may take `timeout` for a write.
+    pub(crate) fn new(sink: Arc<dyn SpanSink>, timeout: Duration) -> Self {
+        Self(Arc::new(Inner { sink, timeout, state: Mutex::default() }))
     }
-}
 
-#[async_trait::async_trait]
-impl SpanSink for Lane {
-    async fn push(&self, tenant: &TenantId, push: Push) -> Result<Vec<PushOutcome>> {
+    /// As [`SpanSink::push`]. `held` is given back when the push is written or was given up, which may be after this
+    /// future is gone.
+    pub(crate) async fn push(&self, tenant: &TenantId, push: Push, held: Held) -> Result<Vec<PushOutcome>> {
         let (reply, answer) = oneshot::channel();
         let starts = {
             let mut state = self.0.lock();
-            state.waiting.push_back(Waiting { tenant: tenant.clone(), push, reply });
+            state.drop_given_up();
+            state.waiting.push_back(Waiting { tenant: tenant.clone(), push, held, reply });
             let starts = state.under_way < UNDER_WAY;
             state.under_way += usize::from(starts);
             starts
@@ -61,9 +61,9 @@ impl SpanSink for Lane {
         if starts {
             tokio::spawn(Arc::clone(&self.0).drive());
         }
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a write to an ingester was given up")))
+        answer.await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Unavailable, "a write to an ingester was given up"))
+        })
     }
 }
 
@@ -75,8 +75,7 @@ impl Inner {
 
     /// Writes until nothing waits.
     async fn drive(self: Arc<Self>) {
-        // Ends this task's turn also when the sink panics.
-        let turn = Turn(&self);
+        let mut turn = Turn { lane: &self, has_ended: false };
         while let Some(group) = turn.next() {
             self.write(group).await;
         }
@@ -86,10 +85,12 @@ impl Inner {
         let Some(tenant) = group.first().map(|first| first.tenant.clone()) else { return };
         let mut all = Push::default();
         let mut replies = Vec::with_capacity(group.len());
-        for Waiting { push, reply, .. } in group {
+        let mut paid = Vec::with_capacity(group.len());
+        for Waiting { push, held, reply, .. } in group {
             // Its request may have been given up meanwhile.
             if !reply.is_closed() {
                 replies.push((push.led.len(), reply));
+                paid.push(held);
                 all.led.extend(push.led);
                 all.followed.extend(push.followed);
             }
@@ -97,7 +98,14 @@ impl Inner {
         if replies.is_empty() {
             return;
         }
-        match self.sink.push(&tenant, all).await {
+        let timeout = self.timeout;
+        let written =
+            tokio::time::timeout(timeout, self.sink.push(&tenant, all)).await.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Unavailable, format!("no answer to a write within {timeout:?}")))
+            });
+        // The spans of this write are gone by now.
+        drop(paid);
+        match written {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
                 for (led, reply) in replies {
@@ -110,44 +118,73 @@ impl Inner {
     }
 }
 
-/// One of the writes that may be under way.
-struct Turn<'a>(&'a Inner);
+impl State {
+    /// Drops what nobody waits for any more from the head. All have the same patience, so what is given up is there, but
+    /// for requests whose client went away, and those come to the head within that time.
+    fn drop_given_up(&mut self) {
+        while self.waiting.front().is_some_and(|first| first.reply.is_closed()) {
+            self.waiting.pop_front();
+        }
+    }
 
-impl Turn<'_> {
     /// What goes together: of the tenant that waits longest, in order. `None` once nothing waits.
-    fn next(&self) -> Option<Vec<Waiting>> {
-        let mut state = self.0.lock();
-        let first = state.waiting.pop_front()?;
+    fn next_group(&mut self) -> Option<Vec<Waiting>> {
+        self.drop_given_up();
+        let first = self.waiting.pop_front()?;
         let mut bytes = first.push.bytes();
         let mut group = vec![first];
         let mut at = 0;
-        while at < state.waiting.len() && bytes < WRITE_BYTES {
-            if state.waiting[at].tenant != group[0].tenant {
+        while at < self.waiting.len() && bytes < WRITE_BYTES {
+            if self.waiting[at].tenant != group[0].tenant {
                 at += 1;
                 continue;
             }
-            bytes += state.waiting[at].push.bytes();
+            bytes += self.waiting[at].push.bytes();
             if bytes <= WRITE_BYTES {
-                group.extend(state.waiting.remove(at));
+                group.extend(self.waiting.remove(at));
             }
         }
         Some(group)
     }
 }
 
+/// One of the writes that may be under way.
+struct Turn<'a> {
+    lane: &'a Inner,
+    has_ended: bool,
+}
+
+impl Turn<'_> {
+    /// The next write. `None` once nothing waits: the turn is over then, under the lock under which that was seen, so that
+    /// a push that comes right after starts another.
+    fn next(&mut self) -> Option<Vec<Waiting>> {
+        let mut state = self.lane.lock();
+        let group = state.next_group();
+        if group.is_none() {
+            state.under_way -= 1;
+            self.has_ended = true;
+        }
+        group
+    }
+}
+
 impl Drop for Turn<'_> {
+    /// Ends the turn also when the sink panics.
     fn drop(&mut self) {
-        self.0.lock().under_way -= 1;
+        if !self.has_ended {
+            self.lane.lock().under_way -= 1;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tempoform_core::{Led, SpanBatch};
+    use tempoform_core::{Led, MemoryBudget, SpanBatch};
 
     use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    const ROOM: u64 = 10;
 
     /// Takes a while for each write, and remembers how many batches each had. Batches of tenant `bad` are refused.
     #[derive(Default)]
@@ -166,6 +203,21 @@ mod tests {
         }
     }
 
+    /// Never answers.
+    struct Hangs;
+
+    #[async_trait::async_trait]
+    impl SpanSink for Hangs {
+        async fn push(&self, _: &TenantId, _: Push) -> Result<Vec<PushOutcome>> {
+            std::future::pending().await
+        }
+    }
+
+    fn held(budget: &MemoryBudget) -> Held {
+        let room = || budget.reserve(ROOM / 2, "a test").expect("room");
+        Arc::new([room(), room()])
+    }
+
     /// A push of one batch that can be told by its answer.
     fn push(number: usize) -> Push {
         SpanBatch { longest_attribute: number, ..SpanBatch::default() }.into()
@@ -173,13 +225,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_goes_together_and_each_gets_its_own_answer() {
-        let slow = Arc::new(Slow::default());
-        let lane = Lane::new(Arc::clone(&slow) as _);
+        let (slow, budget) = (Arc::new(Slow::default()), MemoryBudget::new(1000));
+        let lane = Lane::new(Arc::clone(&slow) as _, TIMEOUT);
         let (good, bad): (TenantId, TenantId) =
             ("good".parse().expect("a name"), "bad".parse().expect("a name"));
         let pushes = (0..20).map(|number| {
             let (lane, tenant) = (lane.clone(), if number % 5 == 4 { bad.clone() } else { good.clone() });
-            async move { lane.push(&tenant, push(number)).await }
+            let held = held(&budget);
+            async move { lane.push(&tenant, push(number), held).await }
         });
         for (number, answer) in futures::future::join_all(pushes).await.into_iter().enumerate() {
             match answer {
@@ -191,17 +244,17 @@ mod tests {
         assert_eq!(writes.iter().sum::<usize>(), 20);
         assert!(writes.len() <= 5, "{writes:?}");
         assert_eq!(lane.0.lock().under_way, 0);
-        lane.push(&good, push(7)).await.expect("works again after it was idle");
+        lane.push(&good, push(7), held(&budget)).await.expect("works again after it was idle");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_was_given_up_is_not_written() {
-        let slow = Arc::new(Slow::default());
-        let lane = Lane::new(Arc::clone(&slow) as _);
+        let (slow, budget) = (Arc::new(Slow::default()), MemoryBudget::new(1000));
+        let lane = Lane::new(Arc::clone(&slow) as _, TIMEOUT);
         let tenant = TenantId::single();
         let write = |number| {
-            let (lane, tenant) = (lane.clone(), tenant.clone());
-            tokio::spawn(async move { lane.push(&tenant, push(number)).await })
+            let (lane, tenant, held) = (lane.clone(), tenant.clone(), held(&budget));
+            tokio::spawn(async move { lane.push(&tenant, push(number), held).await })
         };
         let mut under_way = Vec::new();
         for number in 1..=UNDER_WAY {
@@ -216,5 +269,42 @@ mod tests {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(slow.0.lock().expect("not poisoned").iter().sum::<usize>(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn before_an_ingester_that_hangs_only_what_is_paid_for_waits() {
+        let budget = MemoryBudget::new(1 << 20);
+        let lane = Lane::new(Arc::new(Hangs), TIMEOUT);
+        let tenant = TenantId::single();
+        let send = || {
+            let (lane, tenant, held) = (lane.clone(), tenant.clone(), held(&budget));
+            let pushed = async move { lane.push(&tenant, push(1), held).await };
+            tokio::spawn(tokio::time::timeout(TIMEOUT, pushed))
+        };
+        // Far longer than anybody waits.
+        for _ in 0..100 {
+            for _ in 0..10 {
+                send();
+            }
+            tokio::time::sleep(TIMEOUT / 10).await;
+            let kept = lane.0.lock().waiting.len() as u64;
+            assert!(kept <= 100 + 10, "{kept} wait, of which 100 at most may still be waited for");
+            assert!(budget.used() >= kept * ROOM, "{kept} wait, {} bytes are paid for", budget.used());
+        }
+        tokio::time::sleep(TIMEOUT * 3).await;
+        let state = lane.0.lock();
+        assert_eq!((state.waiting.len(), state.under_way, budget.used()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_turn_is_over_when_it_finds_nothing_and_not_later() {
+        let lane = Lane::new(Arc::new(Hangs), TIMEOUT);
+        lane.0.lock().under_way = 1;
+        let mut turn = Turn { lane: &lane.0, has_ended: false };
+        assert!(turn.next().is_none());
+        // A push at this moment starts a write of its own.
+        assert_eq!(lane.0.lock().under_way, 0);
+        drop(turn);
+        assert_eq!(lane.0.lock().under_way, 0, "and ends once");
     }
 }

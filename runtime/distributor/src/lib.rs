@@ -1,5 +1,6 @@
 //! Receives OTLP, Jaeger and Zipkin, regroups spans by trace id on the encoded bytes, hands them to their ingesters.
 
+mod complaints;
 mod distributor;
 mod http_body;
 mod jaeger;
@@ -21,7 +22,6 @@ mod zipkin;
 pub use distributor::{Distributor, Options, TenantLimits};
 pub use jaeger::{JaegerGrpc, jaeger_http};
 pub use jaeger_udp::{AgentProtocol, jaeger_agent};
-pub use lane::Lane;
 pub use otlp_grpc::OtlpGrpc;
 pub use otlp_http::otlp_http;
 pub use placement::{Member, Placement};

@@ -27,9 +27,10 @@ impl ExportHandler for OtlpGrpc {
         &self,
         metadata: &MetadataMap,
         request: Bytes,
+        place: Option<Reservation>,
     ) -> Result<ExportTraceServiceResponse, Status> {
         let header = metadata.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
-        let begun = self.0.begin(SOURCE, header, request.len() as u64);
+        let begun = self.0.begin(SOURCE, header, place);
         let (tenant, place) = begun.map_err(|error| grpc_status(&error))?;
         let received = self.0.receive(SOURCE, &tenant, request, place).await;
         let outcome = received.map_err(|error| grpc_status(&error))?;

@@ -9,10 +9,10 @@ use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use prost::Message as _;
-use tempoform_core::{Error, ErrorKind, Result, TENANT_HEADER};
+use tempoform_core::{Error, ErrorKind, Result, TENANT_HEADER, off_thread};
 
 use crate::distributor::Distributor;
-use crate::http_body::{Refusal, add_retry_after, content_type, off_thread, read};
+use crate::http_body::{Refusal, add_retry_after, content_type, read};
 use crate::otlp_grpc::response;
 use crate::source::Source;
 use crate::status::status_protobuf;
@@ -82,9 +82,9 @@ async fn receive(
 ) -> Result<Vec<u8>, Refusal> {
     let (parts, body) = request.into_parts();
     let header = parts.headers.get(TENANT_HEADER).and_then(|value| value.to_str().ok());
-    let (tenant, mut place) = distributor.begin(SOURCE, header, 0)?;
+    let (tenant, place) = distributor.begin(SOURCE, header, None)?;
     let limit = distributor.options.max_request_bytes;
-    let payload = read(distributor, SOURCE, limit, &parts.headers, body, &mut place).await?;
+    let (payload, place) = read(distributor, SOURCE, limit, &parts.headers, body, place).await?;
     let payload = match encoding {
         Encoding::Protobuf => payload,
         Encoding::Json => {

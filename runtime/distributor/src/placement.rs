@@ -3,19 +3,32 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tempoform_core::{SpanSink, TraceId};
+use tempoform_core::{Error, Push, PushOutcome, Result, SpanSink, TenantId, TraceId};
 use tokio::time::Instant;
 
+use crate::complaints::Complaints;
+use crate::lane::Lane;
+use crate::metrics;
 use crate::rendezvous::Rendezvous;
+use crate::replication::Held;
 
 /// An ingester that takes writes.
 #[derive(Clone)]
 pub struct Member {
     name: String,
     zone: String,
-    sink: Arc<dyn SpanSink>,
+    way: Way,
     /// Until when it comes last; `None` if it answers as it should.
     suspect_until: Arc<Mutex<Option<Instant>>>,
+    complaints: Arc<Complaints>,
+}
+
+/// How a member is written to.
+#[derive(Clone)]
+enum Way {
+    /// Each push by itself.
+    Direct(Arc<dyn SpanSink>),
+    Lane(Lane),
 }
 
 /// How long a member that did not answer in time comes last.
@@ -33,7 +46,21 @@ impl Member {
     /// The ingester `name` in `zone` (empty = zones do not matter), written to through `sink`. The name decides
     /// which traces it gets, so it outlives restarts.
     pub fn new(name: impl Into<String>, zone: impl Into<String>, sink: Arc<dyn SpanSink>) -> Self {
-        Self { name: name.into(), zone: zone.into(), sink, suspect_until: Arc::default() }
+        Self::by(name.into(), zone.into(), Way::Direct(sink))
+    }
+
+    /// The same for one in another process: what waits for it goes in one write, which may take `timeout`.
+    pub fn remote(
+        name: impl Into<String>,
+        zone: impl Into<String>,
+        sink: Arc<dyn SpanSink>,
+        timeout: Duration,
+    ) -> Self {
+        Self::by(name.into(), zone.into(), Way::Lane(Lane::new(sink, timeout)))
+    }
+
+    fn by(name: String, zone: String, way: Way) -> Self {
+        Self { name, zone, way, suspect_until: Arc::default(), complaints: Arc::default() }
     }
 
     /// Its name.
@@ -41,8 +68,24 @@ impl Member {
         &self.name
     }
 
-    pub(crate) fn sink(&self) -> &dyn SpanSink {
-        self.sink.as_ref()
+    /// As [`SpanSink::push`]; `held` is what the push holds of the budgets.
+    pub(crate) async fn push(&self, tenant: &TenantId, push: Push, held: Held) -> Result<Vec<PushOutcome>> {
+        match &self.way {
+            Way::Direct(sink) => {
+                let _held = held;
+                sink.push(tenant, push).await
+            }
+            Way::Lane(lane) => lane.push(tenant, push, held).await,
+        }
+    }
+
+    /// It did not take a write. Told in the log now and then: while it is down every request hears of it.
+    pub(crate) fn failed(&self, error: &Error) {
+        metrics::INGESTER_FAILURES.with_label_values(&[&self.name]).inc();
+        self.complaints.tell(|untold| {
+            let (ingester, kind) = (&self.name, error.kind());
+            tracing::warn!(ingester, ?kind, %error, untold, "an ingester refused a write");
+        });
     }
 
     /// It did not answer in time: for a while others come first, so that not every request waits for it.
@@ -76,6 +119,14 @@ impl Placement {
         &self.members
     }
 
+    /// The member to which all goes as it is: there is no other, and one copy is enough.
+    pub(crate) fn only(&self) -> Option<&Member> {
+        match (&self.members[..], self.replication_factor) {
+            ([only], 1) => Some(only),
+            _ => None,
+        }
+    }
+
     /// Copies of each trace.
     pub fn replication_factor(&self) -> usize {
         self.replication_factor
@@ -103,8 +154,6 @@ impl Placement {
 
 #[cfg(test)]
 mod tests {
-    use tempoform_core::{Push, PushOutcome, Result, TenantId};
-
     use super::*;
 
     struct Nowhere;

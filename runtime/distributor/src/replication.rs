@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tempoform_core::{
     BatchId, BatchIds, Compressed, Error, ErrorKind, Followed, Led, Push, PushOutcome, Reservation, Result,
-    SpanBatch, TenantId,
+    SpanBatch, TenantId, off_thread,
 };
 use tokio::sync::mpsc;
 
-use crate::metrics;
 use crate::placement::Placement;
 
 /// Share of the time for a write after which others stand in for an ingester that has not answered.
@@ -98,7 +97,42 @@ struct Answer {
 }
 
 impl Replication {
-    pub(crate) fn new(
+    /// Memory that the parts of `batch` take, beside itself, bytes: counted from its spans, as small ones take more to keep
+    /// track of than they have bytes.
+    pub(crate) fn memory(placement: &Placement, batch: &SpanBatch) -> u64 {
+        let (members, copies) = (placement.members().len(), placement.replication_factor());
+        let spans = batch.spans.len();
+        let orders =
+            batch.spans.chunk_by(|a, b| a.trace_id == b.trace_id).count() * members * size_of::<u32>();
+        // In a group, and in the shares of those that follow.
+        let positions = spans * copies * size_of::<u32>();
+        // Lists that grow may have twice the room that they need.
+        let lists = (orders + positions + spans * size_of::<Copies>()) * 2;
+        // The parts of leaders, and all that is sent: compressed where it goes to several.
+        let payloads = batch.payload.len() * 2;
+        (lists + payloads) as u64 + batch.references_bytes() * 2
+    }
+
+    /// Splits `batch` and sends its parts to all owners.
+    pub(crate) async fn start(
+        placement: Arc<Placement>,
+        ids: Arc<BatchIds>,
+        tenant: TenantId,
+        batch: SpanBatch,
+        held: Held,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let (bytes, copies) = (batch.payload.len(), placement.replication_factor() as u32);
+        off_thread(bytes, move || {
+            let mut replication = Self::new(placement, &ids, tenant, batch, held, timeout);
+            let shares = replication.shares(copies);
+            replication.send(shares);
+            Ok(replication)
+        })
+        .await
+    }
+
+    fn new(
         placement: Arc<Placement>,
         ids: &BatchIds,
         tenant: TenantId,
@@ -130,7 +164,6 @@ impl Replication {
 
     /// Returns once every span is led and durable on a quorum; what is under way then goes on by itself.
     pub(crate) async fn run(mut self) -> Result<PushOutcome> {
-        self.send(self.placement.replication_factor() as u32);
         let mut patience = Box::pin(tokio::time::sleep(self.hedge_after));
         loop {
             if self.is_durable() {
@@ -154,7 +187,14 @@ impl Replication {
                     patience = Box::pin(tokio::time::sleep(self.hedge_after));
                 }
             }
-            self.send(self.placement.quorum() as u32);
+            let shares = self.shares(self.placement.quorum() as u32);
+            if shares.iter().any(|share| !share.is_empty()) {
+                self = off_thread(self.batch.payload.len(), move || {
+                    self.send(shares);
+                    Ok(self)
+                })
+                .await?;
+            }
         }
         Err(self
             .last_error
@@ -184,10 +224,9 @@ impl Replication {
             }
             Err(error) => {
                 let spans = share.spans(&self.groups);
-                let name = self.placement.members()[member].name();
-                metrics::INGESTER_FAILURES.with_label_values(&[name]).inc();
-                tracing::warn!(ingester = name, %error, spans = spans.len(), "an ingester refused a write");
-                self.last_error = Some(error.context(format_args!("ingester {name}")));
+                let member_asked = &self.placement.members()[member];
+                member_asked.failed(&error);
+                self.last_error = Some(error.context(format_args!("ingester {}", member_asked.name())));
                 for at in spans {
                     let bit = self.bit(at, member);
                     let span = &mut self.spans[at as usize];
@@ -247,20 +286,25 @@ impl Replication {
         &self.orders[order as usize * members..][..members]
     }
 
-    /// Writes to further members so that each batch has a leader and each span `wanted` copies, if all goes well.
-    fn send(&mut self, wanted: u32) {
+    /// What further members are to take, by member, so that each batch has a leader and each span `wanted` copies, if all
+    /// goes well.
+    fn shares(&mut self, wanted: u32) -> Vec<Share> {
         let mut shares: Vec<Share> = Vec::new();
         shares.resize_with(self.placement.members().len(), Share::default);
         self.find_leaders(&mut shares);
         self.find_followers(wanted, &mut shares);
+        shares
+    }
+
+    /// Writes to them. Compresses what goes to several.
+    fn send(&mut self, shares: Vec<Share>) {
         for (member, share) in shares.into_iter().enumerate().filter(|(_, share)| !share.is_empty()) {
             let push = self.push_of(&share);
             let (placement, tenant) = (Arc::clone(&self.placement), self.tenant.clone());
             let (held, answer, timeout) = (Arc::clone(&self.held), self.answer.clone(), self.timeout);
             self.waiting.push(member);
             tokio::spawn(async move {
-                let _held = held;
-                let push = placement.members()[member].sink().push(&tenant, push);
+                let push = placement.members()[member].push(&tenant, push, held);
                 let outcome = tokio::time::timeout(timeout, push).await.unwrap_or_else(|_| {
                     Err(Error::new(ErrorKind::Unavailable, format!("no answer within {timeout:?}")))
                 });

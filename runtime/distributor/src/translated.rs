@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use tempoform_core::metrics::discarded_spans;
-use tempoform_core::{Error, ErrorKind, PushOutcome, Reservation, Result, TenantId};
+use tempoform_core::{Error, ErrorKind, PushOutcome, Reservation, Result, TenantId, off_thread};
 use tempoform_translate::Format;
 
 use crate::distributor::Distributor;
-use crate::http_body::off_thread;
 use crate::source::Source;
 
 impl Distributor {

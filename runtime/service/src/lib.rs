@@ -18,6 +18,7 @@ mod ring;
 mod servers;
 mod start;
 mod tls;
+mod tls_client;
 mod watched;
 
 use std::ffi::OsString;

@@ -1,14 +1,16 @@
 //! Sockets, with errors that name the setting.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener as AxumListener;
+use socket2::{SockRef, TcpKeepalive};
 use tempoform_core::{Error, ErrorKind, Result};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_rustls::server::TlsStream;
 
 use crate::tls::{ServerCertificate, ServerFiles};
@@ -17,6 +19,10 @@ use crate::tls::{ServerCertificate, ServerFiles};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients that agree on TLS at once, and that have but are not taken on yet.
 const HANDSHAKES: usize = 256;
+
+/// How the system finds out that a client has vanished: after so long without a word, asked so often.
+const KEEP_ALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
 /// A bound socket, with a certificate if its connections are encrypted.
 pub(crate) struct Listener {
@@ -93,7 +99,7 @@ async fn accept(
     certificate: Arc<ServerCertificate>,
     agreed: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    let mut handshakes = Handshakes::default();
     loop {
         // axum's accept waits out errors such as too many open files.
         let (connection, from) = tokio::select! {
@@ -101,10 +107,8 @@ async fn accept(
             () = agreed.closed() => return,
             accepted = AxumListener::accept(&mut socket) => accepted,
         };
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let (acceptor, agreed) = (certificate.acceptor(), agreed.clone());
-        tokio::spawn(async move {
-            let _place = place;
+        let handshake = tokio::spawn(async move {
             // A latency setting; the connection works without.
             drop(connection.set_nodelay(true));
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(connection)).await {
@@ -114,12 +118,38 @@ async fn accept(
                 Err(_) => tracing::debug!(%from, "a client took too long to agree on TLS"),
             }
         });
+        handshakes.add(handshake.abort_handle());
+    }
+}
+
+/// Clients that agree on TLS, those that came first at the head; some may have ended.
+#[derive(Default)]
+struct Handshakes(VecDeque<AbortHandle>);
+
+impl Handshakes {
+    /// When there are too many the oldest is cut off. Clients that mean it agree within moments, so that one keeps silent,
+    /// and a crowd of such clients holds up nobody.
+    fn add(&mut self, handshake: AbortHandle) {
+        if self.0.len() >= HANDSHAKES {
+            self.0.retain(|handshake| !handshake.is_finished());
+        }
+        if self.0.len() >= HANDSHAKES
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+        self.0.push_back(handshake);
     }
 }
 
 async fn bind(endpoint: &str, setting: &str) -> Result<TcpListener> {
     let addresses = addresses(endpoint, setting).await?;
-    TcpListener::bind(addresses.as_slice()).await.map_err(|error| not_bound(endpoint, setting, &error))
+    let socket = TcpListener::bind(addresses.as_slice())
+        .await
+        .map_err(|error| not_bound(endpoint, setting, &error))?;
+    // Connections inherit it. Where it cannot be set, clients that vanish are noticed later.
+    drop(SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE));
+    Ok(socket)
 }
 
 /// Takes datagrams at `endpoint` (`host:port`); `setting` is where that was configured.
@@ -154,5 +184,64 @@ pub(crate) fn endpoint(host: &str, port: u16) -> String {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::WouldBlock;
+
+    use rustls::pki_types::ServerName;
+    use tempoform_config::{GrpcClient, ServerTls};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::tls::tests::Authority;
+    use crate::tls_client::ClientTls;
+
+    #[tokio::test]
+    async fn a_crowd_of_silent_clients_holds_up_nobody() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let authority = Authority::new();
+        let (certificate, key) = authority.issue("localhost");
+        for (name, text) in [("ca.crt", authority.pem()), ("tls.crt", certificate), ("tls.key", key)] {
+            std::fs::write(path(name), text).expect("writable");
+        }
+        let files =
+            ServerTls { cert_file: path("tls.crt"), key_file: path("tls.key"), ..ServerTls::default() };
+        let files = ServerFiles::of_server("a test", &files);
+        let listener = Listener::bind("127.0.0.1:0", "a test", Some(files), &["h2"]).await.expect("bound");
+        let address = listener.local_address().expect("bound");
+        let mut listener = TlsListener::new(listener.socket, listener.certificate.expect("with TLS"));
+
+        let mut silent = Vec::new();
+        for _ in 0..HANDSHAKES {
+            silent.push(TcpStream::connect(address).await.expect("accepted"));
+        }
+        let settings = GrpcClient { tls_enabled: true, tls_ca_path: path("ca.crt"), ..GrpcClient::default() };
+        let config = ClientTls::load(&settings).expect("valid").expect("TLS").config(&["h2"]);
+        let connection = TcpStream::connect(address).await.expect("accepted");
+        let own = connection.local_addr().expect("connected");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connector = TlsConnector::from(Arc::new(config));
+        let (agreed, (_, from)) = tokio::join!(connector.connect(name, connection), listener.accept());
+        agreed.expect("agreed");
+        assert_eq!(from, own);
+
+        // For its sake the first of them was cut off, and none waited until all had been silent for too long.
+        silent[0].readable().await.expect("an end");
+        assert!(!matches!(silent[0].try_read(&mut [0]), Err(error) if error.kind() == WouldBlock));
+        let last = silent[HANDSHAKES - 1].try_read(&mut [0]).expect_err("neither bytes nor the end");
+        assert_eq!(last.kind(), WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn connections_are_kept_alive() {
+        let listener = Listener::bind("127.0.0.1:0", "a test", None, &[]).await.expect("bound");
+        let address = listener.local_address().expect("bound");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.socket.accept());
+        let ((accepted, _), _client) = (accepted.expect("accepted"), client.expect("connected"));
+        assert!(SockRef::from(&accepted).keepalive().expect("readable"));
     }
 }

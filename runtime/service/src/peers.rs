@@ -9,7 +9,7 @@ use tempoform_config::{Config, Target};
 use tempoform_core::{
     RemoteBlocks, RemoteRecent, Result, SpanSink, TenantId, TraceSource, push_rpc::RemoteIngester,
 };
-use tempoform_distributor::{Lane, Placement};
+use tempoform_distributor::Placement;
 use tempoform_ingester::{Ingester, OtherIngesters, Uploaded};
 use tempoform_querier::{NamedSource, QuerierUrls, Sources};
 use tempoform_retriever::Retriever;
@@ -18,7 +18,7 @@ use tempoform_wire::internal::{SettleRequest, SettleResponse};
 use crate::admin::Admin;
 use crate::channels::Channels;
 use crate::membership::{Member, Members, Membership, State};
-use crate::tls;
+use crate::tls_client::ClientTls;
 use crate::watched::Watched;
 
 /// The ingesters to write to at the moment of the call.
@@ -28,8 +28,10 @@ pub(crate) type Placements = Arc<dyn Fn() -> Arc<Placement> + Send + Sync>;
 pub(crate) struct Peers {
     admin: Arc<Admin>,
     channels: Arc<Channels>,
+    tls: Option<Arc<ClientTls>>,
     replication_factor: usize,
     zone_awareness: bool,
+    push_timeout: Duration,
     max_message: usize,
     http_scheme: &'static str,
 }
@@ -38,14 +40,22 @@ impl Peers {
     pub(crate) fn new(admin: Arc<Admin>, config: &Config) -> Result<Self> {
         let client = &config.ingester_client.grpc_client_config;
         let ring = &config.ingester.lifecycler.ring;
+        let tls = ClientTls::load(client)?;
         Ok(Self {
             admin,
-            channels: Arc::new(Channels::new(tls::grpc_client(client)?)),
+            channels: Arc::new(Channels::new(tls.clone())),
+            tls,
             replication_factor: ring.replication_factor as usize,
             zone_awareness: ring.zone_awareness_enabled,
+            push_timeout: config.ingester_client.remote_timeout.0,
             max_message: usize::try_from(client.max_recv_msg_size.0).unwrap_or(usize::MAX),
             http_scheme: if client.tls_enabled { "https" } else { "http" },
         })
+    }
+
+    /// How calls are secured, if they are.
+    pub(crate) fn tls(&self) -> Option<&Arc<ClientTls>> {
+        self.tls.as_ref()
     }
 
     /// The active ingesters of the cluster; the own one, if there is one, without a detour over the network.
@@ -53,18 +63,24 @@ impl Peers {
         let own = own.map(|ingester| Arc::clone(ingester) as Arc<dyn SpanSink>);
         let (admin, channels) = (Arc::clone(&self.admin), Arc::clone(&self.channels));
         let (factor, zone_awareness) = (self.replication_factor, self.zone_awareness);
+        let push_timeout = self.push_timeout;
         let own_name = self.own_name();
         let cache = Watched::new(move |members: &Members| {
             channels.retain(|address| members.values().any(|member| member.grpc == address));
             let active = of_target(members, Target::Ingester).filter(|member| member.state == State::Active);
             let ingesters = active.filter_map(|member| {
-                let sink = match &own {
-                    Some(own) if member.name == own_name => Arc::clone(own),
-                    _ => Arc::new(Lane::new(Arc::new(RemoteIngester::new(channels.get(&member.grpc)?)))),
-                };
+                let name = member.name.clone();
                 // Members of one zone are all alike.
                 let zone = if zone_awareness { member.zone.as_str() } else { "" };
-                Some(tempoform_distributor::Member::new(member.name.clone(), zone, sink))
+                Some(match &own {
+                    Some(own) if name == own_name => {
+                        tempoform_distributor::Member::new(name, zone, Arc::clone(own))
+                    }
+                    _ => {
+                        let remote = Arc::new(RemoteIngester::new(channels.get(&member.grpc)?));
+                        tempoform_distributor::Member::remote(name, zone, remote, push_timeout)
+                    }
+                })
             });
             Arc::new(Placement::new(ingesters.collect(), factor))
         });

@@ -28,7 +28,7 @@ use crate::overrides::TenantLimits;
 use crate::peers::Peers;
 use crate::receivers::Receivers;
 use crate::servers::{self, Servers, until_cancelled};
-use crate::tls::{self, ServerFiles};
+use crate::tls::ServerFiles;
 use crate::{component_options, memory_limit};
 
 /// How long requests under way may take to end once the process stops.
@@ -149,6 +149,9 @@ impl Process {
             ingester: None,
             retriever: None,
         };
+        if let Some(tls) = parts.peers.tls() {
+            self.spawn(Arc::clone(tls).follow());
+        }
         let needs_store = [Target::Ingester, Target::Retriever, Target::Compactor]
             .into_iter()
             .any(|target| self.runs(target));
@@ -325,7 +328,7 @@ impl Process {
                 move || if checked().is_empty() { Err("no querier is known yet".to_owned()) } else { Ok(()) },
             ),
         );
-        let tls = tls::http_client(&self.config.ingester_client.grpc_client_config)?;
+        let tls = parts.peers.tls().map(|tls| tls.config(&[]));
         let options = component_options::frontend(&self.config, &parts.limits);
         Ok(Frontend::new(queriers, tls, options)?.router())
     }

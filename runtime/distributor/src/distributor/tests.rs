@@ -93,7 +93,7 @@ fn request(traces: u8, spans_each: u8) -> Bytes {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         multi_tenant: false,
         tenants: None,
@@ -294,4 +294,46 @@ async fn a_refusal_for_want_of_room_says_when_to_try_again() {
     let _others = crowded.admit(1 << 20).expect("fits exactly");
     let error = crowded.admit(1).expect_err("no room");
     assert_eq!((error.kind(), error.retry_hint()), (ErrorKind::Exhausted, Some(Duration::from_secs(5))));
+}
+
+#[tokio::test]
+async fn what_goes_wrong_between_ingesters_and_us_is_no_reason_for_clients_to_drop_spans() {
+    for kind in [ErrorKind::Invalid, ErrorKind::Internal, ErrorKind::Corrupt, ErrorKind::Timeout] {
+        let fail = sinks([Some(kind); 3]);
+        for (sinks, replication_factor) in [(&fail[..], 3), (&fail[..], 1), (&fail[..1], 1)] {
+            let error = receive(sinks, replication_factor).await.expect_err("refused on purpose");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{kind:?} from {} ingesters", sinks.len());
+            assert!(error.message().contains("refused on purpose"), "{error}");
+        }
+    }
+}
+
+/// Looks how much memory is reserved when a write comes, and does not answer.
+struct Looks(MemoryBudget, Arc<Mutex<Vec<u64>>>);
+
+#[async_trait::async_trait]
+impl SpanSink for Looks {
+    async fn push(&self, _: &TenantId, _: Push) -> Result<Vec<PushOutcome>> {
+        self.1.lock().expect("not poisoned").push(self.0.used());
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_reserved_by_the_number_of_spans_too() {
+    let (memory, seen) = (MemoryBudget::new(1 << 30), Arc::<Mutex<Vec<u64>>>::default());
+    let sink = Arc::new(Looks(memory.clone(), Arc::clone(&seen)));
+    let members = (0..5).map(|at| Member::new(format!("ingester-{at}"), "", Arc::clone(&sink) as _));
+    let placement = Arc::new(Placement::new(members.collect(), 3));
+    let distributor = Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), memory.clone());
+    // Each span is of another trace than the one before.
+    let request = request(250, 20);
+    let (bytes, spans) = (request.len() as u64, 250 * 20);
+    export(&distributor, request).await.expect_err("nobody answers");
+    let seen = seen.lock().expect("not poisoned").clone();
+    // References of the request, its parts and messages; the order of five members for each span; its copies.
+    let needed = bytes * 2 + spans * (3 * 32 + 5 * 4 + 32);
+    assert!(seen.iter().all(|seen| *seen >= needed), "{needed} bytes are needed: {seen:?}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(memory.used(), 0, "given back");
 }
