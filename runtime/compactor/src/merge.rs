@@ -1,18 +1,20 @@
-//! One block out of several: trace by trace, never more than a part of each in memory.
+//! One block out of several: copied column by column where that can be ([`copy`]), else trace by trace. Never more than a
+//! part of each is in memory.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use prost::Message as _;
 use tempoform_block::dedicated::filter_for_version;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, DedicatedColumn,
-    EncodedResource, EncodedScope, WriteError, WriterOptions, WrittenBlock, combine_traces,
+    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockUpload, BlockVersion, BlockWriter,
+    DedicatedColumn, EncodedTrace, WriteError, WriterOptions, WrittenBlock, combine_traces,
 };
 use tempoform_core::{Account, Error, ErrorKind, Result, TraceId};
 use tempoform_wire::otlp::TracesData;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+
+mod copy;
 
 /// Traces on their way to the writer.
 const TRACES_WAITING: usize = 64;
@@ -81,11 +83,6 @@ pub(crate) async fn merge(
     settings: &Settings,
     account: &Account,
 ) -> Result<Merged, Failed> {
-    let mut sources = Vec::with_capacity(inputs.len());
-    for meta in inputs {
-        sources.push(Source::open(store, output, meta, account).await?);
-    }
-    let (traces, received) = mpsc::channel(TRACES_WAITING);
     let options = WriterOptions {
         dedicated_columns: dedicated_columns(inputs, changes),
         row_group_bytes: settings.row_group_bytes,
@@ -94,22 +91,70 @@ pub(crate) async fn merge(
         expected_traces: inputs.iter().map(|meta| meta.total_objects).sum(),
         ..WriterOptions::default()
     };
-    let dedicated_columns = options.dedicated_columns.clone();
-    let mut upload = store.upload(output.clone());
-    let building = upload.build(account, move |output| write(received, output, options));
-    let (read, written) = tokio::join!(read(&mut sources, &changes.without, traces, account), building);
-    // What stopped the reading is the cause of whatever else failed.
-    let duplicate_spans = read?;
-    let written = written?;
-    if written.total_objects == 0 {
-        // So little is sent only by `finish`.
-        return Ok(Merged { meta: None, duplicate_spans });
+    let mut readers = Vec::with_capacity(inputs.len());
+    for meta in inputs {
+        readers.push(open(store, output, meta, account).await?);
     }
-    let meta = meta(inputs, output, dedicated_columns, &written);
-    let objects =
-        BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
-    upload.finish(objects, &meta, account).await.map_err(Error::from)?;
-    Ok(Merged { meta: Some(meta), duplicate_spans })
+    let merge = Merge { store, inputs, output, changes, options, account };
+    if let Some(copied) = copy::merge(&merge, &readers).await? {
+        return Ok(copied);
+    }
+    merge.decode(readers).await
+}
+
+/// One merge, and what it goes by.
+pub(crate) struct Merge<'a> {
+    pub(crate) store: &'a BlockStore,
+    pub(crate) inputs: &'a [Arc<BlockMeta>],
+    pub(crate) output: &'a BlockPath,
+    pub(crate) changes: &'a Changes,
+    pub(crate) options: WriterOptions,
+    pub(crate) account: &'a Account,
+}
+
+impl Merge<'_> {
+    /// Decodes every trace and writes it again: for blocks that cannot be copied.
+    pub(crate) async fn decode(&self, readers: Vec<BlockReader>) -> Result<Merged, Failed> {
+        let mut sources: Vec<_> = readers.into_iter().map(Source::new).collect();
+        let (traces, received) = mpsc::channel(TRACES_WAITING);
+        let options = self.options.clone();
+        let mut upload = self.store.upload(self.output.clone());
+        let building = upload.build(self.account, move |output| write(received, output, options));
+        let reading = read(&mut sources, &self.changes.without, traces, self.account);
+        let (read, written) = tokio::join!(reading, building);
+        // What stopped the reading is the cause of whatever else failed.
+        let duplicate_spans = read?;
+        self.finish(upload, written?, duplicate_spans).await
+    }
+
+    /// Writes what a block has besides its data.
+    pub(crate) async fn finish(
+        &self,
+        upload: BlockUpload,
+        written: WrittenBlock,
+        duplicate_spans: u64,
+    ) -> Result<Merged, Failed> {
+        if written.total_objects == 0 {
+            // So little is sent only by `finish`.
+            return Ok(Merged { meta: None, duplicate_spans });
+        }
+        let meta = meta(self.inputs, self.output, self.options.dedicated_columns.clone(), &written);
+        let objects =
+            BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
+        upload.finish(objects, &meta, self.account).await.map_err(Error::from)?;
+        Ok(Merged { meta: Some(meta), duplicate_spans })
+    }
+}
+
+async fn open(
+    store: &BlockStore,
+    output: &BlockPath,
+    meta: &BlockMeta,
+    account: &Account,
+) -> Result<BlockReader, Failed> {
+    let path = BlockPath::new(output.tenant().clone(), meta.block_id);
+    let reader = BlockReader::open(store, path, meta, account).await;
+    reader.map_err(|error| Failed { input: Some(meta.block_id), error: error.into() })
 }
 
 /// The columns of the output, as far as its format has them.
@@ -157,17 +202,18 @@ impl Source {
         meta: &BlockMeta,
         account: &Account,
     ) -> Result<Self, Failed> {
-        let path = BlockPath::new(output.tenant().clone(), meta.block_id);
-        let reader = BlockReader::open(store, path, meta, account)
-            .await
-            .map_err(|error| Failed { input: Some(meta.block_id), error: error.into() })?;
+        Ok(Self::new(open(store, output, meta, account).await?))
+    }
+
+    fn new(reader: BlockReader) -> Self {
+        let meta = reader.meta();
         let at_once = (meta.total_objects * BYTES_AT_ONCE / meta.size.max(1)).clamp(1, 1 << 20);
         let parts = |group: usize| {
             let rows = reader.traces_in(group);
             (0..rows).step_by(at_once as usize).map(move |first| (group, first..rows.min(first + at_once)))
         };
         let ahead = (0..reader.row_groups()).flat_map(parts).collect();
-        Ok(Self { reader, ahead, traces: VecDeque::new() })
+        Self { reader, ahead, traces: VecDeque::new() }
     }
 
     /// The next trace, with all rows of its id put together.
@@ -242,88 +288,23 @@ fn spans(trace: &TracesData) -> usize {
         .sum()
 }
 
+fn not_written(error: &WriteError) -> Error {
+    Error::new(ErrorKind::Internal, format!("could not write the merged block: {error}"))
+}
+
 fn write(
     mut traces: mpsc::Receiver<(TraceId, TracesData)>,
     output: tempoform_block::BlockOutput,
     options: WriterOptions,
 ) -> Result<WrittenBlock> {
-    let failed = |error: WriteError| {
-        Error::new(ErrorKind::Internal, format!("could not write the merged block: {error}"))
-    };
+    let failed = |error| not_written(&error);
     let mut writer = BlockWriter::new(output, options).map_err(failed)?;
     while let Some((id, trace)) = traces.blocking_recv() {
-        let encoded = Encoded::of(&trace);
+        let encoded = EncodedTrace::of(&trace);
         writer.add_trace(id, &encoded.resources()).map_err(failed)?;
     }
     writer.finish().map_err(failed)
 }
 
-/// A trace's parts as the writer takes them.
-pub(crate) struct Encoded {
-    bytes: Vec<u8>,
-    resources: Vec<Resource>,
-}
-
-type Range = std::ops::Range<usize>;
-
-struct Resource {
-    resource: Range,
-    schema_url: Range,
-    scopes: Vec<Scope>,
-}
-
-struct Scope {
-    scope: Range,
-    schema_url: Range,
-    spans: Vec<Range>,
-}
-
-impl Encoded {
-    pub(crate) fn of(trace: &TracesData) -> Self {
-        let mut bytes = Vec::with_capacity(trace.encoded_len() + 64);
-        let mut put = |part: &dyn Fn(&mut Vec<u8>)| {
-            let start = bytes.len();
-            part(&mut bytes);
-            start..bytes.len()
-        };
-        let mut resources = Vec::with_capacity(trace.resource_spans.len());
-        for resource in &trace.resource_spans {
-            let mut scopes = Vec::with_capacity(resource.scope_spans.len());
-            for scope in &resource.scope_spans {
-                scopes.push(Scope {
-                    scope: put(&|out| scope.scope.iter().for_each(|scope| encode(scope, out))),
-                    schema_url: put(&|out| out.extend_from_slice(scope.schema_url.as_bytes())),
-                    spans: scope.spans.iter().map(|span| put(&|out| encode(span, out))).collect(),
-                });
-            }
-            resources.push(Resource {
-                resource: put(&|out| resource.resource.iter().for_each(|resource| encode(resource, out))),
-                schema_url: put(&|out| out.extend_from_slice(resource.schema_url.as_bytes())),
-                scopes,
-            });
-        }
-        Self { bytes, resources }
-    }
-
-    pub(crate) fn resources(&self) -> Vec<EncodedResource<'_>> {
-        let part = |range: &Range| &self.bytes[range.clone()];
-        let scope = |scope: &Scope| EncodedScope {
-            scope: &self.bytes[scope.scope.clone()],
-            schema_url: &self.bytes[scope.schema_url.clone()],
-            spans: scope.spans.iter().map(|span| &self.bytes[span.clone()]).collect(),
-        };
-        self.resources
-            .iter()
-            .map(|resource| EncodedResource {
-                resource: part(&resource.resource),
-                schema_url: part(&resource.schema_url),
-                scopes: resource.scopes.iter().map(scope).collect(),
-            })
-            .collect()
-    }
-}
-
-fn encode(message: &impl prost::Message, out: &mut Vec<u8>) {
-    // A vector grows as needed; only a buffer of fixed size could be too small.
-    message.encode(out).expect("a vector has room");
-}
+#[cfg(test)]
+mod tests;

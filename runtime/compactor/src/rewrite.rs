@@ -206,7 +206,7 @@ async fn compare(
 
 /// A digest of each span with its scope and resource, in the order of the digests: how spans are grouped, and the order
 /// of attributes, is the writer's affair.
-fn fingerprints(trace: &TracesData) -> Vec<[u8; 32]> {
+pub(crate) fn fingerprints(trace: &TracesData) -> Vec<[u8; 32]> {
     let mut all = Vec::new();
     for resource_spans in &trace.resource_spans {
         let mut resource = resource_spans.resource.clone().unwrap_or_default();
