@@ -16,9 +16,9 @@ use crate::meta::BlockVersion;
 use crate::reader::{BlockReader, Chunk, Leaf, Malformed, PageLocation, Physical, pieces_of_rows};
 use crate::schema::v4::{self, at};
 
-/// Stored bytes of a window, about.
-const WINDOW_BYTES: u64 = 512 << 10;
-/// Windows that wait, of each block.
+/// Stored bytes of a window, about. A window is a request a column, so that few are better where requests cost.
+const WINDOW_BYTES: u64 = 1 << 20;
+/// Windows that are read or wait, of each block.
 const WINDOWS_WAITING: usize = 1;
 /// Most bytes that the decoded pages of one row may be, by what the page index says. Those of our blocks are a few MiB.
 const MAX_DECODED_BYTES: u64 = 16 << 20;
@@ -137,10 +137,9 @@ impl CopyReader {
         let Self { source, windows } = self;
         for row_group in 0..source.reader.row_groups() {
             for rows in source.windows_of(row_group) {
-                let window = source.read(row_group, rows, account).await?;
-                if windows.send(window).await.is_err() {
-                    return Ok(());
-                }
+                // A window that could not be handed over would be memory that nobody counts on.
+                let Ok(place) = windows.reserve().await else { return Ok(()) };
+                place.send(source.read(row_group, rows, account).await?);
             }
         }
         Ok(())

@@ -226,8 +226,32 @@ struct CopiedGroup {
 struct LeafBuffer {
     rep: Vec<u8>,
     def: Vec<u8>,
+    rep_like: Like,
+    def_like: Like,
     values: LeafValues,
     dictionary: Dictionary,
+}
+
+/// Which column before has the same levels in the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Like {
+    /// There are none yet.
+    #[default]
+    Empty,
+    Leaf(usize),
+    /// Not one for all rows, as far as is known.
+    Unknown,
+}
+
+impl Like {
+    /// Rows were added, with the levels of `other`.
+    fn add(&mut self, other: Option<usize>) {
+        *self = match (*self, other) {
+            (Self::Empty, Some(other)) => Self::Leaf(other),
+            (Self::Leaf(leaf), Some(other)) if leaf == other => Self::Leaf(leaf),
+            _ => Self::Unknown,
+        };
+    }
 }
 
 enum LeafValues {
@@ -308,6 +332,20 @@ impl Kind {
         }
     }
 
+    const fn like(self, leaf: &LeafBuffer) -> Like {
+        match self {
+            Self::Rep => leaf.rep_like,
+            Self::Def => leaf.def_like,
+        }
+    }
+
+    const fn like_mut(self, leaf: &mut LeafBuffer) -> &mut Like {
+        match self {
+            Self::Rep => &mut leaf.rep_like,
+            Self::Def => &mut leaf.def_like,
+        }
+    }
+
     const fn max(self, leaf: &Leaf) -> u8 {
         match self {
             Self::Rep => leaf.max_rep,
@@ -321,6 +359,8 @@ impl CopiedGroup {
         let leaf = |leaf: &Leaf| LeafBuffer {
             rep: Vec::new(),
             def: Vec::new(),
+            rep_like: Like::Empty,
+            def_like: Like::Empty,
             values: LeafValues::new(leaf),
             dictionary: Dictionary::default(),
         };
@@ -375,9 +415,11 @@ impl CopiedGroup {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.rows() == b.rows() && kind.is_same(a, b))
             })
         };
+        let other = (0..leaf).rev().find(is_same);
         let (others, rest) = self.leaves.split_at_mut(leaf);
+        kind.like_mut(&mut rest[0]).add(other);
         let out = kind.of_buffer_mut(&mut rest[0]);
-        if let Some(other) = (0..leaf).rev().find(is_same) {
+        if let Some(other) = other {
             let start = match kind {
                 Kind::Rep => before[other].0,
                 Kind::Def => before[other].1,
@@ -444,6 +486,7 @@ impl CopiedGroup {
         for leaf in &mut self.leaves {
             leaf.rep.clear();
             leaf.def.clear();
+            (leaf.rep_like, leaf.def_like) = (Like::Empty, Like::Empty);
             leaf.values.clear();
         }
         self.page = Size::default();
@@ -473,7 +516,14 @@ const fn is_narrow(leaf_type: LeafType) -> bool {
 }
 
 /// Levels of the page, encoded: those of one column, for all that have the same.
-struct Encoded(Vec<(usize, Vec<u8>)>);
+struct Encoded(Vec<EncodedLevels>);
+
+struct EncodedLevels {
+    leaf: usize,
+    /// Bits of a level: the same levels are the same bytes only in the same width.
+    width: u32,
+    bytes: Vec<u8>,
+}
 
 impl Encoded {
     fn levels(&mut self, kind: Kind, leaves: &[LeafBuffer], leaf: usize) -> &[u8] {
@@ -481,18 +531,24 @@ impl Encoded {
         if max == 0 {
             return &[];
         }
-        let levels = kind.of_buffer(&leaves[leaf]);
-        // Numbers of the same width are encoded in the same way.
-        let is_same = |(other, _): &(usize, Vec<u8>)| {
-            kind.max(&v4::LEAVES[*other]).ilog2() == max.ilog2() && kind.of_buffer(&leaves[*other]) == levels
+        let (width, levels) = (max.ilog2() + 1, kind.of_buffer(&leaves[leaf]));
+        let mut first = leaf;
+        while let Like::Leaf(other) = kind.like(&leaves[first]) {
+            first = other;
+        }
+        let of_first = |known: &EncodedLevels| known.width == width && known.leaf == first;
+        // Looking at the levels themselves is slow where they are the same.
+        let is_same = |known: &EncodedLevels| {
+            known.width == width && first == leaf && kind.of_buffer(&leaves[known.leaf]) == levels
         };
-        let known = self.0.iter().rposition(is_same).unwrap_or_else(|| {
-            let mut encoded = Vec::new();
-            put_levels(&mut encoded, levels, max);
-            self.0.push((leaf, encoded));
+        let known = self.0.iter().position(of_first).or_else(|| self.0.iter().rposition(is_same));
+        let known = known.unwrap_or_else(|| {
+            let mut bytes = Vec::new();
+            put_levels(&mut bytes, levels, max);
+            self.0.push(EncodedLevels { leaf: first, width, bytes });
             self.0.len() - 1
         });
-        &self.0[known].1
+        &self.0[known].bytes
     }
 }
 
