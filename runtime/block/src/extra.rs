@@ -97,6 +97,37 @@ impl ExtraBuilder {
         self.streams[LINK_FLAGS].push(flags);
     }
 
+    /// Adds a row with what another block's `row` has; `known` are that block's patterns.
+    pub(crate) fn copy_row(&mut self, from: Option<&Extra>, row: u64, known: &mut CopiedPatterns) {
+        let pattern = from.map_or(0, |from| self.copied_pattern(from, from.pattern_of(row), known));
+        self.add_row(pattern);
+    }
+
+    /// The number that a pattern of another block has here.
+    fn copied_pattern(&mut self, from: &Extra, pattern: u32, known: &mut CopiedPatterns) -> u32 {
+        let Some(index) = (pattern as usize).checked_sub(1) else { return 0 };
+        known.0.resize(from.patterns.len(), 0);
+        let Some(number) = known.0.get_mut(index) else { return 0 };
+        // Number 0 is never that of a pattern that is not empty.
+        if *number == 0 {
+            let mut cursor = Cursor { bytes: &from.body[from.patterns[index].clone()], at: 0 };
+            self.pattern.clear();
+            for _ in [RESOURCE_URLS, SCOPE_URLS] {
+                cursor.copy_stream(&mut self.pattern, |url| match (url as usize).checked_sub(1) {
+                    Some(url) if url < from.urls.len() => {
+                        self.urls.intern(&from.body[from.urls[url].clone()]) + 1
+                    }
+                    _ => 0,
+                });
+            }
+            for _ in [SPAN_FLAGS, LINK_FLAGS] {
+                cursor.copy_stream(&mut self.pattern, |flags| flags);
+            }
+            *number = self.patterns.intern(&self.pattern) + 1;
+        }
+        *number
+    }
+
     /// Ends a row.
     pub(crate) fn end_row(&mut self) {
         let pattern = if self.streams.iter().all(Runs::is_zero) {
@@ -107,6 +138,10 @@ impl ExtraBuilder {
             self.patterns.intern(&self.pattern) + 1
         };
         self.streams.iter_mut().for_each(|stream| stream.0.clear());
+        self.add_row(pattern);
+    }
+
+    fn add_row(&mut self, pattern: u32) {
         match self.rows.last_mut() {
             Some((rows, last)) if *last == pattern => *rows += 1,
             _ => self.rows.push((1, pattern)),
@@ -141,6 +176,10 @@ impl ExtraBuilder {
         Ok(Some(encoder.finish()?.into()))
     }
 }
+
+/// The numbers that patterns of one block have in another, 0 where that is not known yet.
+#[derive(Debug, Default)]
+pub(crate) struct CopiedPatterns(Vec<u32>);
 
 /// Bytes that are not a `tempoform.extra`.
 #[derive(Debug, thiserror::Error)]
@@ -191,9 +230,8 @@ impl Extra {
     /// Fills the fields in for the trace in `row`, counted from the block's first. `trace` must be
     /// what the row's columns give, in their order.
     pub fn apply(&self, row: u64, trace: &mut TracesData) {
-        let run = self.rows.partition_point(|(end, _)| *end <= row);
-        let Some((_, pattern @ 1..)) = self.rows.get(run) else { return };
-        let Some(pattern) = self.patterns.get(*pattern as usize - 1) else { return };
+        let Some(pattern) = (self.pattern_of(row) as usize).checked_sub(1) else { return };
+        let Some(pattern) = self.patterns.get(pattern) else { return };
         let mut cursor = Cursor { bytes: &self.body[pattern.clone()], at: 0 };
         let mut streams = [(); 4].map(|()| cursor.stream());
         for resource in &mut trace.resource_spans {
@@ -208,6 +246,11 @@ impl Extra {
                 }
             }
         }
+    }
+
+    fn pattern_of(&self, row: u64) -> u32 {
+        let run = self.rows.partition_point(|(end, _)| *end <= row);
+        self.rows.get(run).map_or(0, |(_, pattern)| *pattern)
     }
 
     fn url(&self, number: u32) -> String {
@@ -269,6 +312,16 @@ impl<'a> Cursor<'a> {
             rows.push((end, pattern));
         }
         Some(rows)
+    }
+
+    /// Copies the stream that starts here, with other values.
+    fn copy_stream(&mut self, out: &mut Vec<u8>, mut value_of: impl FnMut(u32) -> u32) {
+        let runs = self.varint().unwrap_or(0).min((self.bytes.len() - self.at) as u64);
+        put_varint(out, runs);
+        for _ in 0..runs {
+            put_varint(out, u64::from(value_of(self.number().unwrap_or(0))));
+            put_varint(out, self.varint().unwrap_or(0));
+        }
     }
 
     /// The stream that starts here; goes on behind it.

@@ -3,6 +3,7 @@
 pub mod bloom;
 mod columns;
 mod combine;
+pub mod copy;
 pub mod dedicated;
 mod error;
 pub mod extra;
@@ -45,6 +46,6 @@ pub use store::{
 };
 pub use tenant_index::{CompactedMeta, TenantIndex};
 pub use writer::{
-    BlockWriter, EncodedResource, EncodedScope, NestedSetNode, NestedSetNumbers, PageCompression, WriteError,
-    WriterOptions, WrittenBlock, nested_set_numbers,
+    BlockWriter, EncodedResource, EncodedScope, EncodedTrace, NestedSetNode, NestedSetNumbers,
+    PageCompression, WriteError, WriterOptions, WrittenBlock, nested_set_numbers,
 };

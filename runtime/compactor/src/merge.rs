@@ -1,4 +1,5 @@
-//! One block out of several: trace by trace, never more than a part of each in memory.
+//! One block out of several: copied column by column where that can be ([`copy`]), else trace by trace. Never more than a
+//! part of each is in memory.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -7,13 +8,15 @@ use std::time::Duration;
 use prost::Message as _;
 use tempoform_block::dedicated::filter_for_version;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, DedicatedColumn,
-    EncodedResource, EncodedScope, WriteError, WriterOptions, WrittenBlock, combine_traces,
+    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockUpload, BlockVersion, BlockWriter,
+    DedicatedColumn, EncodedTrace, WriteError, WriterOptions, WrittenBlock, combine_traces,
 };
 use tempoform_core::{Account, Error, ErrorKind, MemoryBudget, Reservation, Result, TraceId};
 use tempoform_wire::otlp::TracesData;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use uuid::Uuid;
+
+mod copy;
 
 /// Traces on their way to the writer, by number and by their bytes.
 const TRACES_WAITING: usize = 64;
@@ -113,12 +116,6 @@ pub(crate) async fn merge(
     settings: &Settings,
     account: &Account,
 ) -> Result<Merged, Failed> {
-    let mut sources = Vec::with_capacity(inputs.len());
-    for meta in inputs {
-        sources.push(Source::open(store, output, meta, &settings.memory, account).await?);
-    }
-    let (traces, received) = mpsc::channel(TRACES_WAITING);
-    let sink = Sink { traces, room: Arc::new(Semaphore::new(BYTES_WAITING as usize)) };
     let options = WriterOptions {
         dedicated_columns: dedicated_columns(inputs, changes),
         row_group_bytes: settings.row_group_bytes,
@@ -127,23 +124,76 @@ pub(crate) async fn merge(
         expected_traces: inputs.iter().map(|meta| meta.total_objects).sum(),
         ..WriterOptions::default()
     };
-    let dedicated_columns = options.dedicated_columns.clone();
-    let mut upload = store.upload(output.clone());
-    let building = upload.build(account, move |output| write(received, output, options));
-    let (read, written) =
-        tokio::join!(read(&mut sources, &changes.without, sink, settings, account), building);
-    // What stopped the reading is the cause of whatever else failed.
-    let duplicate_spans = read?;
-    let written = written?;
-    if written.total_objects == 0 {
-        // So little is sent only by `finish`.
-        return Ok(Merged { meta: None, duplicate_spans });
+    let mut readers = Vec::with_capacity(inputs.len());
+    for meta in inputs {
+        readers.push(open(store, output, meta, account).await?);
     }
-    let meta = meta(inputs, output, dedicated_columns, &written);
-    let objects =
-        BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
-    upload.finish(objects, &meta, account).await.map_err(Error::from)?;
-    Ok(Merged { meta: Some(meta), duplicate_spans })
+    let memory = &settings.memory;
+    let merge = Merge { store, inputs, output, changes, options, memory, account };
+    if let Some(copied) = copy::merge(&merge, &readers).await? {
+        return Ok(copied);
+    }
+    merge.decode(readers).await
+}
+
+/// One merge, and what it goes by.
+pub(crate) struct Merge<'a> {
+    pub(crate) store: &'a BlockStore,
+    pub(crate) inputs: &'a [Arc<BlockMeta>],
+    pub(crate) output: &'a BlockPath,
+    pub(crate) changes: &'a Changes,
+    pub(crate) options: WriterOptions,
+    /// What is needed for large traces is reserved from this.
+    pub(crate) memory: &'a MemoryBudget,
+    pub(crate) account: &'a Account,
+}
+
+impl Merge<'_> {
+    /// Decodes every trace and writes it again: for blocks that cannot be copied.
+    pub(crate) async fn decode(&self, readers: Vec<BlockReader>) -> Result<Merged, Failed> {
+        let mut sources: Vec<_> =
+            readers.into_iter().map(|reader| Source::new(reader, self.memory)).collect();
+        let (traces, received) = mpsc::channel(TRACES_WAITING);
+        let sink = Sink { traces, room: Arc::new(Semaphore::new(BYTES_WAITING as usize)) };
+        let options = self.options.clone();
+        let mut upload = self.store.upload(self.output.clone());
+        let building = upload.build(self.account, move |output| write(received, output, options));
+        let most_bytes = self.memory.trace_part_bytes();
+        let reading = read(&mut sources, &self.changes.without, sink, most_bytes, self.account);
+        let (read, written) = tokio::join!(reading, building);
+        // What stopped the reading is the cause of whatever else failed.
+        let duplicate_spans = read?;
+        self.finish(upload, written?, duplicate_spans).await
+    }
+
+    /// Writes what a block has besides its data.
+    pub(crate) async fn finish(
+        &self,
+        upload: BlockUpload,
+        written: WrittenBlock,
+        duplicate_spans: u64,
+    ) -> Result<Merged, Failed> {
+        if written.total_objects == 0 {
+            // So little is sent only by `finish`.
+            return Ok(Merged { meta: None, duplicate_spans });
+        }
+        let meta = meta(self.inputs, self.output, self.options.dedicated_columns.clone(), &written);
+        let objects =
+            BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
+        upload.finish(objects, &meta, self.account).await.map_err(Error::from)?;
+        Ok(Merged { meta: Some(meta), duplicate_spans })
+    }
+}
+
+async fn open(
+    store: &BlockStore,
+    output: &BlockPath,
+    meta: &BlockMeta,
+    account: &Account,
+) -> Result<BlockReader, Failed> {
+    let path = BlockPath::new(output.tenant().clone(), meta.block_id);
+    let reader = BlockReader::open(store, path, meta, account).await;
+    reader.map_err(|error| Failed::unreadable(meta.block_id, error))
 }
 
 /// The columns of the output, as far as its format has them.
@@ -195,17 +245,18 @@ impl Source {
         memory: &MemoryBudget,
         account: &Account,
     ) -> Result<Self, Failed> {
-        let path = BlockPath::new(output.tenant().clone(), meta.block_id);
-        let reader = BlockReader::open(store, path, meta, account)
-            .await
-            .map_err(|error| Failed::unreadable(meta.block_id, error))?;
+        Ok(Self::new(open(store, output, meta, account).await?, memory))
+    }
+
+    fn new(reader: BlockReader, memory: &MemoryBudget) -> Self {
+        let meta = reader.meta();
         let at_once = (meta.total_objects * BYTES_AT_ONCE / meta.size.max(1)).clamp(1, 1 << 20);
         let parts = |group: usize| {
             let rows = reader.traces_in(group);
             (0..rows).step_by(at_once as usize).map(move |first| (group, first..rows.min(first + at_once)))
         };
         let ahead = (0..reader.row_groups()).flat_map(parts).collect();
-        Ok(Self { reader, ahead, traces: VecDeque::new(), memory: memory.clone(), held: None })
+        Self { reader, ahead, traces: VecDeque::new(), memory: memory.clone(), held: None }
     }
 
     /// The next trace, with all rows of its id put together.
@@ -290,7 +341,7 @@ async fn read(
     sources: &mut [Source],
     without: &BTreeSet<TraceId>,
     sink: Sink,
-    settings: &Settings,
+    most_bytes: u64,
     account: &Account,
 ) -> Result<u64, Failed> {
     let mut duplicates = 0;
@@ -316,7 +367,10 @@ async fn read(
         }
         of_blocks.dedup();
         if of_blocks.len() > 1 {
-            check_size(id, &pieces, of_blocks, settings.memory.trace_part_bytes())?;
+            let bytes = pieces.iter().map(|piece| piece.encoded_len() as u64).sum();
+            if bytes > most_bytes {
+                return Err(too_large(id, bytes, of_blocks, most_bytes));
+            }
         }
         let before: usize = pieces.iter().map(spans).sum();
         let trace = combine_traces(pieces);
@@ -329,16 +383,12 @@ async fn read(
 }
 
 /// A trace that several blocks have parts of is put together up to `limit` bytes.
-fn check_size(id: TraceId, pieces: &[TracesData], blocks: Vec<Uuid>, limit: u64) -> Result<(), Failed> {
-    let bytes: u64 = pieces.iter().map(|piece| piece.encoded_len() as u64).sum();
-    if bytes <= limit {
-        return Ok(());
-    }
+fn too_large(id: TraceId, bytes: u64, blocks: Vec<Uuid>, limit: u64) -> Failed {
     let message = format!(
         "trace {id} has {bytes} bytes in {} blocks, over the {limit} that a merged block takes of one trace: these blocks stay apart",
         blocks.len()
     );
-    Err(Failed { cause: Cause::LargeTrace(blocks), error: Error::new(ErrorKind::Invalid, message) })
+    Failed { cause: Cause::LargeTrace(blocks), error: Error::new(ErrorKind::Invalid, message) }
 }
 
 fn spans(trace: &TracesData) -> usize {
@@ -350,89 +400,24 @@ fn spans(trace: &TracesData) -> usize {
         .sum()
 }
 
+fn not_written(error: &WriteError) -> Error {
+    Error::new(ErrorKind::Internal, format!("could not write the merged block: {error}"))
+}
+
 fn write(
     mut traces: mpsc::Receiver<Sent>,
     output: tempoform_block::BlockOutput,
     options: WriterOptions,
 ) -> Result<WrittenBlock> {
-    let failed = |error: WriteError| {
-        Error::new(ErrorKind::Internal, format!("could not write the merged block: {error}"))
-    };
+    let failed = |error| not_written(&error);
     let mut writer = BlockWriter::new(output, options).map_err(failed)?;
     while let Some(Sent { id, trace, _held }) = traces.blocking_recv() {
-        let encoded = Encoded::of(&trace);
+        let encoded = EncodedTrace::of(&trace);
         drop(trace);
         writer.add_trace(id, &encoded.resources()).map_err(failed)?;
     }
     writer.finish().map_err(failed)
 }
 
-/// A trace's parts as the writer takes them.
-pub(crate) struct Encoded {
-    bytes: Vec<u8>,
-    resources: Vec<Resource>,
-}
-
-type Range = std::ops::Range<usize>;
-
-struct Resource {
-    resource: Range,
-    schema_url: Range,
-    scopes: Vec<Scope>,
-}
-
-struct Scope {
-    scope: Range,
-    schema_url: Range,
-    spans: Vec<Range>,
-}
-
-impl Encoded {
-    pub(crate) fn of(trace: &TracesData) -> Self {
-        let mut bytes = Vec::with_capacity(trace.encoded_len() + 64);
-        let mut put = |part: &dyn Fn(&mut Vec<u8>)| {
-            let start = bytes.len();
-            part(&mut bytes);
-            start..bytes.len()
-        };
-        let mut resources = Vec::with_capacity(trace.resource_spans.len());
-        for resource in &trace.resource_spans {
-            let mut scopes = Vec::with_capacity(resource.scope_spans.len());
-            for scope in &resource.scope_spans {
-                scopes.push(Scope {
-                    scope: put(&|out| scope.scope.iter().for_each(|scope| encode(scope, out))),
-                    schema_url: put(&|out| out.extend_from_slice(scope.schema_url.as_bytes())),
-                    spans: scope.spans.iter().map(|span| put(&|out| encode(span, out))).collect(),
-                });
-            }
-            resources.push(Resource {
-                resource: put(&|out| resource.resource.iter().for_each(|resource| encode(resource, out))),
-                schema_url: put(&|out| out.extend_from_slice(resource.schema_url.as_bytes())),
-                scopes,
-            });
-        }
-        Self { bytes, resources }
-    }
-
-    pub(crate) fn resources(&self) -> Vec<EncodedResource<'_>> {
-        let part = |range: &Range| &self.bytes[range.clone()];
-        let scope = |scope: &Scope| EncodedScope {
-            scope: &self.bytes[scope.scope.clone()],
-            schema_url: &self.bytes[scope.schema_url.clone()],
-            spans: scope.spans.iter().map(|span| &self.bytes[span.clone()]).collect(),
-        };
-        self.resources
-            .iter()
-            .map(|resource| EncodedResource {
-                resource: part(&resource.resource),
-                schema_url: part(&resource.schema_url),
-                scopes: resource.scopes.iter().map(scope).collect(),
-            })
-            .collect()
-    }
-}
-
-fn encode(message: &impl prost::Message, out: &mut Vec<u8>) {
-    // A vector grows as needed; only a buffer of fixed size could be too small.
-    message.encode(out).expect("a vector has room");
-}
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,9 @@ async fn undo(
 ) -> Result<(), String> {
     let stays = |why: &str| Err(format!("; block {new} stays in the store, since {why}"));
     if found != ErrorKind::Internal {
-        return stays("it could not be compared; readers drop the copies, and the same command goes on from here");
+        return stays(
+            "it could not be compared; readers drop the copies, and the same command goes on from here",
+        );
     }
     match store.folder(old, account).await {
         Ok(BlockFolder { state: BlockState::Live, .. }) => {}
@@ -232,7 +234,7 @@ async fn compare(
 
 /// A digest of each span with its scope and resource, in the order of the digests: how spans are grouped, and the order
 /// of attributes, is the writer's affair.
-fn fingerprints(trace: &TracesData) -> Vec<[u8; 32]> {
+pub(crate) fn fingerprints(trace: &TracesData) -> Vec<[u8; 32]> {
     let mut all = Vec::new();
     for resource_spans in &trace.resource_spans {
         let mut resource = resource_spans.resource.clone().unwrap_or_default();

@@ -10,14 +10,13 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use proptest::prelude::*;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, StoreOptions,
-    WriterOptions, combine_traces,
+    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, EncodedTrace,
+    StoreOptions, WriterOptions, combine_traces,
 };
 use tempoform_core::{Account, MemoryBudget, TenantId, TraceId};
 use tempoform_wire::otlp::{Resource, ResourceSpans, ScopeSpans, Span, TracesData};
 use uuid::Uuid;
 
-use crate::merge::Encoded;
 use crate::retention::is_expired;
 use crate::{Compactor, Options};
 
@@ -91,7 +90,7 @@ pub(crate) async fn write(store: &BlockStore, traces: &BTreeMap<u8, Vec<u8>>, en
     let written = upload.build(&account, move |output| {
         let mut writer = BlockWriter::new(output, WriterOptions::default()).expect("a writer");
         for (id, trace) in &traces {
-            writer.add_trace(*id, &Encoded::of(trace).resources()).expect("added");
+            writer.add_trace(*id, &EncodedTrace::of(trace).resources()).expect("added");
         }
         Ok::<_, tempoform_block::BlockError>(writer.finish().expect("finished"))
     });

@@ -2,9 +2,10 @@
 //!
 //! Requests are encoded before a server starts. CPU and memory are the server processes' own, from `/proc`.
 
-mod replicated;
-
+mod compaction;
 mod lookups;
+mod memory;
+mod replicated;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -32,6 +33,12 @@ struct Args {
     /// Only lookups in a bucket that is far away (with MinIO, see `TEMPOFORM_TEST_MINIO`).
     #[arg(long)]
     only_lookups: bool,
+    /// Only the merging of blocks by a compactor.
+    #[arg(long)]
+    only_compaction: bool,
+    /// Only the memory that live traces take in an ingester.
+    #[arg(long)]
+    only_memory: bool,
     /// Acknowledge before a write is on disk (`ingester.durability: async`).
     #[arg(long)]
     no_sync: bool,
@@ -45,6 +52,12 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     if args.only_lookups {
         return print_lookups().await;
+    }
+    if args.only_compaction {
+        return print(&compaction::table().await?);
+    }
+    if args.only_memory {
+        return print(&memory::table(args.connections).await?);
     }
     let load = Load::new(1);
     let requests = encode(&load, args.traces);
@@ -97,9 +110,14 @@ async fn main() -> Result<()> {
     for (what, value) in replicated {
         row(&what, value)?;
     }
-    let mut out = std::io::stdout();
-    write!(out, "| figure | value |\n|---|---|\n{table}")?;
+    table.push_str(&memory::table(args.connections).await?);
+    table.push_str(&compaction::table().await?);
+    print(&table)?;
     print_lookups().await
+}
+
+fn print(rows: &str) -> Result<()> {
+    Ok(write!(std::io::stdout(), "| figure | value |\n|---|---|\n{rows}")?)
 }
 
 async fn print_lookups() -> Result<()> {

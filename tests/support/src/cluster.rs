@@ -310,6 +310,7 @@ impl Cluster {
                 let usage = Usage::of(child.id())?;
                 all.cpu += usage.cpu;
                 all.peak_rss = all.peak_rss.max(usage.peak_rss);
+                all.rss += usage.rss;
             }
         }
         Ok(all)

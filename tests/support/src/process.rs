@@ -271,6 +271,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Largest resident set so far, bytes.
     pub peak_rss: u64,
+    /// Resident set now, bytes.
+    pub rss: u64,
 }
 
 impl Usage {
@@ -288,9 +290,11 @@ impl Usage {
         // Linux counts these in hundredths of a second on every architecture (USER_HZ).
         let cpu = Duration::from_millis((ticks(11)? + ticks(12)?) * 10);
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let peak =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc")?;
-        let kib: u64 = peak.trim().trim_end_matches(" kB").parse()?;
-        Ok(Self { cpu, peak_rss: kib * 1024 })
+        let bytes = |name: &str| -> Result<u64> {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = value.with_context(|| format!("no {name} in /proc"))?;
+            Ok(value.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+        };
+        Ok(Self { cpu, peak_rss: bytes("VmHWM:")?, rss: bytes("VmRSS:")? })
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Fetched {
     /// Ascending and disjoint.
     rows: Vec<Range<u64>>,
     chunks: HashMap<usize, ChunkBytes>,
+    /// Columns that somebody has decoded already.
+    decoded: HashMap<usize, Column>,
 }
 
 /// What to fetch for some rows.
@@ -120,7 +122,8 @@ impl BlockReader {
         let ranges: Vec<_> = columns.iter().map(|i| self.chunk(row_group, *i).range.clone()).collect();
         let bytes = self.read_data(&ranges, account).await?;
         let chunks = columns.into_iter().zip(bytes.into_iter().map(ChunkBytes::Whole)).collect();
-        Ok(Fetched { reader: self.clone(), row_group, rows: iter::once(0..rows).collect(), chunks })
+        let rows = iter::once(0..rows).collect();
+        Ok(Fetched { reader: self.clone(), row_group, rows, chunks, decoded: HashMap::new() })
     }
 
     /// Where the pages of columns are, and the bounds of the pages of `bounded`; one read unless it came with the footer.
@@ -131,8 +134,29 @@ impl BlockReader {
         bounded: Option<&str>,
         account: &Account,
     ) -> Result<Indexes> {
-        self.row_group(row_group)?;
         let columns = self.find_columns(names);
+        self.indexes_of(row_group, columns, bounded, account).await
+    }
+
+    /// Where the pages of all columns are, one list a column; `None` when the file does not tell of all.
+    pub(crate) async fn pages_of_all(
+        &self,
+        row_group: usize,
+        account: &Account,
+    ) -> Result<Option<Vec<Vec<PageLocation>>>> {
+        let columns = (0..self.inner.file.footer.leaves.len()).collect();
+        let indexes = self.indexes_of(row_group, columns, None, account).await?;
+        Ok(indexes.columns.into_iter().map(|(_, pages)| pages).collect())
+    }
+
+    async fn indexes_of(
+        &self,
+        row_group: usize,
+        columns: Vec<usize>,
+        bounded: Option<&str>,
+        account: &Account,
+    ) -> Result<Indexes> {
+        self.row_group(row_group)?;
         let bounded = bounded.and_then(|name| self.inner.file.schema.find(name));
         let mut ranges: Vec<_> =
             columns.iter().map(|i| self.chunk(row_group, *i).offset_index.clone().unwrap_or(0..0)).collect();
@@ -193,7 +217,8 @@ impl BlockReader {
             };
             (column, bytes)
         });
-        Ok(Fetched { reader: self.clone(), row_group, rows, chunks: chunks.collect() })
+        let chunks = chunks.collect();
+        Ok(Fetched { reader: self.clone(), row_group, rows, chunks, decoded: HashMap::new() })
     }
 
     /// Fetches what is needed of columns for some rows (ascending).
@@ -233,7 +258,7 @@ impl BlockReader {
         let (columns, ranges): (Vec<_>, Vec<_>) = indexes.columns.into_iter().filter_map(range).unzip();
         let bytes = self.read_data(&ranges, account).await?;
         let chunks = columns.into_iter().zip(bytes.into_iter().map(ChunkBytes::Whole)).collect();
-        Ok(Fetched { reader: self.clone(), row_group, rows: Vec::new(), chunks })
+        Ok(Fetched { reader: self.clone(), row_group, rows: Vec::new(), chunks, decoded: HashMap::new() })
     }
 
     /// Ranges of the file: from what was read of it already, else from the store. None reaches beyond the file's end as
@@ -303,6 +328,15 @@ impl BlockReader {
 }
 
 impl Fetched {
+    /// Columns of a row group that were decoded already.
+    pub(crate) fn of_decoded(
+        reader: &BlockReader,
+        row_group: usize,
+        decoded: HashMap<usize, Column>,
+    ) -> Self {
+        Self { reader: reader.clone(), row_group, rows: Vec::new(), chunks: HashMap::new(), decoded }
+    }
+
     pub(crate) fn reader(&self) -> &BlockReader {
         &self.reader
     }
@@ -351,8 +385,11 @@ impl Fetched {
 
     fn column(&self, name: &str, want: Want) -> Result<Option<(&Leaf, Column)>> {
         let Some(column) = self.reader.inner.file.schema.find(name) else { return Ok(None) };
-        let Some(bytes) = self.chunks.get(&column) else { return Ok(None) };
         let (leaf, chunk) = (self.reader.leaf(column), self.reader.chunk(self.row_group, column));
+        if let Some(decoded) = self.decoded.get(&column) {
+            return Ok(Some((leaf, decoded.clone())));
+        }
+        let Some(bytes) = self.chunks.get(&column) else { return Ok(None) };
         let decoded = column::decode(leaf, chunk, bytes, &self.rows, want)
             .map_err(|error| self.reader.damaged(name, error))?;
         Ok(Some((leaf, decoded)))

@@ -32,8 +32,9 @@ pub(crate) use lookup::{IdBounds, TRACE_ID};
 pub use lookup::{TracePlace, may_contain};
 pub(crate) use open::ParsedFile;
 pub(crate) use parquet::Malformed;
-pub(crate) use parquet::column::{Values, WalkedPage, walk};
-pub(crate) use parquet::footer::{Chunk, Leaf, Physical};
+pub(crate) use parquet::column::pages::{ChunkPages, DecodedPage, LevelMemo};
+pub(crate) use parquet::column::{Values, WalkedPage, pieces_of_rows, walk};
+pub(crate) use parquet::footer::{Chunk, Footer, Leaf, Physical};
 pub(crate) use parquet::page_index::{PageLocation, offset_index};
 pub(crate) use placed::{MAX_LEVELS, Placed, count_rows};
 pub(crate) use schema::level;
@@ -178,6 +179,6 @@ impl<T> Drop for Running<T> {
 #[cfg(test)]
 mod corruption_tests;
 #[cfg(test)]
-mod own_blocks_tests;
+pub(crate) mod own_blocks_tests;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use crate::dedicated::{default_dedicated_columns, filter_for_version};
 use crate::meta::BlockVersion;
 use crate::writer::{BlockWriter, EncodedResource, EncodedScope, WriterOptions};
 
-pub(super) fn trace(i: u64) -> (TraceId, TracesData) {
+pub(crate) fn trace(i: u64) -> (TraceId, TracesData) {
     let id = TraceId::new((u128::from(i) << 64).to_be_bytes());
     let spans = (0..1 + i % 5).map(|n| Span {
         trace_id: id.as_bytes().to_vec(),

@@ -1,5 +1,6 @@
 //! Whole traces, put back together from columns.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use prost::Message;
@@ -11,6 +12,7 @@ use tempoform_wire::otlp::{
 
 use super::attributes::{self, Attributes, Owner, text};
 use super::fetch::RowsPlan;
+use super::parquet::column::Column;
 use super::placed::{Layers, Placed};
 use super::{BlockReader, Fetched, Malformed, TracePlace, level};
 use crate::error::{BlockError, Result};
@@ -116,6 +118,23 @@ impl BlockReader {
         let (fetched, ()) = tokio::try_join!(self.fetch_rows(plan, account), self.load_extra(account))?;
         let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
         Ok(self.with_extra(row_group, first, traces))
+    }
+
+    /// The traces of some rows of a row group, out of columns that were decoded already. Without what the sidecar has.
+    ///
+    /// # Errors
+    /// [`BlockError::Corrupt`](crate::BlockError::Corrupt) when columns do not fit each other, or what `column` says.
+    pub(crate) fn traces_of_columns(
+        &self,
+        row_group: usize,
+        column: impl Fn(usize) -> Result<Column, Malformed>,
+    ) -> Result<Vec<(TraceId, TracesData)>> {
+        let mut decoded = HashMap::new();
+        for name in self.trace_columns() {
+            let Some(at) = self.column_named(&name) else { continue };
+            decoded.insert(at, column(at).map_err(|error| self.damaged(&name, error))?);
+        }
+        Assembly::new(&Fetched::of_decoded(self, row_group, decoded))?.traces()
     }
 
     /// The trace at a place that [`locate`](Self::locate) found.

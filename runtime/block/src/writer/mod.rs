@@ -8,39 +8,35 @@
 //! group's dictionaries are all the memory used.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use parquet::file::properties::{WriterProperties, WriterVersion};
-use parquet::file::writer::SerializedFileWriter;
 use tempoform_core::TraceId;
 use tempoform_core::protobuf::WireError;
 
-use crate::bloom::BloomBuilder;
 use crate::dedicated::DedicatedColumn;
-use crate::extra::{self, ExtraBuilder};
-use crate::schema;
 
 mod attributes;
 mod chunk;
 mod columns;
+pub(crate) mod copied;
 pub(crate) mod dictionary;
 mod encode;
+mod encoded;
 mod nested_set;
 mod output;
 mod page;
 mod pages;
 mod resources;
 mod rows;
+mod shell;
 mod shred;
 mod spans;
 
+pub use encoded::EncodedTrace;
 pub use nested_set::{Node as NestedSetNode, Numbers as NestedSetNumbers, numbers as nested_set_numbers};
-use output::TailWriter;
 use rows::RowGroup;
+use shell::Shell;
 use spans::TraceLayout;
 
 /// Spans of one instrumentation scope, encoded.
@@ -185,25 +181,10 @@ pub struct WrittenBlock {
 
 /// Writes one block's `data.parquet` to `W`.
 pub struct BlockWriter<W: Write + Send> {
-    file: SerializedFileWriter<TailWriter<W>>,
-    options: WriterOptions,
+    shell: Shell<W>,
+    row_group_bytes: usize,
     rows: RowGroup,
     layout: TraceLayout,
-    bloom: BloomBuilder,
-    extra: ExtraBuilder,
-    last_id: Option<TraceId>,
-    last_ids: Vec<TraceId>,
-    totals: Totals,
-}
-
-#[derive(Debug, Default)]
-struct Totals {
-    traces: u64,
-    spans: u64,
-    duplicates: u64,
-    malformed_parts: u64,
-    start: Option<u64>,
-    end: u64,
 }
 
 /// Offsets within a page are 31 bits; the encoded form is never much longer than the spans.
@@ -215,20 +196,11 @@ impl<W: Write + Send> BlockWriter<W> {
     /// # Errors
     /// When `output` fails.
     pub fn new(output: W, options: WriterOptions) -> Result<Self, WriteError> {
-        let properties = WriterProperties::builder().set_writer_version(WriterVersion::PARQUET_2_0).build();
-        let root = schema::vparquet4().root_schema_ptr();
-        let file = SerializedFileWriter::new(TailWriter::new(output), root, Arc::new(properties))?;
-        let WriterOptions { expected_traces, bloom_false_positive, bloom_shard_size_bytes, .. } = options;
         Ok(Self {
-            file,
+            shell: Shell::new(output, &options)?,
+            row_group_bytes: options.row_group_bytes,
             rows: RowGroup::new(&options),
             layout: TraceLayout::default(),
-            bloom: BloomBuilder::new(expected_traces, bloom_false_positive, bloom_shard_size_bytes),
-            extra: ExtraBuilder::default(),
-            last_id: None,
-            last_ids: Vec::new(),
-            totals: Totals::default(),
-            options,
         })
     }
 
@@ -239,29 +211,21 @@ impl<W: Write + Send> BlockWriter<W> {
     /// When the trace does not come after the last one, is too large or not protobuf: the block is then as
     /// before. When the output fails: the block is then unusable.
     pub fn add_trace(&mut self, id: TraceId, resources: &[EncodedResource<'_>]) -> Result<(), WriteError> {
-        if let Some(previous) = self.last_id.filter(|previous| *previous >= id) {
-            return Err(WriteError::OutOfOrder { previous, id });
-        }
+        self.shell.check_order(id)?;
         let bytes = encoded_bytes(resources);
         if bytes > MAX_TRACE_BYTES {
             return Err(WriteError::TraceTooLarge { id, bytes, limit: MAX_TRACE_BYTES });
         }
-        if self.rows.rows() > 0 && self.rows.bytes().saturating_add(bytes) > self.options.row_group_bytes {
+        if self.rows.rows() > 0 && self.rows.bytes().saturating_add(bytes) > self.row_group_bytes {
             self.end_row_group()?;
         }
         let trace = self
             .layout
-            .read(resources, &mut self.rows.numbering(&mut self.extra))
+            .read(resources, &mut self.rows.numbering(&mut self.shell.extra))
             .map_err(|problem| WriteError::Malformed { id, problem })?;
         if !trace.spans.is_empty() {
-            let times = self.rows.push(&id, &trace, bytes, &mut self.extra)?;
-            self.bloom.add(&id);
-            self.last_id = Some(id);
-            self.totals.traces += 1;
-            self.totals.spans += trace.spans.len() as u64;
-            self.totals.duplicates += trace.duplicates;
-            self.totals.start = Some(self.totals.start.map_or(times.start, |start| start.min(times.start)));
-            self.totals.end = self.totals.end.max(times.end);
+            let times = self.rows.push(&id, &trace, bytes, &mut self.shell.extra)?;
+            self.shell.add(id, trace.spans.len() as u64, trace.duplicates, times);
         }
         self.layout.put_back(trace);
         Ok(())
@@ -275,35 +239,17 @@ impl<W: Write + Send> BlockWriter<W> {
         if self.rows.rows() > 0 {
             self.end_row_group()?;
         }
-        self.totals.malformed_parts = self.rows.malformed_parts();
-        self.file.finish()?;
-        let extra =
-            self.extra.finish().map_err(|source| WriteError::Compress { what: "extra fields", source })?;
-        let Totals { traces, spans, duplicates, malformed_parts, start, end } = self.totals;
-        Ok(WrittenBlock {
-            size: self.file.inner().length(),
-            footer_size: self.file.inner().footer_length(),
-            total_objects: traces,
-            total_records: self.last_ids.len() as u32,
-            spans,
-            duplicate_spans: duplicates,
-            malformed_parts,
-            start_unix_nano: start.unwrap_or(0),
-            end_unix_nano: end,
-            blooms: self.bloom.finish(),
-            index: index_object(&self.last_ids),
-            sidecars: extra.map(|object| (extra::OBJECT_NAME, object)).into_iter().collect(),
-        })
+        self.shell.finish(self.rows.malformed_parts())
     }
 
     /// Bytes of `data.parquet` written so far; more is in memory.
     pub fn bytes_written(&self) -> u64 {
-        self.file.inner().length()
+        self.shell.bytes_written()
     }
 
     fn end_row_group(&mut self) -> Result<(), WriteError> {
-        self.rows.end(&mut self.file)?;
-        self.last_ids.extend(self.last_id);
+        self.rows.end(&mut self.shell.file)?;
+        self.shell.end_row_group();
         Ok(())
     }
 }
@@ -320,11 +266,5 @@ fn encoded_bytes(resources: &[EncodedResource<'_>]) -> usize {
     resources.iter().map(of_resource).sum()
 }
 
-/// The object `index`: the last trace id of each row group.
-fn index_object(last_ids: &[TraceId]) -> Bytes {
-    let ids: Vec<String> = last_ids.iter().map(|id| BASE64.encode(id.as_bytes())).collect();
-    serde_json::json!({ "rowGroups": ids }).to_string().into()
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -241,7 +241,7 @@ impl PageEncoder<'_> {
         self.numbers(leaf, levels, &column.numbers, &column.dictionary)
     }
 
-    fn numbers(
+    pub(super) fn numbers(
         &mut self,
         leaf: usize,
         levels: Levels<'_>,
@@ -285,7 +285,7 @@ impl PageEncoder<'_> {
         encoded
     }
 
-    fn bytes(&mut self, leaf: usize, levels: Levels<'_>, column: &ByteColumn) -> Written {
+    pub(super) fn bytes(&mut self, leaf: usize, levels: Levels<'_>, column: &ByteColumn) -> Written {
         let values = &mut self.scratch.values;
         values.clear();
         put_deltas_32(values, &column.lengths);
@@ -294,7 +294,7 @@ impl PageEncoder<'_> {
         self.chunks[leaf].add_page(self.rows, levels, values, bounds, self.compressor)
     }
 
-    fn ints_64(&mut self, leaf: usize, levels: Levels<'_>, ints: &[i64]) -> Written {
+    pub(super) fn ints_64(&mut self, leaf: usize, levels: Levels<'_>, ints: &[i64]) -> Written {
         let chunk = &mut self.chunks[leaf];
         let values = &mut self.scratch.values;
         values.clear();
@@ -312,7 +312,7 @@ impl PageEncoder<'_> {
         chunk.add_page(self.rows, levels, values, bounds, self.compressor)
     }
 
-    fn ints_32(&mut self, leaf: usize, levels: Levels<'_>, ints: &[i32]) -> Written {
+    pub(super) fn ints_32(&mut self, leaf: usize, levels: Levels<'_>, ints: &[i32]) -> Written {
         let chunk = &mut self.chunks[leaf];
         let values = &mut self.scratch.values;
         values.clear();
@@ -330,14 +330,14 @@ impl PageEncoder<'_> {
         chunk.add_page(self.rows, levels, values, bounds, self.compressor)
     }
 
-    fn doubles(&mut self, leaf: usize, levels: Levels<'_>, doubles: &[f64]) -> Written {
+    pub(super) fn doubles(&mut self, leaf: usize, levels: Levels<'_>, doubles: &[f64]) -> Written {
         let values = &mut self.scratch.values;
         values.clear();
         doubles.iter().for_each(|double| values.extend_from_slice(&double.to_le_bytes()));
         self.chunks[leaf].add_page(self.rows, levels, values, None, self.compressor)
     }
 
-    fn bools(&mut self, leaf: usize, levels: Levels<'_>, bools: &[bool]) -> Written {
+    pub(super) fn bools(&mut self, leaf: usize, levels: Levels<'_>, bools: &[bool]) -> Written {
         let values = &mut self.scratch.values;
         values.clear();
         put_bools(values, bools);

@@ -20,9 +20,9 @@ use crate::schema::v4::{self, at, attribute};
 use crate::schema::{LeafEncoding, vparquet4};
 
 /// A page ends at this many bytes of spans.
-const PAGE_BYTES: usize = 2 << 20;
+pub(super) const PAGE_BYTES: usize = 2 << 20;
 /// A page ends at this many traces, so that a lookup decodes few.
-const PAGE_ROWS: usize = 4096;
+pub(super) const PAGE_ROWS: usize = 4096;
 
 /// Everything of the current row group.
 pub(super) struct RowGroup {
@@ -42,9 +42,9 @@ pub(super) struct RowGroup {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Size {
-    rows: usize,
-    bytes: usize,
+pub(super) struct Size {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
 }
 
 impl Size {
@@ -295,7 +295,7 @@ impl RowGroup {
     }
 }
 
-fn chunks() -> Vec<Chunk> {
+pub(super) fn chunks() -> Vec<Chunk> {
     let schema = vparquet4();
     v4::LEAVES.iter().enumerate().map(|(i, leaf)| Chunk::new(leaf, schema.column(i))).collect()
 }

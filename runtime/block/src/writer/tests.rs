@@ -2,9 +2,9 @@ use tempoform_wire::otlp::{self, TracesData};
 
 use super::*;
 
-mod columns;
+pub(crate) mod columns;
 mod file;
-mod model;
+pub(crate) mod model;
 mod tempo;
 
 /// A block in memory.

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use tempoform_test_support::{Exporter, Load, Server, ServerConfig, skipped};
+use tempoform_block::{BlockStore, StoreOptions};
+use tempoform_core::{Account, TenantId};
+use tempoform_test_support::{Exporter, Load, Server, ServerConfig, free_port, skipped, write_block};
+use uuid::Uuid;
 
 /// The Python with its packages, which `cargo xtask test` installs.
 fn python() -> Option<PathBuf> {
@@ -85,13 +89,18 @@ async fn what_the_sdk_for_javascript_sent_as_json_is_read_back() -> Result<()> {
     Ok(())
 }
 
+/// The data of a block that Tempo wrote, for comparison.
+fn real_block() -> Result<PathBuf> {
+    let blocks = std::env::var("TEMPOFORM_TEST_BLOCKS")
+        .context("set TEMPOFORM_TEST_BLOCKS to the folder of real blocks")?;
+    Ok(PathBuf::from(blocks)
+        .join("v2.10.8-vp4-default/single-tenant/00000000-0000-4000-8000-000000000024/data.parquet"))
+}
+
 #[tokio::test]
 async fn pyarrow_finds_the_schema_and_encodings_of_a_real_tempo_block() -> Result<()> {
     let Some(python) = python() else { return Ok(()) };
-    let blocks = std::env::var("TEMPOFORM_TEST_BLOCKS")
-        .context("set TEMPOFORM_TEST_BLOCKS to the folder of real blocks")?;
-    let real = PathBuf::from(blocks)
-        .join("v2.10.8-vp4-default/single-tenant/00000000-0000-4000-8000-000000000024/data.parquet");
+    let real = real_block()?;
     let folder = tempfile::tempdir()?;
     let server = Server::start(ServerConfig::new(folder.path())?).await?;
     let exporter = Exporter::new(&server.otlp_grpc())?;
@@ -107,5 +116,45 @@ async fn pyarrow_finds_the_schema_and_encodings_of_a_real_tempo_block() -> Resul
         let said = script(&python, "schema.py", &[data, real])?;
         ensure!(said.contains("103 leaves as Tempo has them"), "{said}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn pyarrow_reads_a_block_that_was_merged() -> Result<()> {
+    const BLOCKS: u64 = 4;
+    const TRACES: u64 = 3000;
+    /// Of each block, the traces that the block before has too.
+    const SHARED: u64 = 300;
+    let Some(python) = python() else { return Ok(()) };
+    let real = real_block()?;
+    let folder = tempfile::tempdir()?;
+    let blocks = folder.path().join("blocks");
+    std::fs::create_dir_all(&blocks)?;
+    let store = BlockStore::local(&blocks, StoreOptions::default(), None)?;
+    let load = Load::new(7);
+    for block in 0..BLOCKS {
+        let traces: Vec<u64> = ((block * TRACES).saturating_sub(SHARED)..(block + 1) * TRACES).collect();
+        write_block(&store, Uuid::from_u128(u128::from(block) + 1), &load, &traces).await?;
+    }
+    let mut config = ServerConfig::new(folder.path())?;
+    config.extra = format!(
+        "target: compactor\ncompactor:\n  compaction:\n    compaction_window: 100000h\nmemberlist:\n  bind_addr: [127.0.0.1]\n  bind_port: {}\n",
+        free_port()?
+    );
+    let server = Server::start(config).await?;
+    let started = Instant::now();
+    let merged = loop {
+        let listed = store.blocks(&TenantId::single(), &Account::default()).await?;
+        match listed.live.as_slice() {
+            [merged] if listed.compacted.len() as u64 == BLOCKS => break merged.block,
+            _ => ensure!(started.elapsed() < Duration::from_secs(60), "no merge\n{}", server.log_tail()),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let data = blocks.join(format!("single-tenant/{merged}/data.parquet"));
+    let (data, real) = (data.to_str().context("UTF-8")?, real.to_str().context("UTF-8")?);
+    let said = script(&python, "schema.py", &[data, real])?;
+    let expected = format!("103 leaves as Tempo has them, {} rows read", BLOCKS * TRACES);
+    ensure!(said.contains(&expected), "{said}, not {expected}");
     Ok(())
 }

@@ -13,8 +13,8 @@ use tempoform_block::{BlockState, BlockStore, StoreOptions};
 use tempoform_core::{Account, TenantId};
 use tempoform_test_support::{Exporter, Load, Minio, Server, ServerConfig, StoreProxy, skipped};
 
-use self::emulators::{GoogleEmulator, open_to_all};
 pub(crate) use self::emulators::{AZURE_ACCOUNT, AZURE_KEY, Azurite};
+use self::emulators::{GoogleEmulator, open_to_all};
 use crate::durability::{expect_all, send, spans_of};
 use crate::object_storage::minio_program;
 

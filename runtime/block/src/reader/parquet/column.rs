@@ -1,5 +1,6 @@
 //! Columns: pages put together into levels and values.
 
+pub(crate) mod pages;
 mod walk;
 
 use std::ops::Range;
@@ -16,7 +17,7 @@ pub(crate) use super::values::{Strings, Values};
 pub(crate) use walk::{WalkedPage, walk};
 
 /// Some rows of a column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Column {
     /// Repetition level of each entry; empty when the column does not repeat.
     pub(crate) rep: Vec<u8>,

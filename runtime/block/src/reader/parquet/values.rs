@@ -8,7 +8,7 @@ use super::page::Encoding;
 use super::{Malformed, Result, delta, hybrid};
 
 /// Byte strings, each stored once per dictionary entry or plain value.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Strings {
     bytes: Vec<u8>,
     /// Start and end of each entry in `bytes`.
@@ -34,6 +34,16 @@ impl Strings {
         self.ids.get(position).map_or(&[], |id| self.entry(*id))
     }
 
+    /// The bytes of values one after the other, where there is no dictionary, and their lengths.
+    pub(crate) fn plain(&self, positions: Range<usize>) -> (&[u8], impl Iterator<Item = i32>) {
+        let entries = self.entries.get(positions).unwrap_or_default();
+        let bytes = match (entries.first(), entries.last()) {
+            (Some((start, _)), Some((_, end))) => &self.bytes[*start as usize..*end as usize],
+            _ => &[],
+        };
+        (bytes, entries.iter().map(|(start, end)| (end - start) as i32))
+    }
+
     /// Forgets the values, and all entries but those of the dictionary.
     pub(super) fn forget_values(&mut self, dictionary: usize) {
         self.ids.clear();
@@ -41,7 +51,7 @@ impl Strings {
         self.bytes.truncate(self.entries.iter().map(|(_, end)| *end as usize).max().unwrap_or(0));
     }
 
-    fn add_value(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn add_value(&mut self, bytes: &[u8]) -> Result<()> {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(bytes);
         let end = u32::try_from(self.bytes.len());
@@ -69,7 +79,7 @@ impl Strings {
 }
 
 /// The values of a column, nulls left out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Values {
     Strings(Strings),
     /// INT32 and INT64.

@@ -7,14 +7,14 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 /// One entry of a column: definition level, repetition level, and the value if it is there.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) def: i16,
-    pub(super) rep: i16,
-    pub(super) value: Option<Cell>,
+pub(crate) struct Entry {
+    pub(crate) def: i16,
+    pub(crate) rep: i16,
+    pub(crate) value: Option<Cell>,
 }
 
 #[derive(Clone, PartialEq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Bytes(Vec<u8>),
     Int(i64),
     /// By its bits, so that NaN equals itself.
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Cell {
 }
 
 /// All columns of a file, across its row groups.
-pub(super) fn read_columns(file: &Bytes) -> Vec<Vec<Entry>> {
+pub(crate) fn read_columns(file: &Bytes) -> Vec<Vec<Entry>> {
     let file = SerializedFileReader::new(file.clone()).unwrap();
     let columns = file.metadata().file_metadata().schema_descr().num_columns();
     let mut read = vec![Vec::new(); columns];

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use parquet::basic::{Encoding, PageType};
 use parquet::column::page::Page;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
@@ -12,7 +14,7 @@ use tempoform_wire::otlp::{
 
 use super::*;
 use crate::schema::v4::{LEAVES, at};
-use crate::schema::{LeafCodec, LeafEncoding};
+use crate::schema::{self, LeafCodec, LeafEncoding};
 
 /// `count` traces of one span each, whose attribute values are all different and `length` long.
 fn distinct(count: u64, length: usize) -> Vec<(TraceId, TracesData)> {

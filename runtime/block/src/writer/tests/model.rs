@@ -449,7 +449,8 @@ fn a_span() -> impl Strategy<Value = Span> {
         )
 }
 
-fn a_trace() -> impl Strategy<Value = TracesData> {
+/// A trace with all that OTLP has.
+pub(crate) fn a_trace() -> impl Strategy<Value = TracesData> {
     let url = || prop_oneof![3 => Just(""), 1 => Just("https://a"), 1 => Just("https://b")];
     let scope = ("[ab]?", "[12]?", key_values(), 0..2u32).prop_map(
         |(name, version, attributes, dropped_attributes_count)| InstrumentationScope {
@@ -481,14 +482,14 @@ fn a_trace() -> impl Strategy<Value = TracesData> {
     })
 }
 
-fn options() -> WriterOptions {
+/// Dedicated columns, and row groups so small that a few traces have several.
+pub(crate) fn options() -> WriterOptions {
     let columns = |scope, names: &'static [&'static str]| {
         names.iter().map(move |name| DedicatedColumn::string(scope, name))
     };
     let dedicated_columns = columns(DedicatedScope::Resource, &RESOURCE_DEDICATED)
         .chain(columns(DedicatedScope::Span, &SPAN_DEDICATED))
         .collect();
-    // Small enough that a case has several row groups.
     WriterOptions { dedicated_columns, row_group_bytes: 2000, ..WriterOptions::default() }
 }
 
