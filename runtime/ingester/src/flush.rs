@@ -204,14 +204,11 @@ fn parts(segment: &SealedSegment, part_bytes: u64) -> Result<Vec<Part>> {
 
 /// Memory to build a block, as soon as there is some. Another block, or a query, gives it back before long.
 async fn room(shared: &Shared) -> Reservation {
-    let needed = build_memory(shared);
+    // Where it is more than there ever is, the one block that is built has to do with what there is.
+    let needed = build_memory(shared).min(shared.building.limit());
     loop {
-        match shared.memory.reserve(needed, "building a block") {
+        match shared.building.reserve(needed, "building a block") {
             Ok(held) => return held,
-            // More than there ever is: then the one block that is built has to do with what there is.
-            Err(_) if needed > shared.memory.limit() => {
-                return shared.memory.reserve_up_to(shared.memory.limit());
-            }
             Err(_) => tokio::time::sleep(MEMORY_PAUSE).await,
         }
     }

@@ -30,10 +30,10 @@ use crate::{flush, live, metrics, recovery, settle};
 const QUEUE: usize = 1024;
 
 /// The share of the memory ceiling that a lookup may read of the log: one of so many.
-const LOOKUP_SHARE: u64 = 4;
+const LOOKUP_SHARE: u64 = 8;
 
 /// The share of the memory ceiling that the index of what is followed may take: one of so many. Writes need the rest.
-const FOLLOWED_SHARE: u64 = 4;
+const FOLLOWED_SHARE: u64 = 8;
 
 /// What the ingester's tasks and threads share.
 pub(crate) struct Shared {
@@ -42,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) memory: MemoryBudget,
     /// A part of it, for the index of what is followed, which queries need while a leader is away.
     followed_memory: MemoryBudget,
+    /// Of that, what indexes of live traces and the building of blocks may have, so that they leave room for each other
+    /// and for queries.
+    pub(crate) indexes: MemoryBudget,
+    pub(crate) building: MemoryBudget,
     pub(crate) runtime: Handle,
     pub(crate) flush_due: Notify,
     /// Why the ingester cannot go on, if it cannot.
@@ -115,6 +119,8 @@ impl Ingester {
             options,
             store,
             followed_memory: memory.part(memory.limit() / FOLLOWED_SHARE),
+            indexes: memory.part(memory.limit() / 4),
+            building: memory.part(memory.limit() / 8 * 3),
             memory,
             runtime: Handle::current(),
             flush_due: Notify::new(),
@@ -282,7 +288,7 @@ pub(crate) async fn lead(
         return Ok(PushOutcome::default());
     }
     let queued = shared.memory.reserve(spans.payload.len() as u64, "a write to the log")?;
-    let index = shared.memory.reserve(MemoryIndex::cost(&spans), "the index of live traces");
+    let index = shared.indexes.reserve(MemoryIndex::cost(&spans), "the index of live traces");
     let indexed = index.inspect_err(|_| {
         // With its index on disk the largest segment makes room; a full queue has that coming anyway.
         drop(commands.try_send(Command::CloseLargest));

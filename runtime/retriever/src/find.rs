@@ -12,9 +12,12 @@ use tempoform_wire::internal::FindTraceResponse;
 use crate::metrics::BLOCKS_READ;
 use crate::retriever::BlockQuery;
 
+/// A trace that takes more memory than this, by an estimate that is on the high side for small ones, waits until there is
+/// that much.
+const LARGE: u64 = 32 << 20;
 /// The share of the memory ceiling that the pieces which a lookup found have at most, one of so many: whoever asked decodes
 /// them, which takes several times as much.
-const PIECES_SHARE: u64 = 4;
+const PIECES_SHARE: u64 = 8;
 
 /// The pieces of the trace. All bloom filters are asked at once (up to a bound), then the blocks that may have it, so
 /// that the number of reads one after the other does not grow with the number of blocks.
@@ -78,15 +81,24 @@ async fn read(
         pieces.check()?;
         BLOCKS_READ.with_label_values(&["traces"]).inc();
         let reader = query.open(&meta, &account).await?;
-        let place = {
-            let _held = query.admission.memory(BlockReader::MAX_LOCATE_MEMORY).await?;
-            let Some(place) = reader.locate(id, &account).await? else { return Ok(None) };
-            place
+        let held = query.admission.memory(BlockReader::MAX_LOCATE_MEMORY).await?;
+        let Some(mut place) = reader.locate(id, &account).await? else { return Ok(None) };
+        let memory = if place.memory() <= LARGE {
+            held
+        } else {
+            // Many blocks may have a part of a large trace; what waits for its turn holds nothing.
+            place.forget_read_ahead();
+            drop(held);
+            query.admission.all_memory(place.memory(), "the trace in this block").await?
         };
-        let memory = query.admission.all_memory(place.memory(), "the trace in this block").await?;
-        let trace = reader.holding(memory).read_trace(place, &account).await?;
+        pieces.check()?;
+        // Until the trace is encoded and gone.
+        let reader = reader.holding(memory);
+        let trace = reader.read_trace(place, &account).await?;
         pieces.hold(trace.encoded_len() as u64)?;
-        Ok(Some(Bytes::from(trace.encode_to_vec())))
+        let piece = Bytes::from(trace.encode_to_vec());
+        drop((trace, reader));
+        Ok(Some(piece))
     }
     .await;
     (meta, found)

@@ -68,6 +68,11 @@ impl TracePlace {
         let ahead = self.window.as_ref().map_or(0, |window| window.bytes());
         self.memory.saturating_add(ahead)
     }
+
+    /// Drops what was read ahead; it is read again.
+    pub fn forget_read_ahead(&mut self) {
+        self.window = None;
+    }
 }
 
 impl BlockReader {

@@ -11,6 +11,7 @@ mod faults;
 mod interoperability;
 mod lifecycle;
 mod lookups;
+mod memory;
 mod object_storage;
 mod receivers;
 mod replicated;
