@@ -12,6 +12,8 @@ pub struct MemoryBudget(Arc<Budget>);
 struct Budget {
     limit: u64,
     used: AtomicU64,
+    /// What this is a part of.
+    whole: Option<MemoryBudget>,
 }
 
 /// Bytes held of a [`MemoryBudget`]; given back on drop.
@@ -24,7 +26,26 @@ pub struct Reservation {
 impl MemoryBudget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Budget { limit, used: AtomicU64::new(0) }))
+        Self(Arc::new(Budget { limit, used: AtomicU64::new(0), whole: None }))
+    }
+
+    /// A budget of `limit` bytes at most of this one: what is reserved of it counts in both.
+    #[must_use]
+    pub fn part(&self, limit: u64) -> Self {
+        let whole = Some(self.clone());
+        Self(Arc::new(Budget { limit: limit.min(self.limit()), used: AtomicU64::new(0), whole }))
+    }
+
+    /// Most encoded bytes of one trace that are worked on in one piece: a larger trace is stored in parts. Decoded they take
+    /// several times as much, so it is a small share of the ceiling; and at most 32 MiB, so that components with less memory
+    /// than the one that wrote can read.
+    pub fn trace_part_bytes(&self) -> u64 {
+        (self.limit() / 16).clamp(4 << 20, 32 << 20)
+    }
+
+    /// Whether `bytes` are free in this budget, whatever it is a part of.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.used().saturating_add(bytes) <= self.limit()
     }
 
     /// Bytes reserved now.
@@ -39,12 +60,15 @@ impl MemoryBudget {
 
     /// Reserves as much of `bytes` as there is now; it may be nothing.
     pub fn reserve_up_to(&self, bytes: u64) -> Reservation {
+        let of_whole = self.0.whole.as_ref().map(|whole| whole.reserve_up_to(bytes));
+        let bytes = of_whole.as_ref().map_or(bytes, Reservation::bytes);
         let mut taken = 0;
         let reserved = self.0.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
             taken = bytes.min(self.0.limit.saturating_sub(used));
             Some(used + taken)
         });
         let bytes = if reserved.is_ok() { taken } else { 0 };
+        keep(of_whole, bytes);
         Reservation { budget: self.clone(), bytes }
     }
 
@@ -53,11 +77,15 @@ impl MemoryBudget {
     /// # Errors
     /// [`ErrorKind::Exhausted`] when the ceiling would be passed.
     pub fn reserve(&self, bytes: u64, purpose: &str) -> Result<Reservation> {
+        let of_whole = self.0.whole.as_ref().map(|whole| whole.reserve(bytes, purpose)).transpose()?;
         let reserved = self.0.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
             used.checked_add(bytes).filter(|sum| *sum <= self.0.limit)
         });
         match reserved {
-            Ok(_) => Ok(Reservation { budget: self.clone(), bytes }),
+            Ok(_) => {
+                keep(of_whole, bytes);
+                Ok(Reservation { budget: self.clone(), bytes })
+            }
             Err(used) => Err(Error::new(
                 ErrorKind::Exhausted,
                 format!(
@@ -65,6 +93,22 @@ impl MemoryBudget {
                     self.0.limit
                 ),
             )),
+        }
+    }
+}
+
+/// Of the whole, `bytes` are held from now on by the reservation of the part.
+fn keep(of_whole: Option<Reservation>, bytes: u64) {
+    if let Some(mut of_whole) = of_whole {
+        of_whole.bytes -= bytes;
+    }
+}
+
+impl Budget {
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+        if let Some(MemoryBudget(whole)) = &self.whole {
+            whole.give_back(bytes);
         }
     }
 }
@@ -96,13 +140,13 @@ impl Reservation {
     pub fn shrink_to(&mut self, bytes: u64) {
         let surplus = self.bytes.saturating_sub(bytes);
         self.bytes -= surplus;
-        self.budget.0.used.fetch_sub(surplus, Ordering::AcqRel);
+        self.budget.0.give_back(surplus);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.0.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget.0.give_back(self.bytes);
     }
 }
 
@@ -123,5 +167,26 @@ mod tests {
         assert_eq!(budget.reserve_up_to(500).bytes(), 70);
         drop(first);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_a_part_holds_counts_in_the_whole() {
+        let whole = MemoryBudget::new(100);
+        let part = whole.part(40);
+        let mut held = part.reserve(30, "a test").expect("fits");
+        assert_eq!((part.used(), whole.used()), (30, 30));
+        assert!(part.reserve(20, "a test").is_err() && !part.has_room(20), "more than the part");
+        let others = whole.reserve(65, "a test").expect("fits");
+        assert!(part.reserve(10, "a test").is_err() && part.has_room(10), "more than the whole has left");
+        assert_eq!((part.used(), whole.used()), (30, 95), "what was refused is given back");
+        let up_to = part.reserve_up_to(50);
+        assert_eq!((up_to.bytes(), part.used(), whole.used()), (5, 35, 100));
+        drop((up_to, others));
+        assert_eq!(part.reserve_up_to(50).bytes(), 10);
+        held.grow_to(40, "a test").expect("fits");
+        held.shrink_to(5);
+        assert_eq!((part.used(), whole.used()), (5, 5));
+        drop(held);
+        assert_eq!((part.used(), whole.used()), (0, 0));
     }
 }

@@ -15,6 +15,9 @@ use crate::replication::{Held, Replication};
 use crate::source::Source;
 use crate::truncate::truncate_attributes;
 
+/// The share of the memory ceiling that requests worked on have at most: one of so many.
+const INFLIGHT_SHARE: u64 = 4;
+
 /// One tenant's limits on what it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TenantLimits {
@@ -43,7 +46,7 @@ pub struct Options {
     pub retry_after: Duration,
     /// Most bytes of one request over HTTP, uncompressed.
     pub max_request_bytes: usize,
-    /// Most bytes of requests worked on at once.
+    /// Most bytes of requests worked on at once; a quarter of the memory ceiling where that is less.
     pub max_inflight_bytes: u64,
 }
 
@@ -76,7 +79,8 @@ impl Distributor {
         placement: Arc<dyn Fn() -> Arc<Placement> + Send + Sync>,
         memory: MemoryBudget,
     ) -> Arc<Self> {
-        let inflight = MemoryBudget::new(options.max_inflight_bytes);
+        // The rest is for what becomes of requests.
+        let inflight = memory.part(options.max_inflight_bytes.min(memory.limit() / INFLIGHT_SHARE));
         Arc::new(Self {
             options,
             placement,
@@ -126,9 +130,9 @@ impl Distributor {
         place: Reservation,
     ) -> Result<PushOutcome> {
         let bytes = payload.len() as u64;
-        // The request itself, and where its spans are.
+        // Where its spans are; room for the request itself is held already.
         let held = self
-            .memory(bytes * 2, "a request in flight")
+            .memory(bytes, "a request in flight")
             .inspect_err(|_| self.refuse("memory_ceiling", source))?;
         let held: Held = Arc::new([place, held]);
         let batch = self.check(source, tenant, payload)?;
@@ -165,14 +169,23 @@ impl Distributor {
     pub(crate) fn admit(&self, bytes: u64) -> Result<Reservation> {
         self.inflight
             .reserve(bytes, "a request")
-            .map_err(|error| self.with_hint(error.context("distributor.max_inflight_bytes")))
+            .map_err(|error| self.with_hint(error.context(self.crowded_by(bytes).1)))
+    }
+
+    /// What leaves no room for `bytes` bytes more: as the reason that is counted, and as the setting to look at.
+    fn crowded_by(&self, bytes: u64) -> (&'static str, &'static str) {
+        if self.inflight.has_room(bytes) {
+            ("memory_ceiling", "memory.limit_bytes")
+        } else {
+            ("inflight_bytes", "distributor.max_inflight_bytes")
+        }
     }
 
     /// Room for a request that turned out to be of `bytes` bytes.
     pub(crate) fn grow(&self, place: &mut Reservation, bytes: u64) -> Result<()> {
         place
             .grow_to(bytes, "a request")
-            .map_err(|error| self.with_hint(error.context("distributor.max_inflight_bytes")))
+            .map_err(|error| self.with_hint(error.context(self.crowded_by(bytes).1)))
     }
 
     /// The tenant of a request with this `X-Scope-OrgID`, and room for the first `bytes` bytes of it. A refusal is counted.
@@ -183,7 +196,7 @@ impl Distributor {
         bytes: u64,
     ) -> Result<(TenantId, Reservation)> {
         let tenant = self.tenant(header).inspect_err(|_| self.refuse("tenant", source))?;
-        let place = self.admit(bytes).inspect_err(|_| self.refuse("inflight_bytes", source))?;
+        let place = self.admit(bytes).inspect_err(|_| self.refuse(self.crowded_by(bytes).0, source))?;
         Ok((tenant, place))
     }
 

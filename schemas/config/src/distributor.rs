@@ -14,7 +14,8 @@ pub struct Distributor {
     pub max_attribute_bytes: u32,
     /// When a client that met a limit should try again; 0 gives no hint. Default 5s.
     pub retry_after_on_resource_exhausted: GoDuration,
-    /// Bytes of requests worked on at once; above it requests are refused as exhausted. Default 128 MiB.
+    /// Bytes of requests worked on at once, or a quarter of the memory ceiling where that is less; above it requests are
+    /// refused as exhausted. Default 128 MiB.
     pub max_inflight_bytes: ByteSize,
 }
 

@@ -110,7 +110,7 @@ fn distributor(sinks: &[Arc<Recorder>], replication_factor: usize) -> Arc<Distri
         .enumerate()
         .map(|(at, sink)| Member::new(format!("ingester-{at}"), "", Arc::clone(sink) as Arc<dyn SpanSink>));
     let placement = Arc::new(Placement::new(members.collect(), replication_factor));
-    Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), MemoryBudget::new(1 << 20))
+    Distributor::new(options(), Arc::new(move || Arc::clone(&placement)), MemoryBudget::new(4 << 20))
 }
 
 fn sinks(fail: [Option<ErrorKind>; 3]) -> Vec<Arc<Recorder>> {
