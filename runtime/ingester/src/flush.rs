@@ -15,8 +15,9 @@ use tempoform_block::{
     EncodedResource, EncodedScope, WriterOptions, WrittenBlock,
 };
 use tempoform_core::protobuf::{Fields, Value};
-use tempoform_core::{Account, Error, ErrorKind, Reservation, Result, SELF_TRACE};
+use tempoform_core::{Account, Error, ErrorKind, Reservation, Result, SELF_TRACE, TenantId};
 use tempoform_wire::internal::SettleRequest;
+use uuid::Uuid;
 
 use crate::ingester::{Shared, blocking};
 use crate::merge::by_trace;
@@ -24,7 +25,7 @@ use crate::metrics;
 use crate::options::Options;
 use crate::recovery::{remove, repair};
 use crate::tenant_log::SealedSegment;
-use crate::wal::{Place, Run, sync_directory, verify_segment};
+use crate::wal::{Place, Run, SegmentPaths, sync_directory, verify_segment};
 
 /// Memory of one upload: parts that are on their way or wait.
 const UPLOAD_BYTES: u64 = 32 << 20;
@@ -62,19 +63,21 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 ))
             });
         match flushed {
-            Ok(meta) => {
-                metrics::BLOCKS_FLUSHED.inc();
+            Ok(metas) => {
                 metrics::FLUSH_SECONDS.observe(started.elapsed().as_secs_f64());
-                tracing::info!(
-                    tenant = %log.tenant, block = %meta.block_id, traces = meta.total_objects, bytes = meta.size,
-                    took = ?started.elapsed(), "block is in storage"
-                );
+                for meta in &metas {
+                    metrics::BLOCKS_FLUSHED.inc();
+                    tracing::info!(
+                        tenant = %log.tenant, block = %meta.block_id, traces = meta.total_objects, bytes = meta.size,
+                        took = ?started.elapsed(), "block is in storage"
+                    );
+                }
                 let news = SettleRequest {
                     stored: segment.batches.to_wire(),
-                    fresh_blocks: vec![meta.to_json().into()],
+                    fresh_blocks: metas.iter().map(|meta| meta.to_json().into()).collect(),
                     ..SettleRequest::default()
                 };
-                log.flushed(&segment, meta, shared.options.fresh_for);
+                log.flushed(&segment, metas, shared.options.fresh_for);
                 remove_segment(&segment);
                 // Whoever does not hear of it now asks.
                 if let Some(others) = shared.options.others.clone().filter(|_| !segment.batches.is_empty()) {
@@ -110,22 +113,42 @@ fn put_off(segment: &SealedSegment, error: &Error) {
     );
 }
 
+/// Brings a segment into storage: as one block, and one more for each further part of its largest trace. A trace is one row
+/// of a block, which has to fit into memory, and is there once; readers put the parts in several blocks together.
+///
+/// The block with the segment's own id comes last: once that is noted, the log may go. Parts that are in storage are not
+/// brought there again when a later one fails.
 #[tracing::instrument(name = "ingester.flush", target = SELF_TRACE, skip_all, fields(tenant = %segment.tenant, block = %segment.paths.id()))]
-async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<BlockMeta> {
-    let account = Account::default();
+async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Vec<BlockMeta>> {
     if segment.recovered {
         let checked = Arc::clone(segment);
         blocking(move || check_records(&checked)).await?;
     }
-    let path = BlockPath::new(segment.tenant.clone(), segment.paths.id());
-    let mut upload = shared.store.upload(path);
+    let parts = {
+        let (segment, part_bytes) = (Arc::clone(segment), shared.memory.trace_part_bytes());
+        blocking(move || parts(&segment, part_bytes)).await?
+    };
+    let mut stored = segment.attempts().stored.clone();
+    for part in parts.into_iter().rev().skip(stored.len()) {
+        let meta = store_part(shared, segment, part).await?;
+        stored.push(meta.clone());
+        segment.attempts().stored.push(meta);
+    }
+    Ok(stored)
+}
+
+/// Builds and uploads one block of a segment.
+async fn store_part(shared: &Arc<Shared>, segment: &Arc<SealedSegment>, part: Part) -> Result<BlockMeta> {
+    let account = Account::default();
+    let id = part.block_id(segment);
+    let mut upload = shared.store.upload(BlockPath::new(segment.tenant.clone(), id));
     // The tenant's limits may change meanwhile; data and meta must agree.
     let columns = (shared.options.dedicated_columns)(&segment.tenant);
     let written = {
-        let (segment, options, columns) = (Arc::clone(segment), shared.options.clone(), columns.clone());
-        upload.build(&account, move |output| build(&segment, &options, columns, output)).await?
+        let (segment, shared, columns) = (Arc::clone(segment), Arc::clone(shared), columns.clone());
+        upload.build(&account, move |output| build(&segment, part, &shared, columns, output)).await?
     };
-    let meta = meta(segment, &shared.options, columns, &written);
+    let meta = meta(id, &segment.tenant, &shared.options, columns, &written);
     let objects =
         BlockObjects { blooms: written.blooms, index: Some(written.index), sidecars: written.sidecars };
     upload.finish(objects, &meta, &account).await?;
@@ -142,23 +165,69 @@ async fn flush(shared: &Arc<Shared>, segment: &Arc<SealedSegment>) -> Result<Blo
     Ok(meta)
 }
 
+/// One block of a segment: of each trace that has so many parts, the one with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    number: u32,
+    /// Traces in it.
+    traces: u64,
+    /// Most bytes of one trace.
+    bytes: u64,
+}
+
+impl Part {
+    /// The segment's own id, or one that follows from it: a crash between upload and clean-up repeats the upload.
+    fn block_id(self, segment: &SealedSegment) -> Uuid {
+        let id = segment.paths.id();
+        if self.number == 0 { id } else { Uuid::new_v5(&id, &self.number.to_be_bytes()) }
+    }
+}
+
+/// The blocks that a segment comes to; one at least.
+fn parts(segment: &SealedSegment, part_bytes: u64) -> Result<Vec<Part>> {
+    let first = Part { number: 0, traces: 0, bytes: part_bytes };
+    let mut parts = vec![first];
+    for trace in by_trace(&segment.index, part_bytes) {
+        let trace = trace.map_err(|error| unreadable(segment, &error))?;
+        if trace.part as usize == parts.len() {
+            parts.push(Part { number: trace.part, ..first });
+        }
+        if trace.part == 1 {
+            metrics::TRACES_IN_PARTS.inc();
+            tracing::warn!(
+                tenant = %segment.tenant, trace = %trace.id, segment = %segment.paths.id(), part_bytes,
+                "a trace is too large for one block and is stored in parts; ingestion limits (max_bytes_per_trace) would refuse what is more"
+            );
+        }
+        if let Some(part) = parts.get_mut(trace.part as usize) {
+            part.traces += 1;
+        }
+    }
+    Ok(parts)
+}
+
 /// Memory to build a block, as soon as there is some. Another block, or a query, gives it back before long.
 async fn room(shared: &Shared) -> Reservation {
+    // Where it is more than there ever is, the one block that is built has to do with what there is.
+    let needed = build_memory(shared).min(shared.building.limit());
     loop {
-        match shared.memory.reserve(build_memory(&shared.options), "building a block") {
+        match shared.building.reserve(needed, "building a block") {
             Ok(held) => return held,
-            // More than there ever is: then the one block that is built has to do with what there is.
-            Err(_) if build_memory(&shared.options) > shared.memory.limit() => {
-                return shared.memory.reserve_up_to(shared.memory.limit());
-            }
             Err(_) => tokio::time::sleep(MEMORY_PAUSE).await,
         }
     }
 }
 
-/// An estimate of what building a block takes: a row group with its columns, and parts of it on their way.
-fn build_memory(options: &Options) -> u64 {
-    options.row_group_bytes.min(options.max_block_bytes) + UPLOAD_BYTES
+/// An estimate of what building a block takes: a row group with its columns, the largest trace as it is read, and parts of
+/// the block on their way.
+fn build_memory(shared: &Shared) -> u64 {
+    let row_group = row_group_bytes(shared).min(shared.options.max_block_bytes);
+    row_group + shared.memory.trace_part_bytes().min(shared.options.max_block_bytes) + UPLOAD_BYTES
+}
+
+/// Row groups are smaller where memory is short.
+fn row_group_bytes(shared: &Shared) -> u64 {
+    shared.options.row_group_bytes.min(shared.memory.limit() / 8)
 }
 
 /// Looks whether the records of a log from before a restart are as they were written.
@@ -172,32 +241,39 @@ fn check_records(segment: &SealedSegment) -> Result<()> {
     Err(Error::new(ErrorKind::Corrupt, format!("segment {} is not as it was written", segment.paths.id())))
 }
 
-/// Reads the segment trace by trace and writes the block's data.
+fn unreadable(segment: &SealedSegment, error: &io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("could not read segment {}: {error}", segment.paths.id()))
+}
+
+/// Reads the segment trace by trace and writes the data of one of its blocks.
 fn build(
     segment: &SealedSegment,
-    options: &Options,
+    part: Part,
+    shared: &Shared,
     columns: Vec<DedicatedColumn>,
     output: BlockOutput,
 ) -> Result<WrittenBlock> {
-    let unreadable = |error: io::Error| {
-        Error::new(ErrorKind::Unavailable, format!("could not read segment {}: {error}", segment.paths.id()))
-    };
+    let unreadable = |error: io::Error| unreadable(segment, &error);
     let unwritable = |error: &dyn std::error::Error| {
-        Error::new(ErrorKind::Unavailable, format!("could not build block {}: {error}", segment.paths.id()))
+        let id = part.block_id(segment);
+        Error::new(ErrorKind::Unavailable, format!("could not build block {id}: {error}"))
     };
     let writer_options = WriterOptions {
         dedicated_columns: columns,
-        row_group_bytes: usize::try_from(options.row_group_bytes).unwrap_or(usize::MAX),
-        bloom_false_positive: options.bloom_false_positive,
-        bloom_shard_size_bytes: options.bloom_shard_size_bytes,
-        expected_traces: count_traces(segment).map_err(unreadable)?,
+        row_group_bytes: usize::try_from(row_group_bytes(shared)).unwrap_or(usize::MAX),
+        bloom_false_positive: shared.options.bloom_false_positive,
+        bloom_shard_size_bytes: shared.options.bloom_shard_size_bytes,
+        expected_traces: part.traces,
         ..WriterOptions::default()
     };
     let mut writer = BlockWriter::new(output, writer_options).map_err(|error| unwritable(&error))?;
     let mut around = Surroundings::default();
     let mut spans = Vec::new();
-    for trace in by_trace(&segment.index) {
+    for trace in by_trace(&segment.index, part.bytes) {
         let trace = trace.map_err(unreadable)?;
+        if trace.part != part.number {
+            continue;
+        }
         spans.clear();
         let mut starts = Vec::with_capacity(trace.runs.len());
         for run in &trace.runs {
@@ -209,10 +285,6 @@ fn build(
         writer.add_trace(trace.id, &resources).map_err(|error| unwritable(&error))?;
     }
     writer.finish().map_err(|error| unwritable(&error))
-}
-
-fn count_traces(segment: &SealedSegment) -> io::Result<u64> {
-    by_trace(&segment.index).try_fold(0, |count, trace| trace.map(|_| count + 1))
 }
 
 /// The distinct bytes of resources, scopes and schema URLs of a segment: exporters send the same few
@@ -316,12 +388,13 @@ fn add_spans<'a>(
 }
 
 fn meta(
-    segment: &SealedSegment,
+    id: Uuid,
+    tenant: &TenantId,
     options: &Options,
     columns: Vec<DedicatedColumn>,
     written: &WrittenBlock,
 ) -> BlockMeta {
-    let mut meta = BlockMeta::new(BlockVersion::VParquet4, segment.paths.id(), segment.tenant.as_str());
+    let mut meta = BlockMeta::new(BlockVersion::VParquet4, id, tenant.as_str());
     meta.start_time = whole_seconds(written.start_unix_nano, false);
     meta.end_time = whole_seconds(written.end_unix_nano, true);
     meta.total_objects = written.total_objects;
@@ -344,12 +417,13 @@ fn whole_seconds(unix_nano: u64, up: bool) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-/// Writes down that the block is verified, and what is in it.
+/// Writes down that the block is verified, and, with the last of a segment, what is in it.
 fn note(segment: &SealedSegment, meta: &BlockMeta) -> Result<()> {
-    let paths = &segment.paths;
+    let paths = SegmentPaths::new(segment.paths.directory(), meta.block_id);
+    let is_last = meta.block_id == segment.paths.id();
     let batches = SettleRequest { stored: segment.batches.to_wire(), ..SettleRequest::default() };
     let write = || {
-        if !segment.batches.is_empty() {
+        if is_last && !segment.batches.is_empty() {
             write_file(&paths.batches(), &batches.encode_to_vec())?;
         }
         // Its presence means that the log may go, so it comes last.

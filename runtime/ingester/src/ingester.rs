@@ -28,11 +28,18 @@ use crate::{flush, live, metrics, recovery, settle};
 /// Requests that wait for the log at most; further ones wait at the caller.
 const QUEUE: usize = 1024;
 
+/// The share of the memory ceiling that a lookup may read of the log: one of so many.
+const LOOKUP_SHARE: u64 = 8;
+
 /// What the ingester's tasks and threads share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) store: BlockStore,
     pub(crate) memory: MemoryBudget,
+    /// Of that, what indexes of live traces and the building of blocks may have, so that they leave room for each other
+    /// and for queries.
+    pub(crate) indexes: MemoryBudget,
+    pub(crate) building: MemoryBudget,
     pub(crate) runtime: Handle,
     pub(crate) flush_due: Notify,
     /// Why the ingester cannot go on, if it cannot.
@@ -104,6 +111,8 @@ impl Ingester {
         let shared = Arc::new(Shared {
             options,
             store,
+            indexes: memory.part(memory.limit() / 4),
+            building: memory.part(memory.limit() / 8 * 3),
             memory,
             runtime: Handle::current(),
             flush_due: Notify::new(),
@@ -274,7 +283,7 @@ pub(crate) async fn lead(
         return Ok(PushOutcome::default());
     }
     let queued = shared.memory.reserve(spans.payload.len() as u64, "a write to the log")?;
-    let index = shared.memory.reserve(MemoryIndex::cost(&spans), "the index of live traces");
+    let index = shared.indexes.reserve(MemoryIndex::cost(&spans), "the index of live traces");
     let indexed = index.inspect_err(|_| {
         // With its index on disk the largest segment makes room; a full queue has that coming anyway.
         drop(commands.try_send(Command::CloseLargest));
@@ -388,6 +397,7 @@ impl TraceSource for Ingester {
         let id = TraceId::from_slice(&request.trace_id)
             .ok_or_else(|| Error::new(ErrorKind::Invalid, "a trace id is 16 bytes"))?;
         let snapshot = self.snapshot(tenant, request.with_followed);
+        let memory = self.shared.memory.clone();
         blocking(move || {
             let snapshot = snapshot()?;
             let mut response = FindTraceResponse {
@@ -395,9 +405,25 @@ impl TraceSource for Ingester {
                 failures: snapshot.failures.clone(),
                 ..Default::default()
             };
+            let (mut found, mut bytes) = (Vec::new(), 0);
             for view in &snapshot.views {
-                match view.piece(&id) {
-                    Ok(piece) if piece.is_empty() => {}
+                let runs = view.find(&id).and_then(|runs| Ok((view.piece_bytes(&runs)?, runs)));
+                match runs {
+                    Ok((_, runs)) if runs.is_empty() => {}
+                    Ok((of_view, runs)) => {
+                        bytes += of_view;
+                        found.push((view, runs));
+                    }
+                    Err(error) => response.failures.push(failure(&view.id(), &error)),
+                }
+            }
+            // Whoever asked decodes the pieces, so that there is no point in more than this.
+            let most = memory.part(memory.limit() / LOOKUP_SHARE);
+            let _held = most
+                .reserve(bytes, "a trace in the log")
+                .map_err(|error| error.context(format!("trace {id}")))?;
+            for (view, runs) in found {
+                match view.piece_of(&runs) {
                     Ok(piece) => response.pieces.push(piece.into()),
                     Err(error) => response.failures.push(failure(&view.id(), &error)),
                 }

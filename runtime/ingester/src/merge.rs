@@ -7,10 +7,12 @@ use tempoform_core::{Error, MemoryBudget, Reservation, TraceId};
 use crate::tenant_log::View;
 use crate::wal::{DiskIndex, Run, TraceRuns, sort_runs};
 
-/// The traces of a sealed segment, ascending by id.
-pub(crate) fn by_trace(index: &DiskIndex) -> impl Iterator<Item = io::Result<TraceRuns>> {
+/// The traces of a sealed segment, ascending by id; one with more than `part_bytes` bytes comes in parts, one after the
+/// other. A part is larger only where one run is.
+pub(crate) fn by_trace(index: &DiskIndex, part_bytes: u64) -> impl Iterator<Item = io::Result<TraceRuns>> {
     SortedTraces {
         runs: SortedRuns::Sealed { index, at: 0, read: Vec::new().into_iter() },
+        part_bytes,
         next: None,
         failed: false,
     }
@@ -64,7 +66,7 @@ impl<'a> MergedTraces<'a> {
                     SortedRuns::Sealed { index: &segment.index, at: 0, read: Vec::new().into_iter() }
                 }
             };
-            sources.push(SortedTraces { runs, next: None, failed: false }.peekable());
+            sources.push(SortedTraces { runs, part_bytes: u64::MAX, next: None, failed: false }.peekable());
         }
         Ok(Self { _held: held, sources })
     }
@@ -122,24 +124,31 @@ impl SortedRuns<'_> {
 
 struct SortedTraces<'a> {
     runs: SortedRuns<'a>,
-    /// The first run of the next trace.
-    next: Option<Run>,
+    part_bytes: u64,
+    /// The first run of what comes next, and the number of its part.
+    next: Option<(Run, u32)>,
     failed: bool,
 }
 
 impl SortedTraces<'_> {
     fn trace(&mut self) -> io::Result<Option<TraceRuns>> {
-        let first = match self.next.take() {
-            Some(run) => run,
+        let (first, part) = match self.next.take() {
+            Some(next) => next,
             None => match self.runs.next()? {
-                Some(run) => run,
+                Some(run) => (run, 0),
                 None => return Ok(None),
             },
         };
-        let mut trace = TraceRuns { id: first.trace_id, runs: vec![first] };
+        let mut bytes = u64::from(first.place.length);
+        let mut trace = TraceRuns { id: first.trace_id, part, runs: vec![first] };
         while let Some(run) = self.runs.next()? {
+            bytes += u64::from(run.place.length);
             if run.trace_id != trace.id {
-                self.next = Some(run);
+                self.next = Some((run, 0));
+                break;
+            }
+            if bytes > self.part_bytes {
+                self.next = Some((run, part + 1));
                 break;
             }
             trace.runs.push(run);

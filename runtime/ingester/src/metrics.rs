@@ -16,9 +16,14 @@ pub(crate) fn register() {
     LazyLock::force(&COMMIT_SECONDS);
     LazyLock::force(&FLUSH_SECONDS);
     LazyLock::force(&UNFLUSHED_SEGMENTS);
-    for counter in
-        [&WRITE_FAILURES, &BLOCKS_FLUSHED, &FAILED_FLUSHES, &REPLAY_DAMAGED_BYTES, &TAKEN_OVER_SPANS]
-    {
+    for counter in [
+        &WRITE_FAILURES,
+        &BLOCKS_FLUSHED,
+        &FAILED_FLUSHES,
+        &REPLAY_DAMAGED_BYTES,
+        &TAKEN_OVER_SPANS,
+        &TRACES_IN_PARTS,
+    ] {
         LazyLock::force(counter);
     }
 }
@@ -98,6 +103,14 @@ pub(crate) static TAKEN_OVER_SPANS: LazyLock<IntCounter> = LazyLock::new(|| {
     register_int_counter!(
         "tempo_ingester_taken_over_spans_total",
         "Followed spans that became a block here because their leader did not bring them to storage."
+    )
+    .expect(REGISTERED)
+});
+
+pub(crate) static TRACES_IN_PARTS: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!(
+        "tempo_ingester_traces_in_parts_total",
+        "Traces of a segment that were too large for one block and are stored in parts, in several."
     )
     .expect(REGISTERED)
 });

@@ -157,7 +157,7 @@ fn recover_segment(shared: &Shared, log: &TenantLog, paths: SegmentPaths) -> io:
     if replayed.index.spans == 0 && replayed.set_aside {
         return remove(&paths.wal());
     }
-    let held = shared.memory.reserve(replayed.index.memory(), "the index of a replayed log").ok();
+    let held = shared.indexes.reserve(replayed.index.memory(), "the index of a replayed log").ok();
     seal(log, paths, SegmentReader::new(file), replayed, held);
     Ok(())
 }

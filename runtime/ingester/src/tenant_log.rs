@@ -1,5 +1,6 @@
 //! One tenant's segments in their stages: open, closing, sealed, uploaded.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ pub(crate) struct Attempts {
     pub(crate) running: bool,
     pub(crate) failed: u32,
     pub(crate) next: Option<Instant>,
+    /// Blocks of the segment that are in storage, while others are missing.
+    pub(crate) stored: Vec<BlockMeta>,
 }
 
 /// A block in storage that readers may not have in their list yet.
@@ -164,13 +167,12 @@ impl SealedSegment {
 }
 
 impl View {
-    /// The encoded spans of a trace; empty if it is not in this segment.
-    pub(crate) fn piece(&self, id: &TraceId) -> io::Result<Vec<u8>> {
-        let runs = match self {
-            Self::Open(segment) => segment.index().find(id),
-            Self::Sealed(segment) => segment.index.find(id)?,
-        };
-        if runs.is_empty() { Ok(Vec::new()) } else { self.piece_of(&runs) }
+    /// The runs of a trace, in the order they came.
+    pub(crate) fn find(&self, id: &TraceId) -> io::Result<Vec<Run>> {
+        match self {
+            Self::Open(segment) => Ok(segment.index().find(id)),
+            Self::Sealed(segment) => segment.index.find(id),
+        }
     }
 
     /// Runs of one trace, encoded.
@@ -179,6 +181,21 @@ impl View {
             Self::Open(segment) => segment.reader.piece(runs, |scope| self.scope(scope)),
             Self::Sealed(segment) => segment.reader.piece(runs, |scope| self.scope(scope)),
         }
+    }
+
+    /// Bytes of what [`piece_of`](Self::piece_of) gives, but for tags and lengths.
+    pub(crate) fn piece_bytes(&self, runs: &[Run]) -> io::Result<u64> {
+        let mut known = HashMap::new();
+        let mut bytes = 0;
+        for runs in runs.chunk_by(|a, b| a.scope == b.scope) {
+            bytes += runs.iter().map(|run| u64::from(run.place.length)).sum::<u64>();
+            let Some(Run { scope, .. }) = runs.first() else { continue };
+            bytes += match known.get(scope) {
+                Some(around) => *around,
+                None => *known.entry(*scope).or_insert(self.scope(*scope)?.bytes()),
+            };
+        }
+        Ok(bytes)
     }
 
     fn scope(&self, at: u32) -> io::Result<ScopePlace> {
@@ -265,16 +282,17 @@ impl TenantLog {
         Some(Arc::clone(due))
     }
 
-    /// The segment's block is verified in storage.
-    pub(crate) fn flushed(&self, segment: &SealedSegment, meta: BlockMeta, fresh_for: Duration) {
+    /// The segment's blocks are verified in storage.
+    pub(crate) fn flushed(&self, segment: &SealedSegment, metas: Vec<BlockMeta>, fresh_for: Duration) {
         let mut stages = lock(&self.stages);
         stages.sealed.retain(|sealed| sealed.paths.id() != segment.paths.id());
         stages.stored.push(StoredBatches {
-            block: meta.block_id,
+            block: segment.paths.id(),
             batches: segment.batches.clone(),
             until: Instant::now() + STORED_FOR,
         });
-        stages.fresh.push(FreshBlock { meta: Arc::new(meta), until: Instant::now() + fresh_for });
+        let until = Instant::now() + fresh_for;
+        stages.fresh.extend(metas.into_iter().map(|meta| FreshBlock { meta: Arc::new(meta), until }));
     }
 
     /// Forgets what nobody asks for any more: ids of blocks that every reader knows by now, and of blocks whose followers

@@ -1,39 +1,34 @@
 //! The thread that writes the log. Requests that wait while one group is made durable form the next
 //! group: one `fdatasync` for all of them.
 
+mod files;
+mod limits;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempoform_core::{
-    BatchId, Error, ErrorKind, Followed, PushOutcome, Reservation, Result, SpanBatch, SpanRef, TenantId,
-    TraceId,
+    BatchId, Error, ErrorKind, Followed, PushOutcome, Reservation, Result, SpanBatch, TenantId,
 };
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
-use crate::followed::FollowedSegment;
+use self::files::{Open, OpenFollowed, create, create_followed, gone, sync_all};
+use self::limits::{refuse_large_traces, refuse_new_traces};
 use crate::ingester::Shared;
 use crate::live_traces::LiveTraces;
 use crate::metrics;
 use crate::options::Durability;
-use crate::tenant_log::{OpenSegment, SealedSegment, TenantLog};
-use crate::wal::{
-    Appended, DiskIndex, FOLLOWED_FOLDER, MemoryIndex, NewRecord, Segment, SegmentPaths, SegmentReader,
-};
+use crate::tenant_log::SealedSegment;
+use crate::wal::{Appended, DiskIndex, NewRecord, Segment};
 
 /// Bytes that one group takes at most.
 const GROUP_BYTES: usize = 32 << 20;
-/// Files of several tenants that are synced at once.
-const SYNCS_AT_ONCE: usize = 16;
 /// A file of followed batches is closed at this size or age: it goes as a whole, once all that is in it is settled.
 const FOLLOWED_BYTES: u64 = 64 << 20;
 pub(crate) const FOLLOWED_AGE: Duration = Duration::from_secs(60);
-/// Most bytes of one trace in a segment, whatever its tenant's limit: a block takes no larger one.
-const MAX_TRACE_BYTES: u64 = 512 << 20;
 
 /// One request to be logged.
 #[derive(Debug)]
@@ -73,21 +68,6 @@ pub(crate) enum Command {
     CloseAll(oneshot::Sender<()>),
     /// The same for followed batches.
     CloseFollowed(oneshot::Sender<()>),
-}
-
-struct Open {
-    log: Arc<TenantLog>,
-    segment: Segment,
-    shared: Arc<OpenSegment>,
-    since: Instant,
-}
-
-/// The file of followed batches that is written to.
-struct OpenFollowed {
-    log: Arc<TenantLog>,
-    segment: Segment,
-    shared: Arc<FollowedSegment>,
-    since: Instant,
 }
 
 /// Requests of one tenant that are in one of its files.
@@ -216,7 +196,7 @@ impl Writer {
         let options = &self.shared.options;
         let (most_traces, most_bytes) =
             ((options.max_live_traces)(tenant), (options.max_trace_bytes)(tenant));
-        let most_bytes = if most_bytes == 0 { MAX_TRACE_BYTES } else { most_bytes.min(MAX_TRACE_BYTES) };
+        let most_bytes = if most_bytes == 0 { u64::MAX } else { most_bytes };
         let idle_period = options.trace_idle_period;
         let live = self.live.entry(tenant.clone()).or_insert_with(|| LiveTraces::new(idle_period));
         refuse_new_traces(tenant, live, appends, most_traces);
@@ -427,27 +407,6 @@ impl Writer {
     }
 }
 
-fn create(shared: &Shared, tenant: &TenantId) -> io::Result<Open> {
-    let directory = shared.options.wal_path.join(tenant.as_str());
-    std::fs::create_dir_all(&directory)?;
-    let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
-    let reader = SegmentReader::new(segment.reader()?);
-    let part = Arc::new(OpenSegment::new(segment.paths().clone(), reader, MemoryIndex::default()));
-    let log = shared.log(tenant);
-    log.open(Arc::clone(&part));
-    Ok(Open { log, segment, shared: part, since: Instant::now() })
-}
-
-fn create_followed(shared: &Shared, tenant: &TenantId) -> io::Result<OpenFollowed> {
-    let directory = shared.options.wal_path.join(tenant.as_str()).join(FOLLOWED_FOLDER);
-    std::fs::create_dir_all(&directory)?;
-    let segment = Segment::create(SegmentPaths::new(&directory, Uuid::new_v4()))?;
-    let part = Arc::new(FollowedSegment::new(segment.paths().clone()));
-    let log = shared.log(tenant);
-    log.followed.add(Arc::clone(&part));
-    Ok(OpenFollowed { log, segment, shared: part, since: Instant::now() })
-}
-
 fn by_tenant<T>(all: Vec<T>, tenant: impl Fn(&T) -> &TenantId) -> Vec<(TenantId, Vec<T>)> {
     let mut by_tenant: Vec<(TenantId, Vec<T>)> = Vec::new();
     for one in all {
@@ -457,98 +416,4 @@ fn by_tenant<T>(all: Vec<T>, tenant: impl Fn(&T) -> &TenantId) -> Vec<(TenantId,
         }
     }
     by_tenant
-}
-
-/// Syncs files at once, each on a thread of its own up to a number. Where the system gives no thread they are synced here.
-fn sync_all(files: &[io::Result<&File>]) -> Vec<io::Result<()>> {
-    let sync = |file: &io::Result<&File>| match file {
-        Ok(file) => file.sync_data(),
-        Err(_) => Err(gone()),
-    };
-    // Two take less time than a thread.
-    if files.len() <= 2 {
-        return files.iter().map(sync).collect();
-    }
-    let (Some((first, rest)), share) = (files.split_first(), files.len().div_ceil(SYNCS_AT_ONCE)) else {
-        return Vec::new();
-    };
-    std::thread::scope(|threads| {
-        let shares: Vec<_> = rest
-            .chunks(share)
-            .map(|share| {
-                let work = move || share.iter().map(sync).collect::<Vec<_>>();
-                (share, std::thread::Builder::new().spawn_scoped(threads, work))
-            })
-            .collect();
-        let mut synced = vec![sync(first)];
-        for (share, thread) in shares {
-            match thread {
-                // A panic in `sync_data` is not to be expected; then nothing is known to be durable.
-                Ok(thread) => synced
-                    .extend(thread.join().unwrap_or_else(|_| share.iter().map(|_| Err(gone())).collect())),
-                Err(_) => synced.extend(share.iter().map(sync)),
-            }
-        }
-        synced
-    })
-}
-
-fn gone() -> io::Error {
-    io::Error::other("the segment just written is gone")
-}
-
-/// Takes the spans of traces that would be more live ones than `limit` out of the requests.
-fn refuse_new_traces(tenant: &TenantId, live: &mut LiveTraces, appends: &mut [Append], limit: u32) {
-    let now = Instant::now();
-    if limit > 0 && live.count() >= limit as usize {
-        live.expire(now);
-    }
-    for append in appends {
-        let mut previous = None;
-        append.keep_where(tenant, "live_traces_exceeded", |span| {
-            // Spans of a trace mostly follow each other.
-            match previous {
-                Some((id, admitted)) if id == span.trace_id => admitted,
-                _ => {
-                    let admitted = live.admit(span.trace_id, limit, now);
-                    previous = Some((span.trace_id, admitted));
-                    admitted
-                }
-            }
-        });
-    }
-}
-
-/// Takes the spans of traces that would pass `limit` bytes out of the requests.
-fn refuse_large_traces(tenant: &TenantId, index: &MemoryIndex, appends: &mut [Append], limit: u64) {
-    let incoming: usize = appends.iter().map(|append| append.batch.payload.len()).sum();
-    if index.largest_trace + incoming as u64 <= limit {
-        return;
-    }
-    let mut sizes: HashMap<TraceId, u64> = HashMap::new();
-    for append in appends {
-        append.keep_where(tenant, "trace_too_large", |span| {
-            let size = sizes.entry(span.trace_id).or_insert_with(|| index.trace_bytes(&span.trace_id));
-            let fits = *size + span.span.len() as u64 <= limit;
-            if fits {
-                *size += span.span.len() as u64;
-            }
-            fits
-        });
-    }
-}
-
-impl Append {
-    /// Takes the spans out that `keep` says no to, and counts them as discarded for `reason`.
-    fn keep_where(&mut self, tenant: &TenantId, reason: &str, mut keep: impl FnMut(&SpanRef) -> bool) {
-        let spans = &self.batch.spans;
-        let Some(first_refused) = spans.iter().position(|span| !keep(span)) else { return };
-        let mut kept: Vec<u32> = (0..first_refused as u32).collect();
-        let rest = spans.iter().enumerate().skip(first_refused + 1);
-        kept.extend(rest.filter(|(_, span)| keep(span)).map(|(at, _)| at as u32));
-        let refused = (spans.len() - kept.len()) as u64;
-        self.rejected_spans += refused;
-        self.batch = self.batch.subset(&kept);
-        tempoform_core::metrics::discarded_spans(tenant, reason, refused);
-    }
 }

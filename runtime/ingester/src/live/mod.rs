@@ -139,7 +139,14 @@ fn each_slice(
         let read = match merged {
             Ok(merged) => {
                 if merged.bytes() > SLICE_BYTES {
-                    held.push(work.reserve(merged.bytes())?);
+                    match work.reserve(merged.bytes()) {
+                        Ok(reserved) => held.push(reserved),
+                        // The others are looked at all the same.
+                        Err(error) => {
+                            failures.push(too_large(&merged, &error));
+                            continue;
+                        }
+                    }
                 }
                 read(snapshot, &merged)
             }
@@ -166,6 +173,13 @@ fn each_slice(
         }
     }
     if slice.is_empty() { Ok(()) } else { visit(slice) }
+}
+
+/// Names a trace that there is no memory for.
+fn too_large(merged: &Merged, error: &Error) -> Failure {
+    let (trace, bytes) = (merged.id, merged.bytes());
+    tracing::warn!(%trace, bytes, %error, "a large recent trace is left out of a search");
+    Failure { source: format!("trace {trace} ({bytes} bytes)"), message: error.message().to_owned() }
 }
 
 fn read(

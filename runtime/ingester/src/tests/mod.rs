@@ -2,6 +2,7 @@
 
 mod flushing;
 mod following;
+mod large_traces;
 mod limits;
 mod log;
 mod store;

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use tempoform_core::{BatchId, BatchSet, SpanBatch, TraceId};
+use tempoform_core::{BatchId, BatchSet, SpanBatch, SpanRef, TraceId};
 
 /// A part of a segment file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,15 @@ pub(crate) struct ScopePlace {
     pub(crate) resource_schema_url: Place,
     pub(crate) scope: Place,
     pub(crate) scope_schema_url: Place,
+}
+
+impl ScopePlace {
+    /// Bytes of all that stands around the spans.
+    pub(crate) fn bytes(&self) -> u64 {
+        let Self { resource, resource_schema_url, scope, scope_schema_url } = self;
+        let places = [resource, resource_schema_url, scope, scope_schema_url];
+        places.into_iter().map(|place| u64::from(place.length)).sum()
+    }
 }
 
 /// Spans of one trace that follow each other in one `ScopeSpans`: their encoded fields, tags and
@@ -52,12 +61,25 @@ struct Chain {
 }
 
 const NONE: u32 = u32::MAX;
+/// Memory of a run: itself and its link in vectors that are up to twice as long as they need be, a share of the hash table,
+/// and the copy that is sorted when the segment is closed.
+const RUN_COST: usize = 128;
+/// The same of a scope.
+const SCOPE_COST: usize = 2 * size_of::<ScopePlace>();
+
+/// Spans of a batch that follow each other in its bytes and belong together.
+fn runs(batch: &SpanBatch) -> impl Iterator<Item = &[SpanRef]> {
+    let follows = |a: &SpanRef, b: &SpanRef| {
+        a.scope == b.scope && a.trace_id == b.trace_id && a.span.end == b.field_start
+    };
+    batch.spans.chunk_by(follows)
+}
 
 impl MemoryIndex {
     /// An estimate of the memory that indexing `batch` takes, bytes.
     pub(crate) fn cost(batch: &SpanBatch) -> u64 {
-        // A run, its link and a share of the hash table; most runs hold two or more spans.
-        (batch.spans.len() * 48 + batch.scopes.len() * size_of::<ScopePlace>()) as u64
+        let runs = runs(batch).count();
+        (runs * RUN_COST + batch.scopes.len() * SCOPE_COST) as u64
     }
 
     /// Adds the spans of a record whose payload begins at `payload_at`.
@@ -75,10 +97,7 @@ impl MemoryIndex {
                 scope_schema_url: place(&scope.schema_url),
             }
         }));
-        let follows = |a: &tempoform_core::SpanRef, b: &tempoform_core::SpanRef| {
-            a.scope == b.scope && a.trace_id == b.trace_id && a.span.end == b.field_start
-        };
-        for spans in batch.spans.chunk_by(follows) {
+        for spans in runs(batch) {
             let (Some(first), Some(last)) = (spans.first(), spans.last()) else { continue };
             self.push(Run {
                 trace_id: first.trace_id,
@@ -121,7 +140,7 @@ impl MemoryIndex {
 
     /// An estimate of the memory that this index takes, bytes.
     pub(crate) fn memory(&self) -> u64 {
-        (self.runs.len() * 48 + self.scopes.len() * size_of::<ScopePlace>()) as u64
+        (self.runs.len() * RUN_COST + self.scopes.len() * SCOPE_COST) as u64
     }
 
     /// The runs by trace id; within a trace in the order they came.

@@ -15,10 +15,12 @@ use super::index::{Place, Run, ScopePlace};
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentReader(Arc<File>);
 
-/// The runs of one trace.
+/// The runs of one trace, or of a part of it.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceRuns {
     pub(crate) id: TraceId,
+    /// Which part, from 0.
+    pub(crate) part: u32,
     pub(crate) runs: Vec<Run>,
 }
 
