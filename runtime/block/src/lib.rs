@@ -34,7 +34,7 @@ pub use meta::{BlockMeta, BlockVersion};
 pub use paths::{BlockObject, BlockPath};
 pub use reader::{
     BlockLayout, BlockReader, ColumnLayout, RowGroupLayout, SpanFacts, TagNames, TagScope, TracePlace,
-    TraceSummary, may_contain,
+    TraceSummary, TracesPlan, may_contain,
 };
 pub use results::SearchLimits;
 pub use search::{Evaluated, SearchError, SearchFound};

@@ -50,7 +50,26 @@ impl Admission {
     /// # Errors
     /// [`ErrorKind::Exhausted`] when others than queries hold the memory, and keep it.
     pub(crate) async fn memory(&self, bytes: u64) -> Result<Held> {
-        let bytes = bytes.min(self.memory.limit() / 4);
+        self.wait(bytes.min(self.memory.limit() / 4)).await
+    }
+
+    /// Waits until all of `bytes` may be held.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] when that is more than there ever is, or when others than queries hold the memory, and
+    /// keep it.
+    pub(crate) async fn all_memory(&self, bytes: u64, purpose: &str) -> Result<Held> {
+        if bytes > self.memory.limit() {
+            let message = format!(
+                "{purpose} needs about {bytes} bytes, over the memory ceiling of {} bytes (memory.limit_bytes)",
+                self.memory.limit()
+            );
+            return Err(Error::new(ErrorKind::Exhausted, message));
+        }
+        self.wait(bytes).await
+    }
+
+    async fn wait(&self, bytes: u64) -> Result<Held> {
         let mut alone_for = Duration::ZERO;
         loop {
             let released = self.holders.released.notified();
@@ -102,6 +121,15 @@ mod tests {
         waiting.await.unwrap().unwrap();
         drop(held);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_never_fits_is_refused_at_once() {
+        let admission = Admission::new(1, MemoryBudget::new(400));
+        assert!(admission.all_memory(300, "a trace").await.is_ok(), "more than a row group may have");
+        let refused = admission.all_memory(401, "a trace").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Exhausted);
+        assert!(refused.message().starts_with("a trace needs about 401 bytes"), "{refused}");
     }
 
     #[tokio::test]

@@ -15,6 +15,9 @@ use super::placed::{Layers, Placed};
 use super::{BlockReader, Malformed};
 use crate::error::{BlockError, Result};
 
+/// Memory of an entry of a column besides its value's bytes.
+pub(super) const ENTRY: u64 = 16;
+
 /// Bytes of some columns of a row group, ready to be decoded.
 #[derive(Debug)]
 pub(crate) struct Fetched {
@@ -38,6 +41,29 @@ impl RowsPlan {
     /// Bytes to fetch.
     pub(super) fn bytes(&self, reader: &BlockReader) -> u64 {
         self.ranges(reader).iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// Bytes in memory of what is fetched once it is decoded and put together to traces, roughly: as
+    /// [`BlockReader::memory_of_columns`], of the pages alone, and as much again for the messages.
+    ///
+    /// How many entries a page has is not in the footer. Their share is that of the bytes of the pages of `reference`, a
+    /// column whose values are about random, so that its pages are as long as they have entries.
+    pub(super) fn memory(&self, reader: &BlockReader, reference: &str) -> u64 {
+        let reference = reader.column_named(reference);
+        let share = |wanted: usize| {
+            let (_, pieces) = self.columns.iter().find(|(column, _)| *column == wanted)?;
+            let Pieces { dictionary: _, pages } = pieces.as_ref()?;
+            let range = &reader.chunk(self.row_group, wanted).range;
+            let bytes: u64 = pages.iter().map(|(range, _)| range.end - range.start).sum();
+            Some((bytes as f64 / (range.end - range.start).max(1) as f64).min(1.0))
+        };
+        let share = reference.and_then(share).unwrap_or(1.0);
+        let of_column = |(column, _): &(usize, Option<Pieces>)| {
+            let chunk = reader.chunk(self.row_group, *column);
+            chunk.uncompressed.saturating_add(chunk.entries.saturating_mul(ENTRY))
+        };
+        let decoded = self.columns.iter().map(of_column).fold(0, u64::saturating_add);
+        self.bytes(reader).saturating_add((decoded as f64 * share * 2.0) as u64)
     }
 
     /// What to fetch, column by column: the chunk, or its dictionary and pages.

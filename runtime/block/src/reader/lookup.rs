@@ -14,6 +14,7 @@ use tempoform_wire::otlp::TracesData;
 use super::fetch::{Indexes, RowsPlan};
 use super::parquet::Bounds;
 use super::parquet::page_index::PageLocation;
+use super::traces::SPAN_ID;
 use super::window::Window;
 use super::{BlockReader, level};
 use crate::bloom;
@@ -56,17 +57,21 @@ pub struct TracePlace {
     pub(super) row_group: usize,
     pub(super) row: u64,
     pub(super) plan: RowsPlan,
-    pub(super) bytes: u64,
+    pub(super) memory: u64,
     /// What was read already.
     pub(super) window: Option<Arc<Window>>,
 }
 
 impl TracePlace {
-    /// Bytes in memory of reading the trace: those of its pages, decoded to `decoded` times their size, and those read
-    /// ahead.
-    pub fn memory(&self, decoded: u64) -> u64 {
+    /// Bytes in memory of reading the trace, roughly: its pages, decoded and put together, and what was read ahead.
+    pub fn memory(&self) -> u64 {
         let ahead = self.window.as_ref().map_or(0, |window| window.bytes());
-        self.bytes.saturating_mul(decoded).saturating_add(ahead)
+        self.memory.saturating_add(ahead)
+    }
+
+    /// Drops what was read ahead; it is read again.
+    pub fn forget_read_ahead(&mut self) {
+        self.window = None;
     }
 }
 
@@ -114,8 +119,8 @@ impl BlockReader {
                 if let Some(position) = (0..ids.rows.len()).find(|i| ids.bytes(*i) == id.as_bytes()) {
                     let row = first + position as u64;
                     let plan = self.plan_rows(&indexes, &names, iter::once(row..row + 1).collect())?;
-                    let bytes = plan.bytes(self);
-                    return Ok(Some(TracePlace { id, row_group, row, plan, bytes, window: reader.window }));
+                    let memory = plan.memory(self, SPAN_ID);
+                    return Ok(Some(TracePlace { id, row_group, row, plan, memory, window: reader.window }));
                 }
             }
         }

@@ -39,6 +39,7 @@ pub(crate) use placed::{MAX_LEVELS, Placed, count_rows};
 pub(crate) use schema::level;
 pub use summaries::{SpanFacts, TraceSummary};
 pub use tags::{TagNames, TagScope};
+pub use traces::TracesPlan;
 use window::Window;
 
 /// A block that is open for reading. Cheap to clone.
@@ -100,12 +101,13 @@ impl BlockReader {
     /// Bytes that decoding columns of a row group takes in memory, roughly: what is stored, what it is uncompressed, and
     /// a row and a value for each entry.
     pub(crate) fn memory_of_columns(&self, row_group: usize, names: &[&str]) -> u64 {
-        const ENTRY: u64 = 16;
         let chunks = names.iter().collect::<HashSet<_>>().into_iter();
         let chunks = chunks.filter_map(|name| self.chunk_named(row_group, name));
         let of_chunk = |chunk: &Chunk| {
             let stored = chunk.range.end - chunk.range.start;
-            stored.saturating_add(chunk.uncompressed).saturating_add(chunk.entries.saturating_mul(ENTRY))
+            stored
+                .saturating_add(chunk.uncompressed)
+                .saturating_add(chunk.entries.saturating_mul(fetch::ENTRY))
         };
         chunks.map(of_chunk).fold(0, u64::saturating_add)
     }

@@ -10,6 +10,7 @@ use tempoform_wire::otlp::{
 };
 
 use super::attributes::{self, Attributes, Owner, text};
+use super::fetch::RowsPlan;
 use super::placed::{Layers, Placed};
 use super::{BlockReader, Fetched, Malformed, TracePlace, level};
 use crate::error::{BlockError, Result};
@@ -53,6 +54,22 @@ pub(super) const SPAN_ID: &str = "rs.ss.Spans.SpanID";
 const EVENT_NAME: &str = "rs.ss.Spans.Events.Name";
 const LINK_TRACE_ID: &str = "rs.ss.Spans.Links.TraceID";
 
+/// Some rows of a row group that are to be read, see [`BlockReader::plan_traces`].
+#[derive(Debug)]
+pub struct TracesPlan {
+    row_group: usize,
+    first: u64,
+    plan: RowsPlan,
+    memory: u64,
+}
+
+impl TracesPlan {
+    /// Bytes in memory of reading the traces, roughly.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+}
+
 impl BlockReader {
     /// All traces of a row group, ids ascending.
     ///
@@ -67,21 +84,35 @@ impl BlockReader {
         Ok(self.with_extra(row_group, 0, traces))
     }
 
-    /// The traces of some rows of a row group, ids ascending; only the pages that touch them are read.
+    /// What it takes to read the traces of some rows of a row group: only the pages that touch them.
     ///
     /// # Errors
     /// As [`traces`](Self::traces).
-    pub async fn traces_of_rows(
+    pub async fn plan_traces(
         &self,
         row_group: usize,
         rows: Range<u64>,
         account: &Account,
-    ) -> Result<Vec<(TraceId, TracesData)>> {
+    ) -> Result<TracesPlan> {
         let columns = self.trace_columns();
         let names: Vec<_> = columns.iter().map(String::as_str).collect();
         let indexes = self.indexes(row_group, &names, None, account).await?;
         let first = rows.start;
         let plan = self.plan_rows(&indexes, &names, vec![rows])?;
+        let memory = plan.memory(self, SPAN_ID);
+        Ok(TracesPlan { row_group, first, plan, memory })
+    }
+
+    /// The traces that were planned to be read, ids ascending.
+    ///
+    /// # Errors
+    /// As [`traces`](Self::traces).
+    pub async fn read_traces(
+        &self,
+        plan: TracesPlan,
+        account: &Account,
+    ) -> Result<Vec<(TraceId, TracesData)>> {
+        let TracesPlan { row_group, first, plan, memory: _ } = plan;
         let (fetched, ()) = tokio::try_join!(self.fetch_rows(plan, account), self.load_extra(account))?;
         let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
         Ok(self.with_extra(row_group, first, traces))
@@ -92,7 +123,7 @@ impl BlockReader {
     /// # Errors
     /// [`BlockError::Corrupt`](crate::BlockError::Corrupt), also when another trace is there, or the store's error.
     pub async fn read_trace(&self, place: TracePlace, account: &Account) -> Result<TracesData> {
-        let TracePlace { id, row_group, row, plan, bytes: _, window } = place;
+        let TracePlace { id, row_group, row, plan, memory: _, window } = place;
         let reader = Self { window, ..self.clone() };
         let fetched = reader.fetch_rows(plan, account).await?;
         let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
