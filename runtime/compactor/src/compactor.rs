@@ -10,15 +10,19 @@ use tempoform_block::{
 use tempoform_core::{Account, Error, ErrorKind, Result, SELF_TRACE, TenantId};
 use uuid::Uuid;
 
-use crate::merge::{self, Changes, Failed, Merged};
+use crate::merge::{self, Cause, Changes, Failed, MEMORY_PER_INPUT, Merged};
 use crate::plan::{self, Job, Limits};
 use crate::retention::is_expired;
 use crate::{Options, metrics};
 
 /// How long blocks of a failed merge are left alone: one bad block must not hold up the others.
 const SET_ASIDE: Duration = Duration::from_secs(3600);
-/// Memory for reading one block while merging: columns of a few hundred traces, and the traces.
-const MEMORY_PER_INPUT: u64 = 32 << 20;
+/// The same for blocks that stay apart since a trace of theirs would be too large in one. That lasts, but how large is too
+/// large follows from the memory, which may change.
+const LEFT_APART: Duration = Duration::from_secs(24 * 3600);
+
+/// Memory of one upload: parts that are on their way or wait.
+const UPLOAD_BYTES: u64 = 32 << 20;
 
 /// Works through the tenants, cycle by cycle.
 #[derive(Debug)]
@@ -143,13 +147,13 @@ impl Compactor {
     /// How many blocks fit into memory to be merged at once. At least two are tried.
     fn most_inputs(&self) -> usize {
         let free = self.options.memory.limit().saturating_sub(self.options.memory.used());
-        let inputs = (free / 2).saturating_sub(self.row_group_memory()) / MEMORY_PER_INPUT;
+        let inputs = (free / 2).saturating_sub(self.row_group_memory() + UPLOAD_BYTES) / MEMORY_PER_INPUT;
         usize::try_from(inputs).unwrap_or(usize::MAX).max(2)
     }
 
     /// Row groups are smaller where memory is short.
     fn row_group_memory(&self) -> u64 {
-        self.options.row_group_bytes.min(self.options.memory.limit() / 8)
+        self.options.row_group_bytes.min(self.options.memory.limit() / 16)
     }
 
     /// One merge: the new block first, then its inputs go. A crash in between repeats the rest.
@@ -188,12 +192,16 @@ impl Compactor {
 
     async fn write(&self, inputs: &[Arc<BlockMeta>], output: &BlockPath) -> Result<Merged, Failed> {
         let row_group_bytes = self.row_group_memory();
-        let needed = MEMORY_PER_INPUT * inputs.len() as u64 + row_group_bytes;
-        let _held = self.options.memory.reserve(needed, "merging blocks")?;
+        let needed = MEMORY_PER_INPUT * inputs.len() as u64 + row_group_bytes + UPLOAD_BYTES;
+        // A merge can wait; queries get what it leaves.
+        let left = self.options.memory.limit() / 16;
+        let mut held = self.options.memory.reserve(needed + left, "merging blocks")?;
+        held.shrink_to(needed);
         let settings = merge::Settings {
             row_group_bytes: usize::try_from(row_group_bytes).unwrap_or(usize::MAX),
             bloom_false_positive: self.options.bloom_false_positive,
             bloom_shard_size_bytes: self.options.bloom_shard_size_bytes,
+            memory: self.options.memory.clone(),
         };
         let started = Instant::now();
         let merged =
@@ -223,19 +231,23 @@ impl Compactor {
 
     fn set_aside(&mut self, tenant: &TenantId, job: &Job, failed: &Failed) {
         metrics::ERRORS.inc();
-        let Failed { input, error } = failed;
+        let Failed { cause, error } = failed;
         // Short of memory, or a store that is down: the next cycle may do better. Otherwise it is the blocks.
         let transient = matches!(
             error.kind(),
             ErrorKind::Exhausted | ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::NotFound
         );
-        let blocks: Vec<Uuid> = match input {
-            _ if transient => Vec::new(),
-            Some(block) => vec![*block],
-            None => job.inputs.clone(),
+        let (blocks, pause): (Vec<Uuid>, Duration) = match cause {
+            Cause::LargeTrace(blocks) => {
+                metrics::LEFT_APART.inc_by(blocks.len() as u64);
+                (blocks.clone(), if transient { SET_ASIDE } else { LEFT_APART })
+            }
+            _ if transient => (Vec::new(), SET_ASIDE),
+            Cause::Unreadable(block) => (vec![*block], SET_ASIDE),
+            Cause::Other => (job.inputs.clone(), SET_ASIDE),
         };
-        tracing::error!(%tenant, ?job.inputs, %error, set_aside = ?blocks, "could not merge blocks");
-        let until = Instant::now() + SET_ASIDE;
+        tracing::error!(%tenant, ?job.inputs, %error, set_aside = ?blocks, ?pause, "could not merge blocks");
+        let until = Instant::now() + pause;
         self.aside.extend(blocks.into_iter().map(|block| ((tenant.clone(), block), until)));
     }
 

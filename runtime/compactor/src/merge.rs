@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message as _;
 use tempoform_block::dedicated::filter_for_version;
@@ -9,15 +10,22 @@ use tempoform_block::{
     BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockVersion, BlockWriter, DedicatedColumn,
     EncodedResource, EncodedScope, WriteError, WriterOptions, WrittenBlock, combine_traces,
 };
-use tempoform_core::{Account, Error, ErrorKind, Result, TraceId};
+use tempoform_core::{Account, Error, ErrorKind, MemoryBudget, Reservation, Result, TraceId};
 use tempoform_wire::otlp::TracesData;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use uuid::Uuid;
 
-/// Traces on their way to the writer.
+/// Traces on their way to the writer, by number and by their bytes.
 const TRACES_WAITING: usize = 64;
+const BYTES_WAITING: u32 = 4 << 20;
+/// Memory for reading a block that a merge holds from its beginning: columns of a few hundred traces, and the traces.
+pub(crate) const MEMORY_PER_INPUT: u64 = 32 << 20;
 /// Stored bytes of a block that are read and decoded at a time, about; decoded they are a hundred times as many.
 const BYTES_AT_ONCE: u64 = 256 << 10;
+
+/// How long memory for a large trace is waited for, and between looks.
+const PATIENCE: Duration = Duration::from_secs(10);
+const MEMORY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How blocks are written.
 #[derive(Clone, Debug)]
@@ -28,6 +36,8 @@ pub struct Settings {
     pub bloom_false_positive: f64,
     /// Bytes of a bloom shard.
     pub bloom_shard_size_bytes: u32,
+    /// What is needed for large traces is reserved from this.
+    pub memory: MemoryBudget,
 }
 
 /// What is to be other than in the inputs.
@@ -52,14 +62,30 @@ pub(crate) const NAMESPACE: Uuid = Uuid::from_u128(0x6f2b_9c1e_3d47_4b8a_9e0c_5a
 /// Why a merge failed.
 #[derive(Debug)]
 pub(crate) struct Failed {
-    /// The block that cannot be read, if it is one block's fault.
-    pub(crate) input: Option<Uuid>,
+    pub(crate) cause: Cause,
     pub(crate) error: Error,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// This block cannot be read.
+    Unreadable(Uuid),
+    /// These blocks have a trace, or parts of one, that is too large to be merged.
+    LargeTrace(Vec<Uuid>),
+    /// No block's in particular.
+    Other,
+}
+
+impl Failed {
+    fn unreadable(block: Uuid, error: impl Into<Error>) -> Self {
+        Self { cause: Cause::Unreadable(block), error: error.into() }
+    }
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self { input: None, error }
+        Self { cause: Cause::Other, error }
     }
 }
 
@@ -83,9 +109,10 @@ pub(crate) async fn merge(
 ) -> Result<Merged, Failed> {
     let mut sources = Vec::with_capacity(inputs.len());
     for meta in inputs {
-        sources.push(Source::open(store, output, meta, account).await?);
+        sources.push(Source::open(store, output, meta, &settings.memory, account).await?);
     }
     let (traces, received) = mpsc::channel(TRACES_WAITING);
+    let sink = Sink { traces, room: Arc::new(Semaphore::new(BYTES_WAITING as usize)) };
     let options = WriterOptions {
         dedicated_columns: dedicated_columns(inputs, changes),
         row_group_bytes: settings.row_group_bytes,
@@ -97,7 +124,8 @@ pub(crate) async fn merge(
     let dedicated_columns = options.dedicated_columns.clone();
     let mut upload = store.upload(output.clone());
     let building = upload.build(account, move |output| write(received, output, options));
-    let (read, written) = tokio::join!(read(&mut sources, &changes.without, traces, account), building);
+    let (read, written) =
+        tokio::join!(read(&mut sources, &changes.without, sink, settings, account), building);
     // What stopped the reading is the cause of whatever else failed.
     let duplicate_spans = read?;
     let written = written?;
@@ -148,6 +176,9 @@ pub(crate) struct Source {
     /// Rows of row groups not read yet.
     ahead: VecDeque<(usize, std::ops::Range<u64>)>,
     traces: VecDeque<(TraceId, TracesData)>,
+    memory: MemoryBudget,
+    /// What `traces` take more than [`MEMORY_PER_INPUT`].
+    held: Option<Arc<Reservation>>,
 }
 
 impl Source {
@@ -155,19 +186,20 @@ impl Source {
         store: &BlockStore,
         output: &BlockPath,
         meta: &BlockMeta,
+        memory: &MemoryBudget,
         account: &Account,
     ) -> Result<Self, Failed> {
         let path = BlockPath::new(output.tenant().clone(), meta.block_id);
         let reader = BlockReader::open(store, path, meta, account)
             .await
-            .map_err(|error| Failed { input: Some(meta.block_id), error: error.into() })?;
+            .map_err(|error| Failed::unreadable(meta.block_id, error))?;
         let at_once = (meta.total_objects * BYTES_AT_ONCE / meta.size.max(1)).clamp(1, 1 << 20);
         let parts = |group: usize| {
             let rows = reader.traces_in(group);
             (0..rows).step_by(at_once as usize).map(move |first| (group, first..rows.min(first + at_once)))
         };
         let ahead = (0..reader.row_groups()).flat_map(parts).collect();
-        Ok(Self { reader, ahead, traces: VecDeque::new() })
+        Ok(Self { reader, ahead, traces: VecDeque::new(), memory: memory.clone(), held: None })
     }
 
     /// The next trace, with all rows of its id put together.
@@ -187,12 +219,62 @@ impl Source {
     async fn fill(&mut self, account: &Account) -> Result<(), Failed> {
         while self.traces.is_empty() {
             let Some((group, rows)) = self.ahead.pop_front() else { return Ok(()) };
-            let read = self.reader.traces_of_rows(group, rows, account).await;
-            self.traces = read
-                .map_err(|error| Failed { input: Some(self.reader.meta().block_id), error: error.into() })?
-                .into();
+            // What was read before may be on its way yet, and holds its memory as long.
+            self.held = None;
+            let unreadable = |error| Failed::unreadable(self.reader.meta().block_id, error);
+            let plan = self.reader.plan_traces(group, rows, account).await.map_err(unreadable)?;
+            let more = plan.memory().saturating_sub(MEMORY_PER_INPUT);
+            if more > 0 {
+                self.held = Some(Arc::new(self.reserve(more).await?));
+            }
+            self.traces = self.reader.read_traces(plan, account).await.map_err(unreadable)?.into();
         }
         Ok(())
+    }
+
+    /// Memory for large traces. Those before them give theirs back once they are written.
+    async fn reserve(&self, bytes: u64) -> Result<Reservation, Failed> {
+        let started = tokio::time::Instant::now();
+        loop {
+            match self.memory.reserve(bytes, "reading a large trace to merge its block") {
+                Ok(reserved) => return Ok(reserved),
+                Err(error) if started.elapsed() >= PATIENCE || bytes > self.memory.limit() => {
+                    let block = self.reader.meta().block_id;
+                    let error = error.context(format!("block {block}"));
+                    return Err(Failed { cause: Cause::LargeTrace(vec![block]), error });
+                }
+                Err(_) => tokio::time::sleep(MEMORY_PAUSE).await,
+            }
+        }
+    }
+
+    /// The next trace if it has this id, and what it holds.
+    fn take(&mut self, id: TraceId) -> Option<(TracesData, Option<Arc<Reservation>>)> {
+        let (_, trace) = self.traces.pop_front_if(|(front, _)| *front == id)?;
+        Some((trace, self.held.clone()))
+    }
+}
+
+/// Where traces go to be written.
+struct Sink {
+    traces: mpsc::Sender<Sent>,
+    /// Bytes that may wait.
+    room: Arc<Semaphore>,
+}
+
+/// A trace on its way to the writer, with what it holds until it is written.
+struct Sent {
+    id: TraceId,
+    trace: TracesData,
+    _held: (Vec<Arc<Reservation>>, OwnedSemaphorePermit),
+}
+
+impl Sink {
+    /// Waits until there is room; false once the writer has failed.
+    async fn send(&self, id: TraceId, trace: TracesData, held: Vec<Arc<Reservation>>) -> bool {
+        let bytes = u32::try_from(trace.encoded_len()).unwrap_or(u32::MAX).min(BYTES_WAITING);
+        let Ok(place) = Arc::clone(&self.room).acquire_many_owned(bytes).await else { return false };
+        self.traces.send(Sent { id, trace, _held: (held, place) }).await.is_ok()
     }
 }
 
@@ -201,7 +283,8 @@ impl Source {
 async fn read(
     sources: &mut [Source],
     without: &BTreeSet<TraceId>,
-    traces: mpsc::Sender<(TraceId, TracesData)>,
+    sink: Sink,
+    settings: &Settings,
     account: &Account,
 ) -> Result<u64, Failed> {
     let mut duplicates = 0;
@@ -212,25 +295,44 @@ async fn read(
         let Some(id) = sources.iter().filter_map(|source| Some(source.traces.front()?.0)).min() else {
             return Ok(duplicates);
         };
-        let mut pieces = Vec::new();
+        let (mut pieces, mut held, mut of_blocks) = (Vec::new(), Vec::new(), Vec::new());
         for source in &mut *sources {
             // A block may hold a trace twice: replicas of Tempo's ingesters, merged by somebody else.
-            while let Some((_, piece)) = source.traces.pop_front_if(|(front, _)| *front == id) {
+            while let Some((piece, holds)) = source.take(id) {
                 pieces.push(piece);
+                held.extend(holds);
+                of_blocks.push(source.reader.meta().block_id);
                 source.fill(account).await?;
             }
         }
         if without.contains(&id) {
             continue;
         }
+        of_blocks.dedup();
+        if of_blocks.len() > 1 {
+            check_size(id, &pieces, of_blocks, settings.memory.trace_part_bytes())?;
+        }
         let before: usize = pieces.iter().map(spans).sum();
         let trace = combine_traces(pieces);
         duplicates += (before - spans(&trace)) as u64;
-        if traces.send((id, trace)).await.is_err() {
+        if !sink.send(id, trace, held).await {
             // The writer has failed, and says why.
             return Ok(duplicates);
         }
     }
+}
+
+/// A trace that several blocks have parts of is put together up to `limit` bytes.
+fn check_size(id: TraceId, pieces: &[TracesData], blocks: Vec<Uuid>, limit: u64) -> Result<(), Failed> {
+    let bytes: u64 = pieces.iter().map(|piece| piece.encoded_len() as u64).sum();
+    if bytes <= limit {
+        return Ok(());
+    }
+    let message = format!(
+        "trace {id} has {bytes} bytes in {} blocks, over the {limit} that a merged block takes of one trace: these blocks stay apart",
+        blocks.len()
+    );
+    Err(Failed { cause: Cause::LargeTrace(blocks), error: Error::new(ErrorKind::Invalid, message) })
 }
 
 fn spans(trace: &TracesData) -> usize {
@@ -243,7 +345,7 @@ fn spans(trace: &TracesData) -> usize {
 }
 
 fn write(
-    mut traces: mpsc::Receiver<(TraceId, TracesData)>,
+    mut traces: mpsc::Receiver<Sent>,
     output: tempoform_block::BlockOutput,
     options: WriterOptions,
 ) -> Result<WrittenBlock> {
@@ -251,8 +353,9 @@ fn write(
         Error::new(ErrorKind::Internal, format!("could not write the merged block: {error}"))
     };
     let mut writer = BlockWriter::new(output, options).map_err(failed)?;
-    while let Some((id, trace)) = traces.blocking_recv() {
+    while let Some(Sent { id, trace, _held }) = traces.blocking_recv() {
         let encoded = Encoded::of(&trace);
+        drop(trace);
         writer.add_trace(id, &encoded.resources()).map_err(failed)?;
     }
     writer.finish().map_err(failed)

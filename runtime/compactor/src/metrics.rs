@@ -13,7 +13,9 @@ const REGISTERED: &str = "metric names are unique";
 /// Shows everything without labels from the start: a counter that appears with its first event has no increase to
 /// alert on.
 pub(crate) fn register() {
-    for counter in [&*INDEX_ERRORS, &*MARKED, &*DELETED, &*RETENTION_ERRORS, &*ERRORS, &*LEFTOVERS] {
+    for counter in
+        [&*INDEX_ERRORS, &*MARKED, &*DELETED, &*RETENTION_ERRORS, &*ERRORS, &*LEFTOVERS, &*LEFT_APART]
+    {
         counter.inc_by(0);
     }
     LazyLock::force(&CYCLE_SECONDS);
@@ -50,6 +52,12 @@ pub(crate) static LEFTOVERS: LazyLock<IntCounter> =
     LazyLock::new(|| counter("tempodb_retention_leftovers_deleted_total", "Half-written blocks deleted."));
 pub(crate) static RETENTION_ERRORS: LazyLock<IntCounter> = LazyLock::new(|| {
     counter("tempodb_retention_errors_total", "Blocks that could not be marked or deleted.")
+});
+pub(crate) static LEFT_APART: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "tempodb_compaction_left_apart_total",
+        "Blocks that are not merged for a while since a trace of theirs is too large for that, or for the memory there is.",
+    )
 });
 pub(crate) static CYCLE_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
     register_histogram!(

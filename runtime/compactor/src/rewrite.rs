@@ -37,7 +37,7 @@ pub struct Rewritten {
 }
 
 impl From<Failed> for Error {
-    fn from(Failed { input: _, error }: Failed) -> Self {
+    fn from(Failed { cause: _, error }: Failed) -> Self {
         error
     }
 }
@@ -68,7 +68,7 @@ pub async fn rewrite(
     } else {
         merge(store, std::slice::from_ref(&meta), &new, changes, settings, account).await?
     };
-    match check(store, old, &meta, merged.meta.as_ref(), &new, changes, account).await {
+    match check(store, old, &meta, merged.meta.as_ref(), &new, changes, settings, account).await {
         Ok((verified, compared)) => Ok(Rewritten {
             new: merged.meta,
             verified,
@@ -135,9 +135,10 @@ async fn check(
     new_meta: Option<&BlockMeta>,
     new: &BlockPath,
     changes: &Changes,
+    settings: &Settings,
     account: &Account,
 ) -> Result<(Verified, Compared)> {
-    let compared = compare(store, old, old_meta, new_meta, &changes.without, account).await?;
+    let compared = compare(store, old, old_meta, new_meta, &changes.without, settings, account).await?;
     if new_meta.is_none() {
         return Ok((Verified::default(), compared));
     }
@@ -164,16 +165,17 @@ async fn compare(
     old_meta: &BlockMeta,
     new_meta: Option<&BlockMeta>,
     without: &BTreeSet<TraceId>,
+    settings: &Settings,
     account: &Account,
 ) -> Result<Compared> {
     let differs = |id: TraceId, how: &str| {
         let problem = format!("the block written in the place of {old} is not equal to it: trace {id} {how}");
         Error::new(ErrorKind::Internal, problem)
     };
-    let mut before = Source::open(store, old, old_meta, account).await?;
+    let mut before = Source::open(store, old, old_meta, &settings.memory, account).await?;
     let mut after = match new_meta {
         None => None,
-        Some(meta) => Some(Source::open(store, old, meta, account).await?),
+        Some(meta) => Some(Source::open(store, old, meta, &settings.memory, account).await?),
     };
     let mut compared = Compared { dropped_spans: 0 };
     while let Some((id, trace)) = before.next(account).await? {

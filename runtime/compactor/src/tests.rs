@@ -81,8 +81,11 @@ fn trace(id: u8, spans: &[u8]) -> (TraceId, TracesData) {
 
 /// Writes a block with real data that ended at `end`.
 pub(crate) async fn write(store: &BlockStore, traces: &BTreeMap<u8, Vec<u8>>, end: Timestamp) -> Uuid {
+    write_traces(store, traces.iter().map(|(id, spans)| trace(*id, spans)).collect(), end).await
+}
+
+async fn write_traces(store: &BlockStore, traces: Vec<(TraceId, TracesData)>, end: Timestamp) -> Uuid {
     let (tenant, account, id) = (TenantId::single(), Account::default(), Uuid::new_v4());
-    let traces: Vec<_> = traces.iter().map(|(id, spans)| trace(*id, spans)).collect();
     let mut upload = store.upload(BlockPath::new(tenant.clone(), id));
     let written = upload.build(&account, move |output| {
         let mut writer = BlockWriter::new(output, WriterOptions::default()).expect("a writer");
@@ -310,4 +313,59 @@ proptest! {
             assert_eq!(found, expected);
         });
     }
+}
+
+/// A part of trace 5, of five megabytes.
+fn large(span: u8) -> (TraceId, TracesData) {
+    let (id, mut trace) = trace(5, &[span]);
+    trace.resource_spans[0].scope_spans[0].spans[0].name = "n".repeat(5_000_000);
+    (id, trace)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_with_parts_of_a_trace_too_large_for_one_stay_apart_and_the_others_are_merged() {
+    let (store, _objects) = bucket();
+    for span in 1..=3 {
+        write_traces(&store, vec![trace(1, &[span]), large(span), trace(9, &[span])], now()).await;
+    }
+    for span in 4..=6 {
+        write(&store, &BTreeMap::from([(1, vec![span]), (9, vec![span])]), now()).await;
+    }
+    // A merged block takes 8 MiB of a trace: one part.
+    let memory = MemoryBudget::new(120 << 20);
+    let mut compactor = Compactor::new(store.clone(), Options { memory: memory.clone(), ..options() });
+    for _ in 0..8 {
+        compactor.cycle().await.expect("a cycle");
+    }
+    let left = live(&store).await;
+    assert!((3..=4).contains(&left.len()), "{} of 6 blocks are left", left.len());
+    compactor.cycle().await.expect("a cycle");
+    let mut still = live(&store).await;
+    still.sort_unstable();
+    assert_eq!(
+        still,
+        {
+            let mut left = left.clone();
+            left.sort_unstable();
+            left
+        },
+        "nothing more is tried"
+    );
+    let mut pieces: BTreeMap<TraceId, Vec<TracesData>> = BTreeMap::new();
+    for block in left {
+        for (id, piece) in read(&store, block).await {
+            pieces.entry(id).or_default().push(piece);
+        }
+    }
+    let spans = |id: u8| {
+        let whole = combine_traces(pieces[&TraceId::new([id; 16])].clone());
+        whole
+            .resource_spans
+            .iter()
+            .flat_map(|one| &one.scope_spans)
+            .map(|scope| scope.spans.len())
+            .sum::<usize>()
+    };
+    assert_eq!([spans(1), spans(5), spans(9)], [6, 3, 6], "nothing is lost");
+    assert_eq!(memory.used(), 0, "everything that was held is given back");
 }

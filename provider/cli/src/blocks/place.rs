@@ -7,6 +7,7 @@ use serde_json::json;
 use tempoform_block::{BlockStore, StoreOptions};
 use tempoform_compactor::Settings;
 use tempoform_config::{Backend, Config, Trace};
+use tempoform_core::MemoryBudget;
 use tempoform_engine::render::{self, EnvironmentName, ResolvedPorts};
 use url::Url;
 
@@ -50,6 +51,8 @@ impl Location {
             row_group_bytes: usize::try_from(block.parquet_row_group_size_bytes.0).unwrap_or(usize::MAX),
             bloom_false_positive: block.bloom_filter_false_positive,
             bloom_shard_size_bytes: u32::try_from(block.bloom_filter_shard_size_bytes.0).unwrap_or(u32::MAX),
+            // Whoever runs a command sees what it takes.
+            memory: MemoryBudget::new(u64::MAX),
         }
     }
 }

@@ -6,13 +6,19 @@ use proptest::prelude::*;
 use tempoform_block::{
     BlockReader, BlockVersion, DedicatedColumn, DedicatedScope, StoreOptions, combine_traces,
 };
+use tempoform_core::MemoryBudget;
 
 use super::*;
 use crate::tests::{bucket, key, live, now, read, write};
 use crate::{erase, find};
 
 fn settings() -> Settings {
-    Settings { row_group_bytes: 1 << 20, bloom_false_positive: 0.01, bloom_shard_size_bytes: 100 << 10 }
+    Settings {
+        row_group_bytes: 1 << 20,
+        bloom_false_positive: 0.01,
+        bloom_shard_size_bytes: 100 << 10,
+        memory: MemoryBudget::new(1 << 30),
+    }
 }
 
 fn id(byte: u8) -> TraceId {
