@@ -54,6 +54,8 @@ pub struct ServerConfig {
     pub receivers: String,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
+    /// The file through which it joins a control group, see [`MemoryGroup::processes`](crate::MemoryGroup::processes).
+    pub group: Option<PathBuf>,
 }
 
 impl ServerConfig {
@@ -74,6 +76,7 @@ impl ServerConfig {
             storage: String::new(),
             receivers: String::new(),
             environment: Vec::new(),
+            group: None,
         })
     }
 
@@ -90,6 +93,7 @@ impl ServerConfig {
             storage,
             receivers,
             environment: _,
+            group: _,
         } = self;
         let folder = folder.display();
         let storage = if storage.is_empty() {
@@ -146,7 +150,16 @@ impl Server {
         let file = config.folder.join("config.yaml");
         fs::write(&file, config.yaml())?;
         let log = fs::OpenOptions::new().create(true).append(true).open(config.folder.join("tempo.log"))?;
-        let child = Command::new(executable("tempo")?)
+        let mut command = match &config.group {
+            // It is in the group before its first page of memory.
+            Some(group) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(group).arg(executable("tempo")?);
+                shell
+            }
+            None => Command::new(executable("tempo")?),
+        };
+        let child = command
             .arg(format!("-config.file={}", file.display()))
             .envs(config.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

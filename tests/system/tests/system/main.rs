@@ -10,6 +10,7 @@ mod faults;
 mod interoperability;
 mod lifecycle;
 mod lookups;
+mod memory;
 mod object_storage;
 mod receivers;
 mod replicated;
