@@ -74,6 +74,8 @@ impl Cause {
                     "InvalidToken",
                     "ExpiredToken",
                     "AuthenticationFailed",
+                    // Azure, whatever code it gives.
+                    "failed to authenticate the request",
                     "AuthenticationRequired",
                     "401 Unauthorized",
                     "invalid_grant",
@@ -143,6 +145,7 @@ mod tests {
             ("403 Forbidden: <Error><Code>RequestTimeTooSkewed</Code>", Cause::ClockSkew),
             ("status code: 400 Bad Request: <Code>AuthorizationHeaderMalformed</Code>", Cause::WrongRegion),
             ("403 Forbidden: <Code>SignatureDoesNotMatch</Code>", Cause::WrongCredentials),
+            ("403 Forbidden: Server failed to authenticate the request.", Cause::WrongCredentials),
             ("403 Forbidden: <Error><Code>AccessDenied</Code>", Cause::Denied),
             ("403 Forbidden: <Code>AuthorizationPermissionMismatch</Code>", Cause::Denied),
             ("status code: 403 Forbidden: ", Cause::Denied),
