@@ -32,6 +32,8 @@ pub use extra::Extra;
 pub use holding::{Holding, holding_of};
 pub use meta::{BlockMeta, BlockVersion};
 pub use paths::{BlockObject, BlockPath};
+#[doc(hidden)]
+pub use reader::examine;
 pub use reader::{
     BlockLayout, BlockReader, ColumnLayout, RowGroupLayout, SpanFacts, TagNames, TagScope, TracePlace,
     TraceSummary, may_contain,

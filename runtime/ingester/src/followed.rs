@@ -115,7 +115,7 @@ impl FollowedSegment {
     }
 
     /// Its spans for a query.
-    fn view(&self, memory: &MemoryBudget) -> Result<View> {
+    pub(crate) fn view(&self, memory: &MemoryBudget) -> Result<View> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Unavailable, format!("followed log {}: {error}", self.paths.id()))
         };
