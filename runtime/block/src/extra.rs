@@ -32,6 +32,9 @@ const MAGIC: &[u8; 4] = b"TFX1";
 const ZSTD_LEVEL: i32 = 3;
 /// More than this is not believed when reading; the largest blocks have a few MiB.
 const MAX_DECODED_BYTES: u64 = 1 << 28;
+/// Most URLs, patterns and runs of rows each: some thirty times what the largest blocks have. An empty one takes a byte
+/// in the object, and more in memory.
+const MAX_ENTRIES: u64 = 1 << 24;
 
 /// Collects the values of a block row by row.
 #[derive(Debug, Default)]
@@ -187,7 +190,10 @@ pub enum CorruptExtra {
     /// Another magic number.
     #[error("{OBJECT_NAME} does not start with TFX1: it is of another version, or not ours")]
     Magic,
-    /// The zstd frame is damaged, or of a size that is not believed.
+    /// More than any block has.
+    #[error("{OBJECT_NAME} holds more than {MAX_DECODED_BYTES} bytes")]
+    TooLarge,
+    /// The zstd frame is damaged.
     #[error("{OBJECT_NAME} cannot be decompressed")]
     Compression(#[source] std::io::Error),
     /// The body ends early, or refers to what it does not hold.
@@ -199,8 +205,8 @@ pub enum CorruptExtra {
 #[derive(Clone, Debug)]
 pub struct Extra {
     body: Bytes,
-    urls: Vec<Range<usize>>,
-    patterns: Vec<Range<usize>>,
+    urls: Vec<Range<u32>>,
+    patterns: Vec<Range<u32>>,
     /// The first row after each run of rows, and their pattern.
     rows: Vec<(u64, u32)>,
 }
@@ -214,7 +220,10 @@ impl Extra {
         let frame = object.strip_prefix(MAGIC).ok_or(CorruptExtra::Magic)?;
         let decoder = zstd::Decoder::new(frame).map_err(CorruptExtra::Compression)?;
         let mut body = Vec::new();
-        decoder.take(MAX_DECODED_BYTES).read_to_end(&mut body).map_err(CorruptExtra::Compression)?;
+        decoder.take(MAX_DECODED_BYTES + 1).read_to_end(&mut body).map_err(CorruptExtra::Compression)?;
+        if body.len() as u64 > MAX_DECODED_BYTES {
+            return Err(CorruptExtra::TooLarge);
+        }
         let mut cursor = Cursor { bytes: &body, at: 0 };
         let urls = cursor.list().ok_or(CorruptExtra::Body("schema URLs"))?;
         let patterns = cursor.list().ok_or(CorruptExtra::Body("patterns"))?;
@@ -232,7 +241,7 @@ impl Extra {
     pub fn apply(&self, row: u64, trace: &mut TracesData) {
         let Some(pattern) = (self.pattern_of(row) as usize).checked_sub(1) else { return };
         let Some(pattern) = self.patterns.get(pattern) else { return };
-        let mut cursor = Cursor { bytes: &self.body[pattern.clone()], at: 0 };
+        let mut cursor = Cursor { bytes: &self.body[within(pattern)], at: 0 };
         let mut streams = [(); 4].map(|()| cursor.stream());
         for resource in &mut trace.resource_spans {
             resource.schema_url = self.url(streams[RESOURCE_URLS].next_value());
@@ -255,8 +264,13 @@ impl Extra {
 
     fn url(&self, number: u32) -> String {
         let url = (number as usize).checked_sub(1).and_then(|index| self.urls.get(index));
-        url.map_or_else(String::new, |range| String::from_utf8_lossy(&self.body[range.clone()]).into_owned())
+        url.map_or_else(String::new, |range| String::from_utf8_lossy(&self.body[within(range)]).into_owned())
     }
+}
+
+/// Offsets are half as long as those of memory: a list of empty values takes little more than its bytes.
+const fn within(range: &Range<u32>) -> Range<usize> {
+    range.start as usize..range.end as usize
 }
 
 /// Reads varints.
@@ -284,17 +298,17 @@ impl<'a> Cursor<'a> {
         self.varint()?.try_into().ok()
     }
 
-    fn list(&mut self) -> Option<Vec<Range<usize>>> {
+    fn list(&mut self) -> Option<Vec<Range<u32>>> {
         let count = self.varint()?;
         let mut list = Vec::new();
         // Each takes a byte at least.
-        if count > (self.bytes.len() - self.at) as u64 {
+        if count > (self.bytes.len() - self.at) as u64 || count > MAX_ENTRIES {
             return None;
         }
         for _ in 0..count {
             let length = usize::try_from(self.varint()?).ok()?;
             let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len())?;
-            list.push(self.at..end);
+            list.push(u32::try_from(self.at).ok()?..u32::try_from(end).ok()?);
             self.at = end;
         }
         Some(list)
@@ -303,7 +317,7 @@ impl<'a> Cursor<'a> {
     fn rows(&mut self, patterns: usize) -> Option<Vec<(u64, u32)>> {
         let count = self.varint()?;
         let (mut rows, mut end) = (Vec::new(), 0u64);
-        if count > (self.bytes.len() - self.at) as u64 {
+        if count > (self.bytes.len() - self.at) as u64 || count > MAX_ENTRIES {
             return None;
         }
         for _ in 0..count {

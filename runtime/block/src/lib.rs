@@ -33,6 +33,8 @@ pub use extra::Extra;
 pub use holding::{Holding, holding_of};
 pub use meta::{BlockMeta, BlockVersion};
 pub use paths::{BlockObject, BlockPath};
+#[doc(hidden)]
+pub use reader::examine;
 pub use reader::{
     BlockLayout, BlockReader, ColumnLayout, RowGroupLayout, SpanFacts, TagNames, TagScope, TracePlace,
     TraceSummary, TracesPlan, may_contain,

@@ -20,8 +20,6 @@ pub const NO_COMPACT: &str = "nocompact.flg";
 pub const ASIDE: &str = "tempoform.aside.json";
 /// What names of objects of our own in a block's folder begin with.
 const OUR_OBJECTS: &str = "tempoform.";
-/// Names at the top of a bucket that are not tenants.
-const NOT_TENANTS: [&str; 2] = ["tempo_cluster_seed.json", "work.json"];
 
 /// A block's folder: `<tenant>/<uuid>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,9 +120,6 @@ pub fn tenant_index_json(tenant: &TenantId) -> Path {
 
 /// The tenant a first-level folder of the bucket stands for, if it is one.
 pub fn tenant_of_folder(name: &str) -> Option<TenantId> {
-    if NOT_TENANTS.contains(&name) {
-        return None;
-    }
     name.parse().ok()
 }
 

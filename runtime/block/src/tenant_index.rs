@@ -1,17 +1,23 @@
 //! A tenant's list of blocks as two objects: `index.pb.zst`, which wins, and `index.json.gz`.
 
+use std::fmt;
 use std::io::{Read as _, Write as _};
+use std::marker::PhantomData;
 
 use flate2::{Compression, GzBuilder, read::MultiGzDecoder};
 use jiff::Timestamp;
 use prost::Message;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use tempoform_core::protobuf::Fields;
 use uuid::Uuid;
 
 use crate::meta::{BlockMeta, BlockVersion, UNSET_TIME, go_time};
 
 /// Most bytes of an index, decompressed: about 500,000 blocks.
 const MAX_BYTES: u64 = 256 << 20;
+/// Most blocks in an index: a block takes about 512 bytes of it, but a few that say nothing would do to fill the memory.
+const MAX_BLOCKS: usize = 1_000_000;
 
 /// A tenant's blocks at some time.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -20,10 +26,10 @@ pub struct TenantIndex {
     #[serde(with = "go_time")]
     pub created_at: Timestamp,
     /// Live blocks.
-    #[serde(rename = "meta", default, deserialize_with = "null_is_empty")]
+    #[serde(rename = "meta", default, deserialize_with = "blocks")]
     pub live: Vec<BlockMeta>,
     /// Compacted and expired blocks.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "blocks")]
     pub compacted: Vec<CompactedMeta>,
 }
 
@@ -50,15 +56,57 @@ pub enum MalformedIndex {
     /// `index.pb.zst` is not the protobuf of an index.
     #[error("is not the protobuf of an index: {0}")]
     Protobuf(#[source] prost::DecodeError),
+    /// More blocks than a tenant has.
+    #[error("lists more than {MAX_BLOCKS} blocks")]
+    TooManyBlocks,
     /// A field has a value that cannot be.
     #[error("holds an impossible {0}")]
     Value(&'static str),
 }
 
-fn null_is_empty<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+/// A list, or `null` for an empty one.
+fn blocks<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+    deserializer.deserialize_any(BlocksVisitor(PhantomData))
+}
+
+struct BlocksVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for BlocksVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of blocks")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut blocks = Vec::new();
+        while let Some(block) = list.next_element()? {
+            if blocks.len() == MAX_BLOCKS {
+                return Err(A::Error::custom(MalformedIndex::TooManyBlocks));
+            }
+            blocks.push(block);
+        }
+        Ok(blocks)
+    }
+}
+
+/// Refuses a protobuf with too many blocks before any is decoded.
+fn check_count(index: &[u8]) -> Result<(), MalformedIndex> {
+    let (mut fields, mut count) = (Fields::new(index), 0);
+    // What is not protobuf the decoder tells.
+    while let Ok(Some((number, _))) = fields.next_field() {
+        count += usize::from(number == 2 || number == 3);
+        if count > MAX_BLOCKS {
+            return Err(MalformedIndex::TooManyBlocks);
+        }
+    }
+    Ok(())
 }
 
 impl TenantIndex {
@@ -100,6 +148,7 @@ impl TenantIndex {
         zstd::stream::read::Decoder::new(zstd)
             .and_then(|decoder| decoder.take(MAX_BYTES).read_to_end(&mut bytes))
             .map_err(MalformedIndex::Compression)?;
+        check_count(&bytes)?;
         let index = proto::TenantIndex::decode(bytes.as_slice()).map_err(MalformedIndex::Protobuf)?;
         let proto::TenantIndex { created_at, meta, compacted_meta } = index;
         let compacted = compacted_meta.into_iter().map(|compacted| {

@@ -128,7 +128,7 @@ impl FollowedSegment {
     }
 
     /// Its spans for a query, and what of them cannot be read.
-    fn view(&self, memory: &MemoryBudget) -> (Option<View>, Option<Error>) {
+    pub(crate) fn view(&self, memory: &MemoryBudget) -> (Option<View>, Option<Error>) {
         let length = lock(&self.state).length;
         let mut expanded = lock(&self.expanded);
         let expanding = self.expand(&mut expanded, length, memory);

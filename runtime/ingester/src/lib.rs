@@ -1,5 +1,7 @@
 //! Keeps acknowledged spans on disk, serves them while they are fresh, and builds blocks.
 
+#[doc(hidden)]
+pub mod examine;
 mod flush;
 mod followed;
 mod ingester;

@@ -159,11 +159,7 @@ fn recall_batches(log: &TenantLog, paths: &SegmentPaths) -> io::Result<()> {
     if age >= STORED_FOR {
         return remove(&paths.batches());
     }
-    let encoded = fs::read(paths.batches())?;
-    let batches = SettleRequest::decode(&encoded[..])
-        .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))
-        .and_then(|noted| BatchSet::from_wire(&noted.stored));
-    match batches {
+    match read_stored(&fs::read(paths.batches())?) {
         Ok(batches) => log.remember_stored(paths.id(), batches, STORED_FOR - age),
         // Their followers take them over then.
         Err(error) => {
@@ -171,6 +167,13 @@ fn recall_batches(log: &TenantLog, paths: &SegmentPaths) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The batches that a note names.
+pub(crate) fn read_stored(note: &[u8]) -> Result<BatchSet> {
+    let noted =
+        SettleRequest::decode(note).map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))?;
+    BatchSet::from_wire(&noted.stored)
 }
 
 fn age(path: &Path) -> io::Result<Duration> {

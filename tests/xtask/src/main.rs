@@ -1,6 +1,7 @@
-//! Repository tasks: `cargo xtask test`, `cargo xtask faults`, `cargo xtask bench`, `cargo xtask check`.
+//! Repository tasks: `cargo xtask test`, `cargo xtask faults`, `cargo xtask fuzz`, `cargo xtask bench`, `cargo xtask check`.
 
 mod cargo;
+mod fuzz;
 mod report;
 mod tools;
 
@@ -32,6 +33,14 @@ enum Task {
     },
     /// Runs the tests with faults and writes what came of each to runtime/docs/faults.md.
     Faults,
+    /// Runs the parsers of outside bytes under libFuzzer; needs cargo-fuzz and the nightly compiler.
+    Fuzz {
+        /// One target instead of all.
+        target: Option<String>,
+        /// How long each runs, seconds.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+    },
     /// Runs the load bench against the real executables and prints its table.
     Bench {
         /// Passed on to the bench; see `cargo xtask bench -- --help`.
@@ -47,6 +56,7 @@ fn main() -> ExitCode {
     let done = match args.task {
         Task::Test { filter } => test(filter.as_deref()),
         Task::Faults => faults(),
+        Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Bench { arguments } => bench(&arguments),
         Task::Check => check(),
     };

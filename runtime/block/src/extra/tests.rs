@@ -120,3 +120,17 @@ fn another_object_is_not_taken_for_ours() {
     assert!(matches!(Extra::decode(b"PAR1"), Err(CorruptExtra::Magic)));
     assert!(matches!(Extra::decode(b"TFX1 not zstd"), Err(CorruptExtra::Compression(_))));
 }
+
+#[test]
+fn a_frame_of_a_few_bytes_that_expands_without_end_is_refused() {
+    let decode = |body: Vec<u8>| {
+        let frame = zstd::encode_all(&body[..], 1).unwrap();
+        assert!(frame.len() < 100_000);
+        Extra::decode(&[&MAGIC[..], &frame].concat()).unwrap_err()
+    };
+    assert!(matches!(decode(vec![0; MAX_DECODED_BYTES as usize + 1]), CorruptExtra::TooLarge));
+    let mut urls = Vec::new();
+    put_varint(&mut urls, MAX_ENTRIES + 1);
+    urls.resize(MAX_ENTRIES as usize + 100, 0);
+    assert!(matches!(decode(urls), CorruptExtra::Body("schema URLs")));
+}

@@ -77,8 +77,8 @@ impl BlockReader {
         let file = self.file();
         let group = |group: &super::parquet::footer::RowGroup| RowGroupLayout {
             traces: group.rows,
-            bytes: group.chunks.iter().map(stored).sum(),
-            uncompressed_bytes: group.chunks.iter().map(|chunk| chunk.uncompressed).sum(),
+            bytes: sum(group.chunks.iter().map(stored)),
+            uncompressed_bytes: sum(group.chunks.iter().map(|chunk| chunk.uncompressed)),
         };
         BlockLayout {
             created_by: file.footer.created_by.clone(),
@@ -105,10 +105,10 @@ impl BlockReader {
                 .filter(|(code, _)| encodings >> code & 1 == 1)
                 .map(|(_, name)| name)
                 .collect(),
-            bytes: chunks().map(stored).sum(),
-            uncompressed_bytes: chunks().map(|chunk| chunk.uncompressed).sum(),
-            entries: chunks().map(|chunk| chunk.entries).sum(),
-            nulls: chunks().map(|chunk| chunk.nulls).sum(),
+            bytes: sum(chunks().map(stored)),
+            uncompressed_bytes: sum(chunks().map(|chunk| chunk.uncompressed)),
+            entries: sum(chunks().map(|chunk| chunk.entries)),
+            nulls: chunks().map(|chunk| chunk.nulls).collect::<Option<Vec<_>>>().map(sum),
         }
     }
 
@@ -125,6 +125,11 @@ impl BlockReader {
             Some(format!("{name}.{key}"))
         })
     }
+}
+
+/// A damaged footer may claim anything.
+fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
 }
 
 fn stored(chunk: &Chunk) -> u64 {

@@ -1,6 +1,7 @@
 //! Reading blocks: vParquet3, 4 and 5, columns by name.
 
 mod attributes;
+pub mod examine;
 mod fetch;
 mod layout;
 mod lookup;

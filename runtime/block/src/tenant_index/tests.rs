@@ -82,3 +82,17 @@ proptest! {
         prop_assert_eq!(&TenantIndex::from_json(&index.to_json().unwrap()).unwrap(), &index);
     }
 }
+
+#[test]
+fn blocks_that_say_nothing_do_not_fill_the_memory() {
+    let many = MAX_BLOCKS + 1;
+    let protobuf = zstd::stream::encode_all(&[0x12, 0].repeat(many)[..], 1).unwrap();
+    let mut gzip = GzBuilder::new().write(Vec::new(), Compression::fast());
+    let json =
+        format!(r#"{{"created_at": "2024-01-01T00:00:00Z", "meta": [{}{{}}]}}"#, "{},".repeat(MAX_BLOCKS));
+    gzip.write_all(json.as_bytes()).unwrap();
+    let refused = TenantIndex::from_protobuf(&protobuf).unwrap_err();
+    assert!(matches!(refused, MalformedIndex::TooManyBlocks), "{refused}");
+    let refused = TenantIndex::from_json(&gzip.finish().unwrap()).unwrap_err();
+    assert!(refused.to_string().contains("lists more than 1000000 blocks"), "{refused}");
+}

@@ -133,12 +133,11 @@ fn schema(thrift: &mut Compact<'_>) -> Result<Vec<Leaf>> {
     let elements = (0..length).map(|_| schema_element(thrift)).collect::<Result<Vec<_>>>()?;
     let mut elements = elements.into_iter();
     let root = elements.next().ok_or(Malformed::new("has an empty schema"))?;
-    let mut leaves = Vec::new();
-    let (mut path, mut lists) = (Vec::new(), Vec::new());
+    let mut walk = Walk { elements, path: Vec::new(), lists: Vec::new(), leaves: Vec::new(), path_bytes: 0 };
     for _ in 0..root.children {
-        collect_leaves(&mut elements, &mut path, &mut lists, Levels::default(), &mut leaves)?;
+        walk.element(Levels::default())?;
     }
-    Ok(leaves)
+    Ok(walk.leaves)
 }
 
 fn schema_element(thrift: &mut Compact<'_>) -> Result<Element> {
@@ -173,39 +172,52 @@ struct Levels {
     rep: u8,
 }
 
-fn collect_leaves(
-    elements: &mut std::vec::IntoIter<Element>,
-    path: &mut Vec<String>,
-    lists: &mut Vec<usize>,
-    mut levels: Levels,
-    leaves: &mut Vec<Leaf>,
-) -> Result<()> {
-    let element = elements.next().ok_or(Malformed::new("has a schema that ends early"))?;
-    if path.len() >= 32 {
-        return Err(Malformed::new("has a schema that nests too deep"));
+/// Most bytes of all leaves' paths together: each leaf repeats the names of those above it. Schemas of blocks have some
+/// 20 KiB.
+const MAX_PATH_BYTES: usize = 4 << 20;
+
+/// The way through a schema, depth first.
+struct Walk {
+    elements: std::vec::IntoIter<Element>,
+    path: Vec<String>,
+    lists: Vec<usize>,
+    leaves: Vec<Leaf>,
+    path_bytes: usize,
+}
+
+impl Walk {
+    fn element(&mut self, mut levels: Levels) -> Result<()> {
+        let element = self.elements.next().ok_or(Malformed::new("has a schema that ends early"))?;
+        if self.path.len() >= 32 {
+            return Err(Malformed::new("has a schema that nests too deep"));
+        }
+        levels.def += u8::from(element.repetition != 0);
+        self.path.push(element.name);
+        let repeats = element.repetition == 2;
+        levels.rep += u8::from(repeats);
+        self.lists.extend(repeats.then_some(self.path.len()));
+        if element.children == 0 {
+            self.leaf(element.physical, levels)?;
+        }
+        for _ in 0..element.children {
+            self.element(levels)?;
+        }
+        self.path.pop();
+        if repeats {
+            self.lists.pop();
+        }
+        Ok(())
     }
-    levels.def += u8::from(element.repetition != 0);
-    path.push(element.name);
-    let repeats = element.repetition == 2;
-    levels.rep += u8::from(repeats);
-    lists.extend(repeats.then_some(path.len()));
-    if element.children == 0 {
-        leaves.push(Leaf {
-            path: path.clone(),
-            physical: element.physical,
-            max_def: levels.def,
-            max_rep: levels.rep,
-            lists: lists.clone(),
-        });
+
+    fn leaf(&mut self, physical: Physical, Levels { def, rep }: Levels) -> Result<()> {
+        self.path_bytes += self.path.iter().map(|name| name.len() + size_of::<String>()).sum::<usize>();
+        if self.path_bytes > MAX_PATH_BYTES {
+            return Err(Malformed::new("has a schema of absurd size"));
+        }
+        let (path, lists) = (self.path.clone(), self.lists.clone());
+        self.leaves.push(Leaf { path, physical, max_def: def, max_rep: rep, lists });
+        Ok(())
     }
-    for _ in 0..element.children {
-        collect_leaves(elements, path, lists, levels, leaves)?;
-    }
-    path.pop();
-    if repeats {
-        lists.pop();
-    }
-    Ok(())
 }
 
 fn row_group(thrift: &mut Compact<'_>, file_size: u64) -> Result<RowGroup> {
@@ -345,4 +357,35 @@ fn statistics(thrift: &mut Compact<'_>) -> Result<(Option<Bounds>, Option<u64>)>
         Ok(())
     })?;
     Ok((least.zip(greatest), nulls))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A schema element: name, children.
+    fn element(name: &str, children: u8) -> Vec<u8> {
+        [&[0x48, name.len() as u8], name.as_bytes(), &[0x15, children * 2, 0]].concat()
+    }
+
+    fn footer(elements: &[Vec<u8>]) -> Vec<u8> {
+        let (low, high) = ((elements.len() & 0x7f) as u8 | 0x80, (elements.len() >> 7) as u8);
+        [&[0x29, 0xfc, low, high], elements.concat().as_slice(), &[0]].concat()
+    }
+
+    #[test]
+    fn paths_that_repeat_long_names_have_an_end() {
+        let long = "n".repeat(100);
+        let under_one = |leaves: u8| {
+            let mut elements = vec![element("root", 60)];
+            for _ in 0..60 {
+                elements.extend((0..20).map(|_| element(&long, 1)));
+                elements.push(element(&long, leaves));
+                elements.extend((0..leaves).map(|_| element("leaf", 0)));
+            }
+            Footer::parse(&footer(&elements), 1 << 20)
+        };
+        assert_eq!(under_one(1).unwrap().leaves.len(), 60);
+        assert_eq!(under_one(60).unwrap_err().to_string(), "has a schema of absurd size");
+    }
 }

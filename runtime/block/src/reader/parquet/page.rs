@@ -94,7 +94,8 @@ impl Page {
 
     fn check(&self) -> Result<()> {
         match self.header.crc {
-            Some(crc) if self.has_checksum() && crc32fast::hash(&self.body) != crc => {
+            // A fuzzer would never come past it, and so never to what it protects.
+            Some(crc) if self.has_checksum() && !cfg!(fuzzing) && crc32fast::hash(&self.body) != crc => {
                 Err(Malformed::new("has a page whose checksum is wrong"))
             }
             _ => Ok(()),

@@ -99,7 +99,12 @@ impl<'a> Compact<'a> {
             if head == 0 {
                 return Ok(());
             }
-            id = if head >> 4 == 0 { self.int()? } else { id + i64::from(head >> 4) };
+            id = match head >> 4 {
+                0 => self.int()?,
+                step => id
+                    .checked_add(i64::from(step))
+                    .ok_or(Malformed::of("numbers its fields beyond all bounds"))?,
+            };
             each(self, id, kind(head & 0x0f)?)?;
         }
     }
@@ -151,4 +156,17 @@ fn kind(code: u8) -> Result<Kind> {
         12 => Kind::Struct,
         _ => return Err(Malformed::new("holds an unknown thrift type")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_numbers_beyond_all_bounds_are_an_error() {
+        // Field 2^63 - 1, a byte; then one field further.
+        let bytes = [3, 0xfe, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0, 0x13, 0, 0];
+        let read = Compact::new(&bytes).fields(|thrift, _, kind| thrift.skip(kind));
+        assert_eq!(read.unwrap_err().to_string(), "numbers its fields beyond all bounds");
+    }
 }

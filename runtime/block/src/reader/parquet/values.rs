@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::footer::Physical;
 use super::page::Encoding;
-use super::{Malformed, Result, delta, hybrid};
+use super::{MAX_PAGE_BYTES, Malformed, Result, delta, hybrid};
 
 /// Byte strings, each stored once per dictionary entry or plain value.
 #[derive(Clone, Debug, Default)]
@@ -246,6 +246,7 @@ fn decode_strings(strings: &mut Strings, encoding: Encoding, bytes: &[u8], wante
         Encoding::DeltaByteArray => {
             let (prefixes, suffixes) = delta::decode(bytes, wanted.of)?;
             let (lengths, data) = delta::decode(suffixes, prefixes.len())?;
+            check_expanded(&prefixes, &lengths)?;
             rest = data;
             let mut value = Vec::new();
             let mut at = 0;
@@ -267,6 +268,15 @@ fn decode_strings(strings: &mut Strings, encoding: Encoding, bytes: &[u8], wante
         }
         other => Err(Malformed::new(format!("has text in an unexpected encoding ({other:?})"))),
     }
+}
+
+/// Each value may repeat all of the one before: the whole may be the square of the page.
+fn check_expanded(prefixes: &[i64], lengths: &[i64]) -> Result<()> {
+    let parts = prefixes.iter().chain(lengths).map(|part| u64::try_from(*part).unwrap_or(0));
+    if parts.fold(0, u64::saturating_add) > MAX_PAGE_BYTES as u64 {
+        return Err(Malformed::new("has a page of absurd size"));
+    }
+    Ok(())
 }
 
 /// Adds the wanted ones of the values that `next` gives one after the other.
@@ -312,4 +322,16 @@ fn ends() -> Malformed {
 
 fn no_dictionary() -> Malformed {
     Malformed::new("has dictionary indexes but no dictionary")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_repeats_what_is_before_has_an_end() {
+        assert!(check_expanded(&[0, 5, -1], &[5, 0, 3]).is_ok());
+        let repeated = check_expanded(&[0, 20_000].repeat(20_000), &[20_000, 0].repeat(20_000));
+        assert_eq!(repeated.unwrap_err().to_string(), "has a page of absurd size");
+    }
 }
