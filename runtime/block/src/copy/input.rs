@@ -120,6 +120,6 @@ impl Input {
     }
 
     pub(super) fn failed(&self, error: BlockError) -> CopyError {
-        CopyError::Input { block: self.reader.meta().block_id, error }
+        CopyError::Input { block: self.reader.meta().block_id, error: Box::new(error) }
     }
 }

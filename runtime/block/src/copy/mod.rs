@@ -38,7 +38,7 @@ pub enum CopyError {
         block: Uuid,
         /// How.
         #[source]
-        error: BlockError,
+        error: Box<BlockError>,
     },
     /// An input has a trace in two rows, which only decoding puts together.
     #[error("block {0} has trace {1} twice")]
