@@ -75,7 +75,6 @@ async fn expect(what: &str, config: &Trace, expected: Cause, advice: &str) -> Re
     let report = preflight(config).await.with_context(|| what.to_owned())?;
     let found = failure(&report).with_context(|| format!("{what}: {report:?}"))?;
     ensure!(found.0 == expected && found.2.contains(advice), "{what}: {report:#?}");
-    println!("{what}: {:?}: {}", found.0, found.2);
     Ok(())
 }
 
