@@ -113,12 +113,12 @@ impl ExtraBuilder {
         let Some(number) = known.0.get_mut(index) else { return 0 };
         // Number 0 is never that of a pattern that is not empty.
         if *number == 0 {
-            let mut cursor = Cursor { bytes: &from.body[from.patterns[index].clone()], at: 0 };
+            let mut cursor = Cursor { bytes: &from.body[within(&from.patterns[index])], at: 0 };
             self.pattern.clear();
             for _ in [RESOURCE_URLS, SCOPE_URLS] {
                 cursor.copy_stream(&mut self.pattern, |url| match (url as usize).checked_sub(1) {
                     Some(url) if url < from.urls.len() => {
-                        self.urls.intern(&from.body[from.urls[url].clone()]) + 1
+                        self.urls.intern(&from.body[within(&from.urls[url])]) + 1
                     }
                     _ => 0,
                 });

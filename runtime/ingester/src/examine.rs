@@ -71,7 +71,8 @@ impl LogFile {
     /// The disk's; also when the segment is there.
     pub fn write(&self, records: &[LogRecord]) -> io::Result<()> {
         let mut segment = Segment::create(self.0.clone())?;
-        let records: Vec<_> = records.iter().map(|(id, payload)| NewRecord { id: *id, payload }).collect();
+        let records: Vec<_> =
+            records.iter().map(|(id, payload)| NewRecord { id: *id, part: false, payload }).collect();
         segment.append(&records)?;
         segment.committed(true);
         Ok(())
@@ -170,10 +171,11 @@ impl LogFile {
     /// The disk's. The inner one is about what is in it, or that it takes more than `memory`.
     pub fn followed(&self, memory: &MemoryBudget) -> io::Result<(BatchSet, Result<u64>)> {
         let followed = FollowedSegment::recovered(self.0.clone())?;
-        let spans = followed.view(memory).map(|view| match view {
-            View::Open(segment) => segment.index().spans,
-            View::Sealed(_) => 0,
-        });
+        let spans = match followed.view(memory) {
+            (_, Some(error)) => Err(error),
+            (Some(View::Open(segment)), None) => Ok(segment.index().spans),
+            (Some(View::Sealed(_)) | None, None) => Ok(0),
+        };
         Ok((followed.unsettled(), spans))
     }
 }

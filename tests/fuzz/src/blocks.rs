@@ -142,7 +142,9 @@ async fn read(file: &File) {
                 assert!(spans_of(&found) <= file.data.len() as u64 || spans_of(&trace) > 0);
             }
         }
-        told(reader.traces_of_rows(row_group, 1..2, &account).await);
+        if let Some(plan) = told(reader.plan_traces(row_group, 1..2, &account).await) {
+            told(reader.read_traces(plan, &account).await);
+        }
         told(reader.tag_names(row_group, &TagScope::ALL, &TagNames::new(), &account).await);
         for field in query.fields() {
             told(reader.tag_values(row_group, &field, 1 << 20, &account).await);

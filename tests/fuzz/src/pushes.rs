@@ -14,11 +14,12 @@ use crate::resources::within;
 const BEST_RATIO: usize = 255;
 
 /// The parts of a push, to be compared.
-type Parts = (Vec<(Option<BatchId>, Bytes, usize)>, Vec<(BatchId, Bytes)>);
+type Parts = (Vec<(Option<BatchId>, Bytes, usize)>, Vec<(BatchId, bool, Bytes)>);
 
 fn parts(push: &Push) -> Parts {
     let led = push.led.iter().map(|led| (led.id, led.spans.payload.clone(), led.spans.spans.len()));
-    let followed = push.followed.iter().map(|followed| (followed.id, followed.spans.bytes().clone()));
+    let followed =
+        push.followed.iter().map(|Followed { id, whole, spans }| (*id, *whole, spans.bytes().clone()));
     (led.collect(), followed.collect())
 }
 
@@ -30,22 +31,28 @@ pub(crate) fn push(data: &[u8]) {
         origin: id.map_or(0, |id| id.origin),
         number: id.map_or(0, |id| id.number),
         followed: false,
+        part: false,
         spans: if compressed.is_none() { spans.payload.clone() } else { Bytes::new() },
         compressed_spans: compressed.as_ref().map(|spans| spans.bytes().clone()).unwrap_or_default(),
     });
-    let followed = push.followed.iter().map(|Followed { id, spans }| PushedBatch {
+    let followed = push.followed.iter().map(|Followed { id, whole, spans }| PushedBatch {
         origin: id.origin,
         number: id.number,
         followed: true,
+        part: !whole,
         spans: Bytes::new(),
         compressed_spans: spans.bytes().clone(),
     });
     let encoded = PushRequest { batches: led.chain(followed).collect() }.encode_to_vec().into();
     let again = Push::decode(&encoded).map(|again| parts(&again));
-    // An empty compressed field is the same as none in the schema, and then the batch has no spans.
+    // An empty field is the same as none in the schema, and then the batch has no spans.
     match again {
         Ok(again) => assert_eq!(again, parts(&push)),
-        Err(error) => assert!(push.followed.iter().any(|one| one.spans.bytes().is_empty()), "{error}"),
+        Err(error) => {
+            let is_empty = push.followed.iter().any(|one| one.spans.bytes().is_empty())
+                || push.led.iter().any(|one| one.spans.payload.is_empty());
+            assert!(is_empty, "{error}");
+        }
     }
 }
 

@@ -116,7 +116,8 @@ pub(crate) fn pushes() -> Vec<Vec<u8>> {
         let number = number as u64;
         let (spans, compressed_spans) =
             if number == 1 { (payload.into(), Bytes::new()) } else { (Bytes::new(), compressed) };
-        PushedBatch { origin: u64::from(number != 1), number, followed: number == 2, spans, compressed_spans }
+        let (origin, followed) = (u64::from(number != 1), number == 2);
+        PushedBatch { origin, number, followed, spans, compressed_spans, part: followed }
     });
     let batches: Vec<_> = batches.collect();
     vec![PushRequest { batches }.encode_to_vec(), Vec::new()]
