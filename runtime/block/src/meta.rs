@@ -90,6 +90,8 @@ pub struct BlockMeta {
     pub dedicated_columns: Vec<DedicatedColumn>,
     /// 0: written by one of several replicas, spans need deduplication. 1: already unique.
     pub replication_factor: u32,
+    /// Blocks that all went into this one when it was made; a key of ours in meta.json, and not in a tenant index.
+    pub merged_from: Vec<Uuid>,
 }
 
 /// Go's zero time, which stands for "not set".
@@ -112,6 +114,7 @@ impl BlockMeta {
             footer_size: 0,
             dedicated_columns: Vec::new(),
             replication_factor: 0,
+            merged_from: Vec::new(),
         }
     }
 
@@ -170,6 +173,12 @@ struct MetaJson {
     dedicated_columns: Vec<DedicatedColumn>,
     #[serde(skip_serializing_if = "is_zero_u32")]
     replication_factor: u32,
+    #[serde(
+        rename = "tempoformMergedFrom",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    merged_from: Vec<Uuid>,
 }
 
 /// Tempo 2.10 fails the poll of the whole tenant on an unknown name here; 3.0 ignores the key.
@@ -205,6 +214,7 @@ impl From<MetaJson> for BlockMeta {
             footer_size,
             dedicated_columns,
             replication_factor,
+            merged_from,
         } = json;
         Self {
             version: BlockVersion::from(format.as_str()),
@@ -220,6 +230,7 @@ impl From<MetaJson> for BlockMeta {
             footer_size,
             dedicated_columns,
             replication_factor,
+            merged_from,
         }
     }
 }
@@ -240,6 +251,7 @@ impl From<BlockMeta> for MetaJson {
             footer_size,
             dedicated_columns,
             replication_factor,
+            merged_from,
         } = meta;
         Self {
             format: version.as_str().to_owned(),
@@ -258,6 +270,7 @@ impl From<BlockMeta> for MetaJson {
             footer_size,
             dedicated_columns,
             replication_factor,
+            merged_from,
         }
     }
 }

@@ -256,6 +256,8 @@ fn meta_to_proto(meta: &BlockMeta) -> proto::BlockMeta {
         footer_size,
         dedicated_columns,
         replication_factor,
+        // Of use to a compactor only, which reads meta.json.
+        merged_from: _,
     } = meta;
     let dedicated = if dedicated_columns.is_empty() {
         Vec::new()
@@ -303,6 +305,7 @@ fn meta_from_proto(meta: proto::BlockMeta) -> Result<BlockMeta, MalformedIndex> 
         footer_size: meta.footer_size,
         dedicated_columns,
         replication_factor: meta.replication_factor,
+        merged_from: Vec::new(),
     })
 }
 

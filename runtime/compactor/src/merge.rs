@@ -223,6 +223,9 @@ fn meta(
     meta.footer_size = written.footer_size;
     meta.dedicated_columns = dedicated_columns;
     meta.replication_factor = inputs.first().map_or(0, |input| input.replication_factor);
+    if inputs.len() > 1 {
+        meta.merged_from = inputs.iter().map(|input| input.block_id).collect();
+    }
     meta
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use tempoform_block::{BlockError, BlockList, BlockMeta, BlockPath, CompactedMeta, TenantIndex};
+use tempoform_block::{
+    BlockError, BlockList, BlockMeta, BlockPath, CompactedBlock, CompactedMeta, TenantIndex,
+};
 use tempoform_core::{Error, Result, TenantId};
 use uuid::Uuid;
 
@@ -47,6 +49,7 @@ impl Tenant {
         self.forget_gone(&blocks);
         self.learn_aside(&blocks, now).await;
         self.read_metas(&blocks).await;
+        self.mark_merged(&mut blocks).await;
         self.merge(&mut blocks, now).await;
         // The rest is small work over the whole tenant, so one does all of it.
         if !(self.shared.options.owns)(&format!("index/{}", self.id)) {
@@ -147,6 +150,30 @@ impl Tenant {
                 Err(error) => {
                     let block = self.path(block);
                     tracing::warn!(%block, error = %Error::from(error), "a block's meta cannot be read; the index leaves it out");
+                }
+            }
+        }
+    }
+
+    /// Marks blocks that live ones were merged from: a crash came before that was done, or an ingester brought one to storage
+    /// again, which has nothing in it that it had not before.
+    async fn mark_merged(&mut self, blocks: &mut BlockList) {
+        let metas = blocks.live.iter().filter_map(|live| self.meta(&live.block));
+        let merged: HashSet<Uuid> = metas.flat_map(|meta| meta.merged_from.iter().copied()).collect();
+        let left: Vec<Uuid> =
+            blocks.live.iter().map(|live| live.block).filter(|block| merged.contains(block)).collect();
+        for block in left {
+            let path = self.path(block);
+            match self.shared.store.mark_compacted(&path, &self.shared.account).await {
+                Err(error) if !error.is_not_found() => {
+                    metrics::ERRORS.inc();
+                    tracing::warn!(block = %path, error = %Error::from(error), "a block that was merged could not be marked");
+                }
+                _ => {
+                    tracing::info!(block = %path, "was merged before; it goes now");
+                    self.meta_moved(&block);
+                    blocks.live.retain(|live| live.block != block);
+                    blocks.compacted.push(CompactedBlock { block, since: Timestamp::now() });
                 }
             }
         }

@@ -21,6 +21,8 @@ use crate::retention::is_expired;
 use crate::{Compactor, Options};
 
 mod backlog;
+mod every_step;
+mod troubled_store;
 
 pub(crate) fn options() -> Options {
     Options {

@@ -1,6 +1,8 @@
 //! Spans as a small shop's services would send them. Everything follows from the trace's number, so that
 //! what was sent can be told without keeping it.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use prost::Message as _;
 use tempoform_core::TraceId;
@@ -52,6 +54,18 @@ impl Load {
     pub fn trace_id(&self, n: u64) -> TraceId {
         let high = mix(self.seed ^ mix(n));
         TraceId::new((u128::from(high) << 64 | u128::from(mix(high ^ n))).to_be_bytes())
+    }
+
+    /// What is sent of trace `n`: of each span its service, id and name.
+    pub fn spans(&self, n: u64) -> BTreeSet<(String, Vec<u8>, String)> {
+        let of_service = |(service, name): (usize, &&str)| {
+            let name = (*name).to_owned();
+            (0..SPANS_PER_SERVICE).map(move |at| {
+                let span = self.span(n, service as u64, at);
+                (name.clone(), span.span_id, span.name)
+            })
+        };
+        SERVICES.iter().enumerate().flat_map(of_service).collect()
     }
 
     /// The requests that carry traces `first..first + traces_per_request`: one a service.

@@ -28,6 +28,8 @@ pub enum StoreFault {
     None,
     /// Answers with this status without asking the store.
     Status(u16),
+    /// Answers with this status to whoever asks whether an object is there.
+    StatusOfHeads(u16),
     /// Answers nothing until the fault ends, and then drops the connection.
     Hold,
     /// Answers this much later.
@@ -135,6 +137,7 @@ impl Proxied {
         let meets = match fault {
             StoreFault::None => false,
             StoreFault::Status(_) | StoreFault::Hold | StoreFault::Slow(_) => true,
+            StoreFault::StatusOfHeads(_) => request.method() == Method::HEAD,
             StoreFault::CutUploads | StoreFault::LoseAnswers => uploads,
             StoreFault::Shorten | StoreFault::CutDownloads => downloads,
         };
@@ -144,7 +147,7 @@ impl Proxied {
         self.hits.fetch_add(1, Ordering::Relaxed);
         match fault {
             StoreFault::None => self.ask(request, false).await,
-            StoreFault::Status(status) => {
+            StoreFault::Status(status) | StoreFault::StatusOfHeads(status) => {
                 let mut response = Response::new(full(Bytes::new()));
                 *response.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
                 Ok(response)

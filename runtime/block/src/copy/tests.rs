@@ -269,8 +269,17 @@ async fn a_trace_twice_in_one_block_is_left_to_others() {
         sidecars: Vec::new(),
     };
     let twice = Stored::new(&store, twice.expect("a page"), written, &[]).await;
-    let copied = copy(&store, &[twice], &BTreeSet::new(), &WriterOptions::default()).await;
+    let copied =
+        copy(&store, std::slice::from_ref(&twice), &BTreeSet::new(), &WriterOptions::default()).await;
     assert!(matches!(copied, Err(CopyError::HasTwice(..))));
+
+    // A lookup puts both rows together, as a search does.
+    let ids: Vec<_> = twice.traces(&store).await.into_iter().map(|(id, _)| id).collect();
+    let id = *ids.iter().zip(ids.iter().skip(1)).find(|(a, b)| a == b).expect("twice").0;
+    let reader = twice.open(&store).await;
+    let found = reader.find_trace(id, &Account::default()).await.unwrap().expect("there");
+    let pieces = twice.traces(&store).await.into_iter().filter(|(of, _)| *of == id).map(|(_, piece)| piece);
+    assert_eq!(found, combine_traces(pieces.collect()));
 }
 
 /// A file with another id in its page of ids, checksum and all; `None` where that is longer or shorter.

@@ -96,12 +96,15 @@ pub(crate) fn any_meta() -> impl Strategy<Value = BlockMeta> {
             footer_size: numbers.5,
             dedicated_columns,
             replication_factor: numbers.6,
+            merged_from: Vec::new(),
         })
 }
 
 proptest! {
     #[test]
-    fn any_meta_round_trips(meta in any_meta()) {
+    fn any_meta_round_trips(meta in any_meta(), inputs in proptest::collection::vec(any::<u128>(), 0..3)) {
+        let merged_from = inputs.into_iter().map(Uuid::from_u128).collect();
+        let meta = BlockMeta { merged_from, ..meta };
         prop_assert_eq!(BlockMeta::from_json(&meta.to_json()).unwrap(), meta);
     }
 }

@@ -14,6 +14,7 @@ use tempoform_wire::otlp::TracesData;
 use super::fetch::{Indexes, RowsPlan};
 use super::parquet::Bounds;
 use super::parquet::page_index::PageLocation;
+use super::placed::Placed;
 use super::traces::SPAN_ID;
 use super::window::Window;
 use super::{BlockReader, level};
@@ -55,7 +56,8 @@ pub async fn may_contain(
 pub struct TracePlace {
     pub(super) id: TraceId,
     pub(super) row_group: usize,
-    pub(super) row: u64,
+    /// One, but where replicas of a trace were merged by somebody who did not put them together.
+    pub(super) rows: Range<u64>,
     pub(super) plan: RowsPlan,
     pub(super) memory: u64,
     /// What was read already.
@@ -109,19 +111,24 @@ impl BlockReader {
                 continue;
             }
             let indexes = self.indexes(row_group, &names, Some(TRACE_ID), account).await?;
-            for page in self.pages_with(&indexes, row_group, column, id)? {
+            let mut pages = self.pages_with(&indexes, row_group, column, id)?.into_iter().peekable();
+            while let Some(page) = pages.next() {
                 let first = page.rows.start;
                 let ids = self.plan_rows(&indexes, &[TRACE_ID], vec![page.rows.clone()])?;
                 // The sidecar depends on neither, and the trace is most likely here.
                 let ahead = self.reading_ahead(&indexes, &names, &page, id, &ids, account);
                 let (reader, ()) = tokio::try_join!(ahead, self.load_extra(account))?;
                 let ids = reader.fetch_rows(ids, account).await?.required(TRACE_ID, level::TRACE)?;
-                if let Some(position) = (0..ids.rows.len()).find(|i| ids.bytes(*i) == id.as_bytes()) {
-                    let row = first + position as u64;
-                    let plan = self.plan_rows(&indexes, &names, iter::once(row..row + 1).collect())?;
-                    let memory = plan.memory(self, SPAN_ID);
-                    return Ok(Some(TracePlace { id, row_group, row, plan, memory, window: reader.window }));
+                let Some(found) = rows_with(&ids, id) else { continue };
+                let mut rows = first + found.start..first + found.end;
+                while let Some(next) = pages.next_if(|next| next.rows.start == rows.end) {
+                    let ids = self.plan_rows(&indexes, &[TRACE_ID], vec![next.rows])?;
+                    let ids = self.fetch_rows(ids, account).await?.required(TRACE_ID, level::TRACE)?;
+                    rows.end += rows_with(&ids, id).map_or(0, |found| found.end);
                 }
+                let plan = self.plan_rows(&indexes, &names, iter::once(rows.clone()).collect())?;
+                let memory = plan.memory(self, SPAN_ID);
+                return Ok(Some(TracePlace { id, row_group, rows, plan, memory, window: reader.window }));
             }
         }
         Ok(None)
@@ -200,6 +207,14 @@ impl IdBounds {
         });
         self.chunk.iter().chain(page.map(|(_, bounds)| bounds)).all(|bounds| may_lie_within(bounds, id))
     }
+}
+
+/// Where an id stands among those of a page, which are in order.
+fn rows_with(ids: &Placed, id: TraceId) -> Option<Range<u64>> {
+    let is_it = |at: &usize| ids.bytes(*at) == id.as_bytes();
+    let start = (0..ids.rows.len()).find(is_it)?;
+    let count = (start..ids.rows.len()).take_while(is_it).count();
+    Some(start as u64..(start + count) as u64)
 }
 
 /// Ranges that cover `ranges`, as few as can be with at most `in_vain` bytes that none of them has.

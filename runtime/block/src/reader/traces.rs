@@ -15,6 +15,7 @@ use super::fetch::RowsPlan;
 use super::parquet::column::Column;
 use super::placed::{Layers, Placed};
 use super::{BlockReader, Fetched, Malformed, TracePlace, level};
+use crate::combine_traces;
 use crate::error::{BlockError, Result};
 use crate::extra::{self, Extra};
 use crate::paths::BlockObject;
@@ -142,13 +143,20 @@ impl BlockReader {
     /// # Errors
     /// [`BlockError::Corrupt`](crate::BlockError::Corrupt), also when another trace is there, or the store's error.
     pub async fn read_trace(&self, place: TracePlace, account: &Account) -> Result<TracesData> {
-        let TracePlace { id, row_group, row, plan, memory: _, window } = place;
+        let TracePlace { id, row_group, rows, plan, memory: _, window } = place;
         let reader = Self { window, ..self.clone() };
         let fetched = reader.fetch_rows(plan, account).await?;
         let traces = self.compute(move || Assembly::new(&fetched)?.traces()).await?;
-        match self.with_extra(row_group, row, traces).pop() {
-            Some((found, trace)) if found == id => Ok(trace),
-            _ => Err(self.damaged("TraceID", Malformed::new("has another trace than its index says"))),
+        let mut traces = self.with_extra(row_group, rows.start, traces);
+        if traces.is_empty() || traces.iter().any(|(found, _)| *found != id) {
+            return Err(self.damaged("TraceID", Malformed::new("has another trace than its index says")));
+        }
+        match (traces.pop(), traces.is_empty()) {
+            (Some((_, trace)), true) => Ok(trace),
+            (last, _) => {
+                let pieces = traces.into_iter().chain(last).map(|(_, piece)| piece);
+                Ok(combine_traces(pieces.collect()))
+            }
         }
     }
 

@@ -9,9 +9,12 @@ use tokio::time::sleep;
 use super::suite::Suite;
 use crate::object_storage::minio_program;
 
-const FAULTS: [(&str, StoreFault); 8] = [
+const FAULTS: [(&str, StoreFault); 11] = [
     ("object store answers 500 for 6 s", StoreFault::Status(500)),
     ("object store answers 503 for 6 s", StoreFault::Status(503)),
+    ("object store answers 403 for 6 s", StoreFault::Status(403)),
+    ("object store answers 500 to HEAD alone for 6 s", StoreFault::StatusOfHeads(500)),
+    ("object store answers 403 to HEAD alone for 6 s", StoreFault::StatusOfHeads(403)),
     ("object store does not answer for 6 s", StoreFault::Hold),
     ("object store 200 ms slower for 6 s", StoreFault::Slow(Duration::from_millis(200))),
     ("connections to the object store dropped amid uploads for 6 s", StoreFault::CutUploads),

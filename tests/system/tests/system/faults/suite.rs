@@ -1,12 +1,14 @@
 //! Load and reads around a fault.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, stream};
 use tempoform_test_support::{Cluster, ClusterConfig, Load};
-use tempoform_wire::otlp::TracesData;
+use tempoform_wire::otlp::any_value::Value;
+use tempoform_wire::otlp::{ResourceSpans, TracesData};
 
 use super::table::{self, Row};
 use crate::distributed::{Reader, Sender};
@@ -72,6 +74,7 @@ impl Suite {
         table::record(&row)?;
         ensure!(row.acknowledged > 0, "{fault}: nothing was acknowledged");
         ensure!(row.missing == 0, "{fault}: acknowledged spans are missing: {row}");
+        ensure!(row.queries_whole > 0, "{fault}: no query got a whole answer: {row}");
         Ok(row)
     }
 
@@ -126,17 +129,20 @@ impl Suite {
     }
 }
 
-/// Spans of the first traces of a load that cannot be read, not even after a while.
+/// Spans of the first traces of a load that cannot be read as they were sent, once each, not even after a while.
 async fn missing(api: &str, load: &Load, traces: u64) -> u64 {
     let deadline = Instant::now() + PATIENCE;
     let client = reqwest::Client::new();
     let lookups = (0..traces).map(|n| {
         let (client, url) = (client.clone(), format!("{api}/api/traces/{}", load.trace_id(n)));
         async move {
+            let expected = load.spans(n);
             loop {
                 let found = spans(&client, &url).await;
-                if found >= load.spans_per_trace() || Instant::now() > deadline {
-                    return load.spans_per_trace().saturating_sub(found);
+                let sent: BTreeSet<_> = found.iter().cloned().collect();
+                let wrong = expected.difference(&sent).count().max(found.len().abs_diff(expected.len()));
+                if wrong == 0 || Instant::now() > deadline {
+                    return wrong as u64;
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -145,13 +151,29 @@ async fn missing(api: &str, load: &Load, traces: u64) -> u64 {
     stream::iter(lookups).buffer_unordered(LOOKUPS).fold(0, async |sum, lost| sum + lost).await
 }
 
-/// Spans found of a trace; none where the question fails.
-async fn spans(client: &reqwest::Client, url: &str) -> u64 {
-    let Ok(answer) = client.get(url).header("accept", "application/protobuf").send().await else { return 0 };
+/// Service, id and name of each span found of a trace; none where the question fails.
+async fn spans(client: &reqwest::Client, url: &str) -> Vec<(String, Vec<u8>, String)> {
+    let Ok(answer) = client.get(url).header("accept", "application/protobuf").send().await else {
+        return Vec::new();
+    };
     if !answer.status().is_success() {
-        return 0;
+        return Vec::new();
     }
-    let Ok(bytes) = answer.bytes().await else { return 0 };
-    let Ok(trace) = <TracesData as prost::Message>::decode(bytes) else { return 0 };
-    trace.resource_spans.iter().flat_map(|r| &r.scope_spans).map(|s| s.spans.len() as u64).sum()
+    let Ok(bytes) = answer.bytes().await else { return Vec::new() };
+    let Ok(trace) = <TracesData as prost::Message>::decode(bytes) else { return Vec::new() };
+    let of_resource = |resource: ResourceSpans| {
+        let service = service(&resource);
+        let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+        spans.map(move |span| (service.clone(), span.span_id, span.name))
+    };
+    trace.resource_spans.into_iter().flat_map(of_resource).collect()
+}
+
+fn service(resource: &ResourceSpans) -> String {
+    let attributes = resource.resource.iter().flat_map(|resource| &resource.attributes);
+    let mut names = attributes.filter(|attribute| attribute.key == "service.name");
+    match names.next().and_then(|name| name.value.as_ref()?.value.as_ref()) {
+        Some(Value::StringValue(name)) => name.clone(),
+        _ => String::new(),
+    }
 }
