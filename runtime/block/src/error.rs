@@ -93,6 +93,14 @@ pub enum BlockError {
         /// What differs.
         what: String,
     },
+    /// The writer of a block ended unexpectedly: a bug.
+    #[error("block {block} cannot be built, its writer failed: {what}")]
+    Building {
+        /// The block.
+        block: BlockPath,
+        /// How.
+        what: String,
+    },
 }
 
 /// The top of a bucket has an empty path.
@@ -109,6 +117,7 @@ impl BlockError {
                 ErrorKind::NotFound
             }
             Self::Store { .. } | Self::Upload { .. } => ErrorKind::Unavailable,
+            Self::Building { .. } => ErrorKind::Internal,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::TooManyRequests { .. } => ErrorKind::Exhausted,
             Self::Shared(error) => error.kind(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use tempoform_block::{BlockList, BlockMeta, BlockPath, CompactedBlock, ListedBlock};
+use tempoform_block::{
+    BlockError, BlockList, BlockMeta, BlockObject, BlockPath, BlockState, CompactedBlock, ListedBlock,
+};
 use tempoform_core::{Error, ErrorKind, Reservation, Result, SELF_TRACE};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -45,6 +47,8 @@ struct Round {
     parts: Vec<Job>,
     /// Jobs that failed through nobody's fault: not again in this cycle.
     left_alone: HashSet<Vec<Uuid>>,
+    /// Blocks that were merged and could not be marked: the next cycle does.
+    unmarked: HashSet<Uuid>,
 }
 
 impl Tenant {
@@ -57,7 +61,7 @@ impl Tenant {
         let mut round = Round::default();
         loop {
             let mut jobs = std::mem::take(&mut round.parts);
-            jobs.extend(self.plan(blocks, limits, &jobs, now).jobs);
+            jobs.extend(self.plan(blocks, limits, &jobs, &round.unmarked, now).jobs);
             jobs.iter_mut().for_each(|job| job.inputs.truncate(self.shared.most_inputs()));
             jobs.retain(|job| !round.left_alone.contains(&job.inputs) && self.owns(job));
             if jobs.is_empty() {
@@ -68,7 +72,7 @@ impl Tenant {
                 if Instant::now() >= deadline {
                     break;
                 }
-                self.start(job, slot, &mut round, blocks);
+                self.start(job, slot, &mut round);
             }
             while let Some(ended) = round.running.join_next_with_id().await {
                 self.ended(ended, &mut round, blocks).await;
@@ -88,13 +92,26 @@ impl Tenant {
     }
 
     /// The merges that are due besides `under_way`, and the whole backlog, which is shown.
-    fn plan(&self, blocks: &BlockList, limits: Limits, under_way: &[Job], now: Timestamp) -> Plan {
+    fn plan(
+        &self,
+        blocks: &BlockList,
+        limits: Limits,
+        under_way: &[Job],
+        unmarked: &HashSet<Uuid>,
+        now: Timestamp,
+    ) -> Plan {
         let retention = match SignedDuration::try_from((self.shared.options.retention)(&self.id)) {
             Ok(retention) if !retention.is_zero() => retention,
             _ => SignedDuration::MAX,
         };
         let taken: HashSet<Uuid> = under_way.iter().flat_map(|job| job.inputs.iter().copied()).collect();
-        let free = |block: &Uuid| !self.known.aside.contains_key(block) && !taken.contains(block);
+        // A writer that has not finished with its block may write it again.
+        let free = |block: &Uuid| {
+            !(self.known.aside.contains_key(block)
+                || taken.contains(block)
+                || unmarked.contains(block)
+                || blocks.no_compact.contains(block))
+        };
         let metas: Vec<Arc<BlockMeta>> = blocks
             .live
             .iter()
@@ -137,13 +154,12 @@ impl Tenant {
         }
     }
 
-    fn start(&self, job: Job, slot: Option<OwnedSemaphorePermit>, round: &mut Round, blocks: &BlockList) {
+    fn start(&self, job: Job, slot: Option<OwnedSemaphorePermit>, round: &mut Round) {
         let inputs: Vec<_> = job.inputs.iter().filter_map(|block| self.meta(block).cloned()).collect();
         let output = self.path(merge::output_id(&job.inputs, &self.shared.settings()));
-        let is_listed = blocks.live.iter().any(|live| live.block == output.block());
         let shared = Arc::clone(&self.shared);
         let task = round.running.spawn(async move {
-            let outcome = shared.run_job(&inputs, &output, is_listed).await;
+            let outcome = shared.run_job(&inputs, &output).await;
             drop(slot);
             outcome
         });
@@ -163,6 +179,9 @@ impl Tenant {
         });
         let Some(job) = round.jobs.remove(&id) else { return };
         let Outcome { new, marked, failed } = outcome;
+        if new.is_some() && failed.is_some() {
+            round.unmarked.extend(job.inputs.iter().filter(|input| !marked.contains(input)));
+        }
         if let Some(meta) = new {
             blocks.live.push(ListedBlock { block: meta.block_id, written: Timestamp::now() });
             self.add_meta(meta);
@@ -213,14 +232,33 @@ impl Shared {
         }
     }
 
+    /// Whether a block is there with all its data, or was and has been merged further since.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub(crate) async fn has_whole(&self, block: &BlockPath) -> tempoform_block::Result<bool> {
+        let folder = match self.store.folder(block, &self.account).await {
+            Err(error) if error.is_not_found() => return Ok(false),
+            folder => folder?,
+        };
+        match folder.state {
+            BlockState::HalfWritten => Ok(false),
+            BlockState::Compacted => Ok(true),
+            BlockState::Live => match self.store.read_meta(block, &self.account).await {
+                Ok(meta) => Ok(folder.object(&BlockObject::Data).is_some_and(|data| data.size >= meta.size)),
+                Err(BlockError::Corrupt { .. }) => Ok(false),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
     /// One merge: the new block first, then its inputs go. A crash in between repeats the rest.
     #[tracing::instrument(name = "compactor.merge", target = SELF_TRACE, skip_all, fields(%output, inputs = inputs.len()))]
-    async fn run_job(&self, inputs: &[Arc<BlockMeta>], output: &BlockPath, is_listed: bool) -> Outcome {
+    async fn run_job(&self, inputs: &[Arc<BlockMeta>], output: &BlockPath) -> Outcome {
         let mut outcome = Outcome::default();
         // The listing may be older than what another compactor did meanwhile. Without an answer nothing is done: to take it
         // for a yes would delete the inputs.
-        let is_there = if is_listed { Ok(true) } else { self.store.is_block(output, &self.account).await };
-        match is_there {
+        match self.has_whole(output).await {
             Ok(true) => tracing::info!(block = %output, "was merged before; its inputs go now"),
             Ok(false) => match self.write(inputs, output).await {
                 // Blocks without traces come to nothing, and go.

@@ -155,15 +155,24 @@ impl Tenant {
         }
     }
 
-    /// Marks blocks that live ones were merged from: a crash came before that was done, or an ingester brought one to storage
-    /// again, which has nothing in it that it had not before.
+    /// Marks blocks that live ones were merged from: a crash came before that was done.
     async fn mark_merged(&mut self, blocks: &mut BlockList) {
-        let metas = blocks.live.iter().filter_map(|live| self.meta(&live.block));
-        let merged: HashSet<Uuid> = metas.flat_map(|meta| meta.merged_from.iter().copied()).collect();
-        let left: Vec<Uuid> =
-            blocks.live.iter().map(|live| live.block).filter(|block| merged.contains(block)).collect();
-        for block in left {
+        let written: HashMap<Uuid, Timestamp> =
+            blocks.live.iter().map(|live| (live.block, live.written)).collect();
+        let mut left: BTreeMap<Uuid, Uuid> = BTreeMap::new();
+        for live in blocks.live.iter().filter(|live| !self.known.aside.contains_key(&live.block)) {
+            let inputs = self.meta(&live.block).into_iter().flat_map(|meta| &meta.merged_from);
+            // One that was written later may have more in it, and is merged again.
+            let older =
+                inputs.filter(|input| written.get(*input).is_some_and(|input| *input <= live.written));
+            left.extend(older.map(|input| (*input, live.block)));
+        }
+        for (block, into) in left {
             let path = self.path(block);
+            if !matches!(self.shared.has_whole(&self.path(into)).await, Ok(true)) {
+                tracing::warn!(block = %path, into = %self.path(into), "a block that was merged stays: the one it went into is not there as a whole");
+                continue;
+            }
             match self.shared.store.mark_compacted(&path, &self.shared.account).await {
                 Err(error) if !error.is_not_found() => {
                     metrics::ERRORS.inc();

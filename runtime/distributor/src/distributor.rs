@@ -272,11 +272,17 @@ impl Distributor {
         payload: Bytes,
         mut held: Reservation,
     ) -> Result<(SpanBatch, Reservation)> {
-        let size = payload.len();
+        let (size, most) = (payload.len(), self.memory.limit());
         let scanned = off_thread(size, move || {
-            let bytes = size as u64;
+            let needed = SpanBatch::references_bytes_at_most(size as u64);
+            if needed > most {
+                let message = format!(
+                    "a request of {size} bytes may need {needed} bytes to be looked at, over memory.limit_bytes ({most}); send smaller batches"
+                );
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
             // How many spans there are shows only then.
-            held.grow_to(SpanBatch::references_bytes_at_most(bytes), IN_FLIGHT)?;
+            held.grow_to(needed, IN_FLIGHT)?;
             Ok(scan_export_request(payload).map(|batch| {
                 held.shrink_to(batch.references_bytes());
                 (batch, held)

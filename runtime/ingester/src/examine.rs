@@ -39,8 +39,8 @@ pub struct Replayed {
     pub by_disk_index: Vec<(TraceId, Vec<u8>)>,
 }
 
-/// A whole record: the name of its batch, its payload.
-pub type LogRecord = (Option<BatchId>, Bytes);
+/// A whole record: the name of its batch, whether it is only a part of that, its payload.
+pub type LogRecord = (Option<BatchId>, bool, Bytes);
 
 impl LogFile {
     /// The segment in `folder`, whether it is there or not.
@@ -72,7 +72,7 @@ impl LogFile {
     pub fn write(&self, records: &[LogRecord]) -> io::Result<()> {
         let mut segment = Segment::create(self.0.clone())?;
         let records: Vec<_> =
-            records.iter().map(|(id, payload)| NewRecord { id: *id, part: false, payload }).collect();
+            records.iter().map(|(id, part, payload)| NewRecord { id: *id, part: *part, payload }).collect();
         segment.append(&records)?;
         segment.committed(true);
         Ok(())
@@ -86,7 +86,7 @@ impl LogFile {
         let mut records = Records::between(&self.0, 0, u64::MAX)?;
         let mut found = Vec::new();
         while let Some(record) = records.next()? {
-            found.push((record.id, record.payload));
+            found.push((record.id, record.part, record.payload));
         }
         Ok((found, records.end))
     }

@@ -172,10 +172,12 @@ struct Part {
 }
 
 impl Part {
-    /// The segment's own id, or one that follows from it: a crash between upload and clean-up repeats the upload.
+    /// The segment's own id, or one that follows from it: a crash between upload and clean-up repeats the upload. With
+    /// another size of parts their blocks are others.
     fn block_id(self, segment: &SealedSegment) -> Uuid {
         let id = segment.paths.id();
-        if self.number == 0 { id } else { Uuid::new_v5(&id, &self.number.to_be_bytes()) }
+        let name = [self.bytes.to_be_bytes(), u64::from(self.number).to_be_bytes()].concat();
+        if self.number == 0 { id } else { Uuid::new_v5(&id, &name) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an ingester keeps for leaders: bytes on disk that nobody looks into unless a leader is gone.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -22,6 +23,8 @@ pub(crate) struct FollowedSegment {
     paths: SegmentPaths,
     state: Mutex<State>,
     expanded: Mutex<Expanded>,
+    /// Where the records begin that are in the own log by now. Whoever takes the file over holds it.
+    pub(crate) taken_over: tokio::sync::Mutex<HashSet<u32>>,
 }
 
 #[derive(Debug)]
@@ -76,6 +79,7 @@ impl FollowedSegment {
                 damaged: false,
             }),
             expanded: Mutex::default(),
+            taken_over: tokio::sync::Mutex::default(),
         }
     }
 

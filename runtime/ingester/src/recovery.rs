@@ -18,7 +18,7 @@ use crate::metrics;
 use crate::tenant_log::{STORED_FOR, SealedSegment, TenantLog};
 use crate::wal::{
     DiskIndex, FOLLOWED_FOLDER, IndexFile, ReplayedSegment, SegmentPaths, SegmentReader, read_names,
-    replay_segment,
+    replay_segment, sync_directory,
 };
 
 /// Reads the folder. Segments that were sealed are opened by their index; those without are replayed, streaming, and
@@ -57,6 +57,11 @@ impl LogLock {
     fn take(root: &Path) -> Result<Self> {
         fs::create_dir_all(root).map_err(|error| failed(root, error))?;
         let folder = File::open(root).map_err(|error| failed(root, error))?;
+        // The folder itself may be new.
+        match root.parent().filter(|parent| parent.is_dir()).map_or(Ok(()), sync_directory) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(failed(root, error)),
+            _ => {}
+        }
         match folder.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -101,7 +106,10 @@ fn recover_tenant(shared: &Shared, tenant: &TenantId, directory: &Path) -> io::R
     segments.sort_by_key(|(modified, _)| *modified);
     for (_, paths) in segments {
         match recover_segment(shared, &log, paths.clone()) {
-            Err(error) if is_damage(&error) => set_aside(&log, &paths, &error)?,
+            // Without copies a start that is refused is better than answers that know nothing of it.
+            Err(error) if is_damage(&error) && shared.options.others.is_some() => {
+                set_aside(&log, &paths, &error)?;
+            }
             recovered => recovered?,
         }
     }
@@ -199,7 +207,9 @@ fn recall_block(shared: &Shared, log: &TenantLog, paths: &SegmentPaths) -> io::R
 fn recover_segment(shared: &Shared, log: &TenantLog, paths: SegmentPaths) -> io::Result<()> {
     let file = File::open(paths.wal())?;
     let length = file.metadata()?.len();
-    if let Some(index) = IndexFile::open(&paths, length)? {
+    let index = IndexFile::open(&paths, length);
+    // What is in a damaged one is in the log too.
+    if let Some(index) = index.or_else(|error| if is_damage(&error) { Ok(None) } else { Err(error) })? {
         tracing::info!(tenant = %log.tenant, segment = %paths.id(), bytes = length, "found a sealed segment of the log");
         let batches = read_names(&file, length)?.batches;
         let (tenant, reader) = (log.tenant.clone(), SegmentReader::new(file));

@@ -1,13 +1,16 @@
 //! Followed batches: they go once a leader has them in storage, and are taken over from a leader that does not bring them
 //! there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tempoform_block::BlockMeta;
-use tempoform_core::{BatchId, BatchSet, Compressed, Error, ErrorKind, Led, Result, scan_export_request};
+use tempoform_core::{
+    BatchId, BatchSet, Compressed, Error, ErrorKind, Led, Result, SpanBatch, scan_export_request,
+};
 use tempoform_wire::internal::{SettleRequest, SettleResponse};
 use tokio::sync::mpsc;
 
@@ -111,13 +114,20 @@ async fn take_over(
 ) -> Result<()> {
     let unreadable =
         |error: std::io::Error| Error::new(ErrorKind::Unavailable, format!("the followed log: {error}"));
+    // Another one may be at it, at the end of a process.
+    let Ok(mut taken_over) = segment.taken_over.try_lock() else { return Ok(()) };
     let opening = Arc::clone(segment);
     let mut records = blocking(move || opening.records().map_err(unreadable)).await?;
     let (mut whole, mut parts) = (BatchSet::default(), BatchSet::default());
-    let mut note = |taken: Taken| match taken {
-        Taken::Whole(id) => whole.insert(id),
-        Taken::Part(id) => parts.insert(id),
-        Taken::Unreadable => {}
+    let known = taken_over.clone();
+    // What an error comes between is not taken over again.
+    let mut note = |(at, taken): (u32, Taken)| {
+        match taken {
+            Taken::Whole(id) => whole.insert(id),
+            Taken::Part(id) => parts.insert(id),
+            Taken::Unreadable => return,
+        }
+        taken_over.insert(at);
     };
     let mut under_way = FuturesUnordered::new();
     loop {
@@ -129,7 +139,7 @@ async fn take_over(
         records = rest;
         match record {
             Some(Ok(record)) if record.id.is_some_and(|id| orphans.contains(id)) => {
-                under_way.push(take_record_over(shared, commands, log, record));
+                under_way.push(take_record_over(shared, commands, log, record, &known));
             }
             Some(_) => {}
             None => break,
@@ -165,22 +175,31 @@ async fn take_record_over(
     shared: &Shared,
     commands: &mpsc::Sender<Command>,
     log: &TenantLog,
-    Record { id, part, payload, payload_at: _ }: Record,
-) -> Result<Taken> {
-    let Some(id) = id else { return Ok(Taken::Unreadable) };
-    let expanded = blocking(move || Ok(scan_export_request(Compressed::from_bytes(payload).expand()?)?));
+    Record { id, part, payload, payload_at }: Record,
+    known: &HashSet<u32>,
+) -> Result<(u32, Taken)> {
+    let Some(id) = id else { return Ok((payload_at, Taken::Unreadable)) };
+    let taken = if part { Taken::Part(id) } else { Taken::Whole(id) };
+    if known.contains(&payload_at) {
+        return Ok((payload_at, taken));
+    }
+    let compressed = Compressed::from_bytes(payload);
+    let expanded = compressed.length().unwrap_or_default() as u64;
+    let needed = expanded + SpanBatch::references_bytes_at_most(expanded);
+    let _held = shared.memory.reserve(needed, "a followed batch that is taken over")?;
+    let expanded = blocking(move || Ok(scan_export_request(compressed.expand()?)?));
     let spans = match expanded.await {
         Ok(spans) => spans,
         Err(error) => {
             tracing::error!(tenant = %log.tenant, ?id, %error, "a followed batch is not what a distributor sends");
-            return Ok(Taken::Unreadable);
+            return Ok((payload_at, Taken::Unreadable));
         }
     };
     let count = spans.spans.len() as u64;
     let name = (!part).then_some(id);
     lead(shared, commands, &log.tenant, Led { id: name, spans, compressed: None }, true).await?;
     metrics::TAKEN_OVER_SPANS.inc_by(count);
-    Ok(if part { Taken::Part(id) } else { Taken::Whole(id) })
+    Ok((payload_at, taken))
 }
 
 /// Answers another ingester, and takes note of what it tells.

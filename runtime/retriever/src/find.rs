@@ -83,8 +83,11 @@ async fn read(
         let reader = query.open(&meta, &account).await?;
         let held = query.admission.memory(BlockReader::MAX_LOCATE_MEMORY).await?;
         let Some(mut place) = reader.locate(id, &account).await? else { return Ok(None) };
-        let memory = if place.memory() <= LARGE {
+        let memory = if place.memory() <= BlockReader::MAX_LOCATE_MEMORY {
             held
+        } else if place.memory() <= LARGE {
+            drop(held);
+            query.admission.memory(place.memory()).await?
         } else {
             // Many blocks may have a part of a large trace; what waits for its turn holds nothing.
             place.forget_read_ahead();

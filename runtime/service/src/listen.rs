@@ -11,6 +11,7 @@ use tempoform_core::{Error, ErrorKind, Result};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use crate::tls::{ServerCertificate, ServerFiles};
@@ -19,6 +20,8 @@ use crate::tls::{ServerCertificate, ServerFiles};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients that agree on TLS at once, and that have but are not taken on yet.
 const HANDSHAKES: usize = 256;
+/// Clients that mean it agree on TLS within this time.
+const USUAL_HANDSHAKE: Duration = Duration::from_secs(1);
 
 /// How the system finds out that a client has vanished: after so long without a word, asked so often.
 const KEEP_ALIVE: TcpKeepalive =
@@ -118,27 +121,37 @@ async fn accept(
                 Err(_) => tracing::debug!(%from, "a client took too long to agree on TLS"),
             }
         });
-        handshakes.add(handshake.abort_handle());
+        if let Some(wait) = handshakes.add(handshake.abort_handle()) {
+            tokio::time::sleep(wait).await;
+        }
     }
 }
 
 /// Clients that agree on TLS, those that came first at the head; some may have ended.
 #[derive(Default)]
-struct Handshakes(VecDeque<AbortHandle>);
+struct Handshakes(VecDeque<(Instant, AbortHandle)>);
 
 impl Handshakes {
-    /// When there are too many the oldest is cut off. Clients that mean it agree within moments, so that one keeps silent,
-    /// and a crowd of such clients holds up nobody.
-    fn add(&mut self, handshake: AbortHandle) {
+    /// When there are too many, those are cut off that take longer than clients that mean it. Where all of them have just
+    /// begun, returns how long to wait before more are accepted.
+    fn add(&mut self, handshake: AbortHandle) -> Option<Duration> {
+        let mut wait = None;
         if self.0.len() >= HANDSHAKES {
-            self.0.retain(|handshake| !handshake.is_finished());
+            self.0.retain(|(_, handshake)| !handshake.is_finished());
         }
-        if self.0.len() >= HANDSHAKES
-            && let Some(oldest) = self.0.pop_front()
-        {
-            oldest.abort();
+        if self.0.len() >= HANDSHAKES {
+            self.0.retain(|(since, handshake)| {
+                let is_slow = since.elapsed() >= USUAL_HANDSHAKE;
+                if is_slow {
+                    handshake.abort();
+                }
+                !is_slow
+            });
+            let oldest = self.0.front().filter(|_| self.0.len() >= HANDSHAKES);
+            wait = oldest.map(|(since, _)| USUAL_HANDSHAKE.saturating_sub(since.elapsed()));
         }
-        self.0.push_back(handshake);
+        self.0.push_back((Instant::now(), handshake));
+        wait
     }
 }
 

@@ -257,7 +257,9 @@ impl Process {
         let mut routes = RoutesBuilder::default();
         if let Some(ingester) = &parts.ingester {
             let sink = Arc::clone(ingester) as Arc<dyn SpanSink>;
-            let handler = Arc::new(IngesterRpc::new(sink, parts.memory.clone()));
+            // Blocks must be built meanwhile.
+            let share = parts.memory.part(parts.memory.limit() / 4);
+            let handler = Arc::new(IngesterRpc::new(sink, share));
             routes.add_service(ExportServer::<ToIngester, _>::new(handler, incoming));
             let source = SourceService::new(
                 Arc::clone(ingester) as Arc<dyn TraceSource>,

@@ -16,6 +16,7 @@ pub(crate) const AS_IS: u8 = 1;
 /// Bits of a record's first byte.
 pub(crate) const NAMED: u8 = 1;
 pub(crate) const COMPRESSED: u8 = 2;
+pub(crate) const PART: u8 = 4;
 
 thread_local! {
     static FOLDER: RefCell<TempDir> = RefCell::new(TempDir::new().expect("a folder for temporary files"));
@@ -56,7 +57,7 @@ fn records(input: &mut Input<'_>) -> Vec<LogRecord> {
         } else {
             Bytes::copy_from_slice(payload)
         };
-        (id, payload)
+        (id, kind & PART == PART, payload)
     };
     (0..input.byte() % 8).map(|_| record(input)).collect()
 }
@@ -81,7 +82,7 @@ pub(crate) fn segment(data: &[u8]) {
         let (records, end) = file.records().expect("our file");
         let (names, end_of_names) = file.names().expect("our file");
         assert!(end <= end_of_names && end_of_names <= before.len() as u64);
-        assert!(records.iter().filter_map(|(id, _)| *id).all(|id| names.contains(id)));
+        assert!(records.iter().filter_map(|(id, ..)| *id).all(|id| names.contains(id)));
         if let Some(written) = written {
             assert_eq!((&records[..], end), (written, before.len() as u64));
         }
@@ -89,7 +90,7 @@ pub(crate) fn segment(data: &[u8]) {
 
         let replayed = file.replay().expect("what replay indexes is in the file");
         let sound: Vec<_> =
-            records.iter().map_while(|(_, payload)| scan_export_request(payload.clone()).ok()).collect();
+            records.iter().map_while(|(.., payload)| scan_export_request(payload.clone()).ok()).collect();
         assert_eq!(replayed.spans, sound.iter().map(|batch| batch.spans.len() as u64).sum::<u64>());
         assert!(replayed.end <= end);
         assert_eq!(replayed.end + replayed.damaged, before.len() as u64);
@@ -146,8 +147,8 @@ pub(crate) fn followed(data: &[u8]) {
         let (records, _) = file.records().expect("our file");
         let memory = MemoryBudget::new(64 << 20);
         let (names, spans) = file.followed(&memory).expect("our file");
-        assert!(records.iter().filter_map(|(id, _)| *id).all(|id| names.contains(id)));
-        let batches = records.iter().map(|(_, payload)| {
+        assert!(records.iter().filter_map(|(id, ..)| *id).all(|id| names.contains(id)));
+        let batches = records.iter().map(|(.., payload)| {
             let payload = Compressed::from_bytes(payload.clone()).expand().ok()?;
             scan_export_request(payload).ok()
         });

@@ -40,7 +40,7 @@ impl BlockUpload {
             self.write(chunk, account).await?;
         }
         building.await.unwrap_or_else(|error| {
-            Err(self.unverified(&format!("cannot be built, its writer failed: {error}")).into())
+            Err(BlockError::Building { block: self.block.clone(), what: error.to_string() }.into())
         })
     }
 }

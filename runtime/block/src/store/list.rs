@@ -16,6 +16,7 @@ enum Tells {
     Live,
     Compacted,
     Aside,
+    NoCompact,
     Nothing,
     /// That it is none: somebody else uses the bucket too.
     NoBlock,
@@ -33,6 +34,8 @@ pub struct BlockList {
     pub half_written: Vec<HalfWrittenBlock>,
     /// Blocks with a note that says why merging leaves them out, and when that was written.
     pub set_aside: BTreeMap<Uuid, Timestamp>,
+    /// Blocks with a `nocompact.flg`: their writers have not finished with them.
+    pub no_compact: BTreeSet<Uuid>,
 }
 
 /// A live block.
@@ -76,6 +79,9 @@ impl BlockList {
                 Tells::Aside => {
                     list.set_aside.insert(block, modified);
                 }
+                Tells::NoCompact => {
+                    list.no_compact.insert(block);
+                }
                 Tells::Nothing => {}
                 Tells::NoBlock => {
                     others.insert(block);
@@ -104,6 +110,7 @@ fn block_of(below_tenant: &str) -> Option<(Uuid, Tells)> {
             let (folder, name) = below_tenant.split_once('/')?;
             let tells = match name {
                 paths::ASIDE => Tells::Aside,
+                paths::NO_COMPACT => Tells::NoCompact,
                 name if paths::is_block_object(name) => Tells::Nothing,
                 _ => Tells::NoBlock,
             };
@@ -158,20 +165,6 @@ impl BlockStore {
         let listing = self.timed("LIST", &folder, account, request).await?;
         let names = listing.common_prefixes.iter().filter_map(|folder| folder.filename());
         Ok(names.filter_map(|name| Uuid::try_parse(name).ok()).collect())
-    }
-
-    /// Whether there is a block, live or compacted.
-    ///
-    /// # Errors
-    /// When that cannot be told.
-    pub async fn is_block(&self, block: &BlockPath, account: &Account) -> Result<bool> {
-        for meta in [BlockObject::Meta, BlockObject::CompactedMeta] {
-            match self.size(block, &meta, account).await {
-                Err(error) if error.is_not_found() => {}
-                other => return other.map(|_| true),
-            }
-        }
-        Ok(false)
     }
 
     /// Turns a live block into a compacted one: readers stop searching it, and it may be deleted later.

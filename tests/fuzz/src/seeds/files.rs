@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::traces::{by_trace, requests};
 use crate::columns::{SHAPE_BYTES, shape_bytes};
-use crate::log::{AS_IS, COMPRESSED, NAMED};
+use crate::log::{AS_IS, COMPRESSED, NAMED, PART};
 
 fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u16).to_le_bytes();
@@ -41,8 +41,11 @@ pub(crate) fn log() -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let file = LogFile::new(folder.path());
     let id = |number| Some(BatchId { origin: 3, number });
-    let payloads: Vec<_> =
-        requests().into_iter().zip(1..).map(|(payload, number)| (id(number), Bytes::from(payload))).collect();
+    let payloads: Vec<_> = requests()
+        .into_iter()
+        .zip(1..)
+        .map(|(payload, number)| (id(number), number == 1, Bytes::from(payload)))
+        .collect();
     file.write(&payloads).expect("room on the disk");
     let as_is = [&[AS_IS][..], &file.bytes().expect("our file")].concat();
     let whole = records(&[NAMED, 0, NAMED | 16]);
@@ -52,7 +55,7 @@ pub(crate) fn log() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn followed() -> Vec<Vec<u8>> {
-    let whole = records(&[NAMED | COMPRESSED, COMPRESSED, NAMED | COMPRESSED | 16]);
+    let whole = records(&[NAMED | COMPRESSED, COMPRESSED, NAMED | COMPRESSED | PART | 16]);
     let flipped = [&whole[..], &[40, 0, 255]].concat();
     vec![whole, flipped, records(&[NAMED])]
 }
