@@ -38,7 +38,7 @@ impl From<WrittenBlock> for BlockObjects {
 #[derive(Debug)]
 pub struct BlockUpload {
     store: BlockStore,
-    block: BlockPath,
+    pub(super) block: BlockPath,
     written: u64,
     pending: Vec<Bytes>,
     pending_bytes: usize,
