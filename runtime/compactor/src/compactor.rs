@@ -5,12 +5,15 @@ use std::time::Instant;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 use tempoform_block::BlockStore;
-use tempoform_core::{Account, Result, TenantId};
+use tempoform_core::{Account, MemoryBudget, Result, TenantId};
 use tokio::sync::Semaphore;
 
 use crate::status::Status;
 use crate::tenant::{Known, Tenant};
 use crate::{Options, metrics, uploads};
+
+/// The share of the memory ceiling that merges have: one of so many.
+const MERGING_SHARE: u64 = 3;
 
 /// Works through the tenants, cycle by cycle.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Compactor {
 pub(crate) struct Shared {
     pub(crate) store: BlockStore,
     pub(crate) options: Options,
+    /// What merges may have of the memory: they can wait, and queries and writes cannot.
+    pub(crate) memory: MemoryBudget,
     pub(crate) account: Account,
     /// Merges under way, of all tenants. Who waits longest is next, so that a large backlog holds up nobody else.
     pub(crate) merges: Arc<Semaphore>,
@@ -38,7 +43,8 @@ impl Compactor {
         metrics::register();
         let merges = Arc::new(Semaphore::new(options.concurrent_merges.clamp(1, Semaphore::MAX_PERMITS)));
         let (account, status) = (Account::default(), Arc::default());
-        let shared = Arc::new(Shared { store, options, account, merges, status });
+        let memory = options.memory.part(options.memory.limit() / MERGING_SHARE);
+        let shared = Arc::new(Shared { store, options, memory, account, merges, status });
         Self { shared, tenants: HashMap::new(), uploads_swept: None }
     }
 

@@ -22,13 +22,20 @@ mod copy;
 const TRACES_WAITING: usize = 64;
 const BYTES_WAITING: u32 = 4 << 20;
 /// Memory for reading a block that a merge holds from its beginning: columns of a few hundred traces, and the traces.
-pub(crate) const MEMORY_PER_INPUT: u64 = 32 << 20;
+const MEMORY_PER_INPUT: u64 = 32 << 20;
+/// The share of the memory for merging that one input has of that at most: one of so many.
+const INPUT_SHARE: u64 = 8;
 /// Stored bytes of a block that are read and decoded at a time, about; decoded they are a hundred times as many.
 const BYTES_AT_ONCE: u64 = 256 << 10;
 
 /// How long memory for a large trace is waited for, and between looks.
 const PATIENCE: Duration = Duration::from_secs(10);
 const MEMORY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Memory for reading a block that a merge holds from its beginning, of what there is for merging.
+pub(crate) fn memory_per_input(memory: &MemoryBudget) -> u64 {
+    MEMORY_PER_INPUT.min(memory.limit() / INPUT_SHARE)
+}
 
 /// How blocks are written.
 #[derive(Clone, Debug)]
@@ -236,7 +243,7 @@ pub(crate) struct Source {
     ahead: VecDeque<(usize, std::ops::Range<u64>)>,
     traces: VecDeque<(TraceId, TracesData)>,
     memory: MemoryBudget,
-    /// What `traces` take more than [`MEMORY_PER_INPUT`].
+    /// What `traces` take more than [`memory_per_input`].
     held: Option<Arc<Reservation>>,
 }
 
@@ -283,7 +290,7 @@ impl Source {
             self.held = None;
             let unreadable = |error| Failed::unreadable(self.reader.meta().block_id, error);
             let plan = self.reader.plan_traces(group, rows, account).await.map_err(unreadable)?;
-            let more = plan.memory().saturating_sub(MEMORY_PER_INPUT);
+            let more = plan.memory().saturating_sub(memory_per_input(&self.memory));
             if more > 0 {
                 self.held = Some(Arc::new(self.reserve(more).await?));
             }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::aside::Fault;
 use crate::compactor::Shared;
-use crate::merge::{self, Changes, Failed, MEMORY_PER_INPUT, Merged};
+use crate::merge::{self, Changes, Failed, Merged};
 use crate::metrics;
 use crate::plan::{self, Backlog, Job, Limits, Plan};
 use crate::retention::is_expired;
@@ -213,14 +213,19 @@ impl Tenant {
 impl Shared {
     /// How many blocks fit into memory to be merged at once. At least two are tried.
     fn most_inputs(&self) -> usize {
-        let free = self.options.memory.limit().saturating_sub(self.options.memory.used());
-        let inputs = (free / 2).saturating_sub(self.row_group_memory() + UPLOAD_BYTES) / MEMORY_PER_INPUT;
+        let free = self.memory.limit().saturating_sub(self.memory.used());
+        let left = free.saturating_sub(self.row_group_memory() + self.upload_memory());
+        let inputs = left / merge::memory_per_input(&self.memory).max(1);
         usize::try_from(inputs).unwrap_or(usize::MAX).max(2)
     }
 
     /// Row groups are smaller where memory is short.
     fn row_group_memory(&self) -> u64 {
-        self.options.row_group_bytes.min(self.options.memory.limit() / 16)
+        self.options.row_group_bytes.min(self.memory.limit() / 8)
+    }
+
+    fn upload_memory(&self) -> u64 {
+        UPLOAD_BYTES.min(self.memory.limit() / 4)
     }
 
     fn settings(&self) -> merge::Settings {
@@ -228,7 +233,7 @@ impl Shared {
             row_group_bytes: usize::try_from(self.row_group_memory()).unwrap_or(usize::MAX),
             bloom_false_positive: self.options.bloom_false_positive,
             bloom_shard_size_bytes: self.options.bloom_shard_size_bytes,
-            memory: self.options.memory.clone(),
+            memory: self.memory.clone(),
         }
     }
 
@@ -282,7 +287,9 @@ impl Shared {
     }
 
     async fn write(&self, inputs: &[Arc<BlockMeta>], output: &BlockPath) -> Result<Merged, Failed> {
-        let needed = MEMORY_PER_INPUT * inputs.len() as u64 + self.row_group_memory() + UPLOAD_BYTES;
+        let needed = merge::memory_per_input(&self.memory) * inputs.len() as u64
+            + self.row_group_memory()
+            + self.upload_memory();
         let _held = self.memory(needed).await?;
         let settings = self.settings();
         let started = Instant::now();
@@ -314,19 +321,12 @@ impl Shared {
     /// Memory for a merge. Others, and queries, give some back before long.
     async fn memory(&self, needed: u64) -> Result<Reservation> {
         let started = Instant::now();
-        let memory = &self.options.memory;
-        // A merge can wait; queries get what it leaves.
-        let left = memory.limit() / 16;
         loop {
-            match memory.reserve(needed + left, "merging blocks") {
-                Ok(mut held) => {
-                    held.shrink_to(needed);
-                    return Ok(held);
-                }
-                Err(_) if started.elapsed() < MEMORY_PATIENCE && needed + left <= memory.limit() => {
+            match self.memory.reserve(needed, "merging blocks") {
+                Err(_) if started.elapsed() < MEMORY_PATIENCE && needed <= self.memory.limit() => {
                     tokio::time::sleep(MEMORY_PERIOD).await;
                 }
-                Err(error) => return Err(error),
+                other => return other,
             }
         }
     }

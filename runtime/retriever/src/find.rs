@@ -17,7 +17,7 @@ use crate::retriever::BlockQuery;
 const LARGE: u64 = 32 << 20;
 /// The share of the memory ceiling that the pieces which a lookup found have at most, one of so many: whoever asked decodes
 /// them, which takes several times as much.
-const PIECES_SHARE: u64 = 8;
+const PIECES_SHARE: u64 = 16;
 
 /// The pieces of the trace. All bloom filters are asked at once (up to a bound), then the blocks that may have it, so
 /// that the number of reads one after the other does not grow with the number of blocks.

@@ -57,8 +57,8 @@ pub struct Memory {
     /// `automemlimit_ratio` of the control group's limit, or of the machine's memory without one.
     /// Default 0.
     pub limit_bytes: ByteSize,
-    /// Share of the control group's limit to use, above 0 and up to 1; 64 MiB of it are left over in any case, or half
-    /// where it is less than 128 MiB. Default 0.8.
+    /// Share of the control group's limit to use, above 0 and up to 1; 96 MiB of it are left over in any case, or half
+    /// where it is less than 192 MiB. Default 0.8.
     pub automemlimit_ratio: f64,
 }
 

@@ -16,8 +16,8 @@ use tempoform_core::TraceId;
 use tempoform_test_support::{Load, MemoryGroup, Server, ServerConfig};
 use tempoform_wire::otlp::TracesData;
 
-/// What the group of a test has.
-const GROUP_BYTES: u64 = 256 << 20;
+/// What the group of a test has: less than half of the largest trace, a fraction of the log.
+const GROUP_BYTES: u64 = 384 << 20;
 
 /// A group, and the configuration of a server that runs in it, with `overrides` below `overrides.defaults`.
 fn in_group(folder: &Path, overrides: &str) -> Result<Option<(MemoryGroup, ServerConfig)>> {
