@@ -68,7 +68,7 @@ pub async fn rewrite(
     } else {
         merge(store, std::slice::from_ref(&meta), &new, changes, settings, account).await?
     };
-    match check(store, old, &meta, merged.meta.as_ref(), &new, changes, settings, account).await {
+    match check(store, old, &meta, merged.meta.as_ref(), changes, settings, account).await {
         Ok((verified, compared)) => Ok(Rewritten {
             new: merged.meta,
             verified,
@@ -159,17 +159,15 @@ async fn check(
     old: &BlockPath,
     old_meta: &BlockMeta,
     new_meta: Option<&BlockMeta>,
-    new: &BlockPath,
     changes: &Changes,
     settings: &Settings,
     account: &Account,
 ) -> Result<(Verified, Compared)> {
     let compared = compare(store, old, old_meta, new_meta, &changes.without, settings, account).await?;
-    if new_meta.is_none() {
-        return Ok((Verified::default(), compared));
-    }
-    let folder = store.folder(new, account).await?;
-    let verified = verify(store, new, &folder, account).await?;
+    let Some(new_meta) = new_meta else { return Ok((Verified::default(), compared)) };
+    let new = BlockPath::new(old.tenant().clone(), new_meta.block_id);
+    let folder = store.folder(&new, account).await?;
+    let verified = verify(store, &new, &folder, account).await?;
     match verified.findings.first() {
         None => Ok((verified, compared)),
         Some(finding) => {

@@ -34,10 +34,13 @@ pub struct Replayed {
     /// Names of the batches.
     pub batches: BatchSet,
     /// Each trace, and its spans as an encoded `TracesData`, by the index in memory.
-    pub traces: Vec<(TraceId, Vec<u8>)>,
+    pub traces: Traces,
     /// The same by the index on disk, written and opened again.
-    pub by_disk_index: Vec<(TraceId, Vec<u8>)>,
+    pub by_disk_index: Traces,
 }
+
+/// Traces, and their spans as encoded `TracesData`.
+pub type Traces = Vec<(TraceId, Vec<u8>)>;
 
 /// A whole record: the name of its batch, whether it is only a part of that, its payload.
 pub type LogRecord = (Option<BatchId>, bool, Bytes);
@@ -141,7 +144,7 @@ impl LogFile {
     ///
     /// # Errors
     /// The disk's, and places in the index that are not in the file.
-    pub fn traces_by_index(&self, ids: &[TraceId]) -> io::Result<Option<Vec<(TraceId, Vec<u8>)>>> {
+    pub fn traces_by_index(&self, ids: &[TraceId]) -> io::Result<Option<Traces>> {
         let file = std::fs::File::open(self.0.wal())?;
         let Some(index) = IndexFile::open(&self.0, file.metadata()?.len())? else { return Ok(None) };
         let (index, reader) = (DiskIndex::File(index), SegmentReader::new(file));

@@ -72,7 +72,11 @@ pub(crate) async fn settle(
     }
     let settling = Arc::clone(log);
     // Files may go by it.
-    blocking(move || Ok(settling.followed.settle(&safe))).await?;
+    let settled = blocking(move || {
+        settling.followed.settle(&safe);
+        Ok(())
+    });
+    settled.await?;
     let mut failure = None;
     for segment in log.followed.segments() {
         let Some(age) = segment.closed_for() else { continue };

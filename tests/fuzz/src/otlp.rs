@@ -114,7 +114,7 @@ pub(crate) fn block(data: &[u8]) {
     // Small row groups, so that there are several.
     let options = WriterOptions {
         expected_traces: ids.len() as u64,
-        row_group_bytes: 1 << Input::new(data).byte() % 16,
+        row_group_bytes: 1 << (Input::new(data).byte() % 16),
         ..WriterOptions::default()
     };
     let mut file = Vec::new();

@@ -274,11 +274,11 @@ async fn a_trace_twice_in_one_block_is_left_to_others() {
     assert!(matches!(copied, Err(CopyError::HasTwice(..))));
 
     // A lookup puts both rows together, as a search does.
-    let ids: Vec<_> = twice.traces(&store).await.into_iter().map(|(id, _)| id).collect();
-    let id = *ids.iter().zip(ids.iter().skip(1)).find(|(a, b)| a == b).expect("twice").0;
-    let reader = twice.open(&store).await;
-    let found = reader.find_trace(id, &Account::default()).await.unwrap().expect("there");
-    let pieces = twice.traces(&store).await.into_iter().filter(|(of, _)| *of == id).map(|(_, piece)| piece);
+    let (reader, account) = (twice.open(&store).await, Account::default());
+    let rows = reader.traces(0, &account).await.unwrap();
+    let id = rows.windows(2).find(|pair| pair[0].0 == pair[1].0).expect("twice")[0].0;
+    let found = reader.find_trace(id, &account).await.unwrap().expect("there");
+    let pieces = rows.into_iter().filter(|(of, _)| *of == id).map(|(_, piece)| piece);
     assert_eq!(found, combine_traces(pieces.collect()));
 }
 

@@ -61,7 +61,8 @@ pub(crate) fn followed() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn stored_batches() -> Vec<Vec<u8>> {
-    let sets = [vec![0..5, 70_000..70_900, u64::MAX - 2..u64::MAX], vec![1..2], vec![0..5000]];
+    let sets =
+        [vec![0..5, 70_000..70_900, u64::MAX - 2..u64::MAX], vec![1..2, 3..4], vec![0..2500, 2500..5000]];
     let note = |numbers: Vec<std::ops::Range<u64>>| {
         let ids =
             numbers.into_iter().flatten().flat_map(|number| [1, 9].map(|origin| BatchId { origin, number }));
@@ -123,7 +124,10 @@ pub(crate) fn blooms() -> Vec<Vec<u8>> {
     builder.finish().into_iter().map(|shard| shard.to_vec()).collect()
 }
 
-fn encoded(resource: &ResourceSpans) -> (Vec<u8>, Vec<(Vec<u8>, Vec<Vec<u8>>)>) {
+/// A resource, and its scopes, each with its spans; all encoded.
+type OfResource = (Vec<u8>, Vec<(Vec<u8>, Vec<Vec<u8>>)>);
+
+fn encoded(resource: &ResourceSpans) -> OfResource {
     let of_scope = |scope: &ScopeSpans| {
         let spans = scope.spans.iter().map(prost::Message::encode_to_vec).collect();
         (scope.scope.clone().unwrap_or_default().encode_to_vec(), spans)
