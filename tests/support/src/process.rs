@@ -1,7 +1,7 @@
 //! The single binary as a child process, and what it uses.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -21,12 +21,20 @@ pub fn executable(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// A TCP port that is free now.
+/// A port that is free now, for TCP and for UDP.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    // Few of the ports that TCP has free are taken for UDP.
+    for _ in 0..64 {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        if UdpSocket::bind(address).is_ok() {
+            return Ok(address.port());
+        }
+    }
+    anyhow::bail!("no port is free for both TCP and UDP")
 }
 
 /// Where a server listens, and what else its configuration says.
