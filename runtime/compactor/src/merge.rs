@@ -1,5 +1,5 @@
-//! One block out of several: trace by trace, or copied column by column ([`copy`], off for now). Never more than a part of each
-//! is in memory.
+//! One block out of several: copied column by column where that can be ([`copy`]), else trace by trace. Never more than a
+//! part of each is in memory.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,10 +17,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use uuid::Uuid;
 
 mod copy;
-
-/// Whether blocks are merged by copying columns. Off: a property test of `block::copy` has found a merged page whose levels claim
-/// more values than are in it.
-const COPYING: bool = false;
 
 /// Traces on their way to the writer, by number and by their bytes.
 const TRACES_WAITING: usize = 64;
@@ -141,7 +137,7 @@ pub(crate) async fn merge(
     }
     let memory = &settings.memory;
     let merge = Merge { store, inputs, output, changes, options, memory, account };
-    if COPYING && let Some(copied) = copy::merge(&merge, &readers).await? {
+    if let Some(copied) = copy::merge(&merge, &readers).await? {
         return Ok(copied);
     }
     merge.decode(readers).await

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::gossip_relay::GossipNetwork;
-use crate::process::{Usage, executable, free_port};
+use crate::ports::free_port;
+use crate::process::{Usage, executable};
 
 /// What the configurations of all components say beside ports and membership.
 #[derive(Clone, Debug)]

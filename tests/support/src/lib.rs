@@ -8,6 +8,7 @@ mod gossip_relay;
 mod load;
 mod memory_group;
 mod minio;
+mod ports;
 mod process;
 mod slow_proxy;
 mod store_proxy;
@@ -20,7 +21,8 @@ pub use gossip_relay::GossipNetwork;
 pub use load::Load;
 pub use memory_group::{GroupUsage, MemoryGroup};
 pub use minio::{Minio, StoreRequest};
-pub use process::{Server, ServerConfig, Usage, executable, free_port};
+pub use ports::free_port;
+pub use process::{Server, ServerConfig, Usage, executable};
 pub use slow_proxy::SlowProxy;
 pub use store_proxy::{StoreFault, StoreProxy};
 

@@ -1,12 +1,13 @@
 //! The single binary as a child process, and what it uses.
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::ports::free_port;
 
 /// An executable of this workspace, built beside the running test.
 ///
@@ -19,22 +20,6 @@ pub fn executable(name: &str) -> Result<PathBuf> {
     found.with_context(|| {
         format!("no executable {name} beside {}: build with `cargo build --release --bins`", own.display())
     })
-}
-
-/// A port that is free now, for TCP and for UDP.
-///
-/// # Errors
-/// When there is none.
-pub fn free_port() -> Result<u16> {
-    // Few of the ports that TCP has free are taken for UDP.
-    for _ in 0..64 {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        if UdpSocket::bind(address).is_ok() {
-            return Ok(address.port());
-        }
-    }
-    anyhow::bail!("no port is free for both TCP and UDP")
 }
 
 /// Where a server listens, and what else its configuration says.

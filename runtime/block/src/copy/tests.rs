@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use proptest::prelude::*;
 use tempoform_core::{Account, TenantId};
-use tempoform_wire::otlp::TracesData;
+use tempoform_wire::otlp::{KeyValue, Span, TracesData};
 
 use super::*;
 use crate::reader::may_contain;
@@ -186,7 +186,6 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    #[ignore = "finds a page of a merged block whose levels claim more values than are in it; the compactor does not copy until that is mended"]
     fn rows_are_copied_and_pieces_are_combined(
         blocks in prop::collection::vec(prop::collection::btree_map(0..24u8, a_trace(), 0..8), 1..5),
         without in prop::collection::btree_set(0..24u8, 0..3),
@@ -200,6 +199,24 @@ proptest! {
         let without = without.into_iter().map(id).collect();
         run(check(&blocks, &without, &WriterOptions { row_group_bytes, ..options() }));
     }
+}
+
+/// Attributes of scopes and spans have definition levels of the same height: as many of the one as of the other are the same
+/// levels in a page, but here not in its rows.
+#[test]
+fn levels_that_are_the_same_in_a_page_but_not_in_its_rows() {
+    let with = |i: u64, spans: usize, attributes: usize| {
+        let (id, mut traces) = trace(i);
+        let scope = &mut traces.resource_spans[0].scope_spans[0];
+        let span = scope.spans[0].clone();
+        let span_of = |n| Span { span_id: vec![n as u8 + 1; 8], ..span.clone() };
+        scope.spans = (0..spans).map(span_of).collect();
+        let attribute = |n| KeyValue { key: format!("key {n}"), ..KeyValue::default() };
+        scope.scope.as_mut().unwrap().attributes = (0..attributes).map(attribute).collect();
+        (id, traces)
+    };
+    let inputs = [Traces::from([with(1, 3, 1), with(2, 1, 3)]), Traces::from([with(2, 1, 3)])];
+    run(check(&inputs, &BTreeSet::new(), &options()));
 }
 
 /// Blocks of many pages, windows and row groups, so that inputs run out of rows at different times.

@@ -3,9 +3,7 @@ use std::path::{Path, PathBuf};
 
 use object_store::ObjectStoreExt as _;
 use proptest::prelude::*;
-use tempoform_block::{
-    BlockReader, BlockVersion, DedicatedColumn, DedicatedScope, StoreOptions, combine_traces,
-};
+use tempoform_block::{BlockReader, BlockVersion, DedicatedColumn, DedicatedScope, StoreOptions};
 use tempoform_core::MemoryBudget;
 
 use super::*;
@@ -206,7 +204,6 @@ proptest! {
                 .await
                 .into_iter()
                 .filter(|(id, _)| !changes.without.contains(id))
-                .map(|(id, trace)| (id, combine_traces(vec![trace])))
                 .collect();
             let found = match &rewritten.new {
                 Some(meta) => read_all(&store, meta).await,

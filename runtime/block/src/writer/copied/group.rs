@@ -122,11 +122,19 @@ impl Kind {
         }
     }
 
+    /// Whether any rows of two pages of the same rows have the same levels.
     fn is_same(self, a: &DecodedPage, b: &DecodedPage) -> bool {
-        match self {
-            Self::Rep => matches!((&a.rep, &b.rep), (Some(a), Some(b)) if Arc::ptr_eq(a, b)),
-            Self::Def => matches!((&a.def, &b.def), (Some(a), Some(b)) if Arc::ptr_eq(a, b)),
-        }
+        let is_rep_same = match (&a.rep, &b.rep) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        // Definition levels that are the same in a whole page belong to other rows where repetition levels differ.
+        is_rep_same
+            && match self {
+                Self::Rep => a.rep.is_some(),
+                Self::Def => matches!((&a.def, &b.def), (Some(a), Some(b)) if Arc::ptr_eq(a, b)),
+            }
     }
 
     const fn of_buffer(self, leaf: &LeafBuffer) -> &Vec<u8> {
