@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Health(Health),
     /// Print the logs of components.
     Logs(Logs),
-    /// Stop every component. Data stay, unless --delete-data.
+    /// Remove every component. Data stay, unless --delete-data.
     Destroy(Destroy),
     /// Look at the blocks in a bucket, check, rewrite them, and erase traces.
     #[command(long_about = blocks::ABOUT, after_long_help = blocks::EXAMPLES)]
@@ -90,6 +90,21 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Where the documents that it works on run.
+    pub(crate) fn destination(&self) -> Option<&Destination> {
+        match self {
+            Self::Plan(Plan { destination, .. })
+            | Self::Apply(Apply { destination, .. })
+            | Self::Status(Status { destination, .. })
+            | Self::Health(Health { destination, .. })
+            | Self::Logs(Logs { destination, .. })
+            | Self::Destroy(Destroy { destination, .. }) => Some(destination),
+            _ => None,
+        }
+    }
+}
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   tempoform check -f examples/distributed-s3
@@ -102,6 +117,55 @@ pub(crate) struct Files {
     /// A document, or a folder with documents (*.yaml, *.yml). May be given several times.
     #[arg(short = 'f', long = "file", value_name = "FILE|DIR", required = true, env = "TEMPOFORM_FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// Where a document's Tempo runs.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Where it runs")]
+pub(crate) struct Destination {
+    /// This machine, or a cluster. Default: this machine, or a cluster where one of the options below names it.
+    #[arg(long, value_enum, env = "TEMPOFORM_TARGET")]
+    pub(crate) target: Option<CheckTarget>,
+    /// The context of the kubeconfig. Default: the current one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig. Default: $KUBECONFIG, or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The namespace of a document that names none. Default: that of the context.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+}
+
+impl Destination {
+    /// Whether a cluster is meant.
+    pub(crate) fn target(&self) -> Target {
+        let named = self.context.is_some() || self.kubeconfig.is_some() || self.namespace.is_some();
+        match self.target {
+            Some(target) => target.into(),
+            None if named => Target::Kubernetes,
+            None => Target::Local,
+        }
+    }
+
+    /// The options that say it again.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut add = |option: &str, value: Option<String>| {
+            words.extend(value.map(|value| format!("{option} {}", crate::invocation::quoted(&value))));
+        };
+        add(
+            "--target",
+            self.target.map(|target| match target {
+                CheckTarget::Kubernetes => "kubernetes".to_owned(),
+                CheckTarget::Local => "local".to_owned(),
+            }),
+        );
+        add("--context", self.context.clone());
+        add("--kubeconfig", self.kubeconfig.as_ref().map(|file| file.display().to_string()));
+        add("--namespace", self.namespace.clone());
+        words
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,9 +187,9 @@ pub(crate) struct Validate {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CheckTarget {
-    /// A cluster: what `render --as manifests` makes.
+    /// A cluster: the objects that `render --as manifests` prints.
     Kubernetes,
-    /// This machine: what `apply` runs.
+    /// This machine: processes.
     Local,
 }
 
@@ -175,6 +239,8 @@ pub(crate) struct Render {
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) destination: Destination,
     /// How to show the plan.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
@@ -193,6 +259,8 @@ pub(crate) struct Plan {
 pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) destination: Destination,
     /// Do not ask.
     #[arg(long)]
     pub(crate) auto_approve: bool,
@@ -205,7 +273,8 @@ pub(crate) struct Apply {
     /// How long each component may take until it serves: 90s, 5m.
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     pub(crate) timeout: Duration,
-    /// Do not try first whether the bucket can be used.
+    /// Do not try first whether the bucket can be used. In a cluster, only components can reach what is inside it, so it is not
+    /// tried from here.
     #[arg(long)]
     pub(crate) skip_storage_check: bool,
     /// How to show the result, on standard output. As JSON it has that for itself: the plan goes to standard error.
@@ -217,6 +286,8 @@ pub(crate) struct Apply {
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) destination: Destination,
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
@@ -229,6 +300,8 @@ pub(crate) struct Status {
 pub(crate) struct Health {
     #[command(flatten)]
     pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) destination: Destination,
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
@@ -241,7 +314,9 @@ pub(crate) struct Health {
 pub(crate) struct Logs {
     #[command(flatten)]
     pub(crate) files: Files,
-    /// A component (ingester), an instance (ingester-0), or supervisor. Default: all components.
+    #[command(flatten)]
+    pub(crate) destination: Destination,
+    /// A component (ingester), an instance (ingester-0, or a pod), or supervisor. Default: all components.
     #[arg(value_name = "COMPONENT|INSTANCE")]
     pub(crate) selector: Option<String>,
     /// Go on with new lines. (-f names documents.)
@@ -256,11 +331,13 @@ pub(crate) struct Logs {
 pub(crate) struct Destroy {
     #[command(flatten)]
     pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) destination: Destination,
     /// Do not ask.
     #[arg(long)]
     pub(crate) auto_approve: bool,
-    /// Delete write-ahead logs and blocks in the state directory too. A bucket, or a folder elsewhere, is never
-    /// touched.
+    /// Delete write-ahead logs and blocks in the state directory, or the volume claims in a cluster, too. A bucket, or a
+    /// folder elsewhere, is never touched.
     #[arg(long)]
     pub(crate) delete_data: bool,
 }

@@ -106,6 +106,13 @@ impl From<TargetError> for Failure {
 
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
+        let error = match error {
+            ApplyError::NotBegun(error) => {
+                let failure = Self::from(error);
+                return Self { message: format!("{}; nothing was changed", failure.message), ..failure };
+            }
+            error => error,
+        };
         let ApplyError::Failed { failures, remaining, total } = &error else {
             return Self::new(error.to_string());
         };

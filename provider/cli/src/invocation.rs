@@ -7,11 +7,13 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::args::Command;
+use crate::args::{Command, Destination};
 
 /// Commands that work on documents.
 const ON_DOCUMENTS: [&str; 9] =
     ["validate", "render", "plan", "apply", "status", "health", "logs", "destroy", "check"];
+/// Those among them that ask where those run.
+const ON_DESTINATIONS: [&str; 6] = ["plan", "apply", "status", "health", "logs", "destroy"];
 /// The text that begins an advised command.
 const ADVICE: &str = "`tempoform ";
 
@@ -20,6 +22,8 @@ const ADVICE: &str = "`tempoform ";
 pub(crate) struct Invocation {
     program: String,
     files: Vec<String>,
+    /// Where they run, as options.
+    destination: Vec<String>,
 }
 
 impl Invocation {
@@ -28,7 +32,11 @@ impl Invocation {
         let name = name.map_or_else(|| PathBuf::from("tempoform"), PathBuf::from);
         let executable = env::current_exe().ok();
         let here = env::current_dir().ok();
-        Self { program: program(&name, executable.as_deref(), here.as_deref()), files: Vec::new() }
+        Self {
+            program: program(&name, executable.as_deref(), here.as_deref()),
+            files: Vec::new(),
+            destination: Vec::new(),
+        }
     }
 
     /// With the documents that a command was given.
@@ -36,6 +44,7 @@ impl Invocation {
     pub(crate) fn on(mut self, command: &Command) -> Self {
         let files = command.files().map(|files| files.files.as_slice()).unwrap_or_default();
         self.files = files.iter().map(|file| quoted(&file.display().to_string())).collect();
+        self.destination = command.destination().map(Destination::words).unwrap_or_default();
         self
     }
 
@@ -46,6 +55,11 @@ impl Invocation {
         if ON_DOCUMENTS.contains(&command) && !words.contains(" -f ") {
             for file in &self.files {
                 whole.push_str(&format!(" -f {file}"));
+            }
+            if ON_DESTINATIONS.contains(&command) {
+                for words in &self.destination {
+                    whole.push_str(&format!(" {words}"));
+                }
             }
         }
         whole
@@ -96,7 +110,7 @@ fn package_of(here: &Path) -> Option<&Path> {
 }
 
 /// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -110,7 +124,7 @@ mod tests {
 
     fn invocation(files: &[&str]) -> Invocation {
         let files = files.iter().map(|file| quoted(file)).collect();
-        Invocation { program: "cargo run --release --".to_owned(), files }
+        Invocation { program: "cargo run --release --".to_owned(), files, destination: Vec::new() }
     }
 
     #[test]

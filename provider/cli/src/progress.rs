@@ -28,6 +28,7 @@ fn present(action: Action) -> &'static str {
     match action {
         Action::Create => "starting",
         Action::Update => "changing",
+        Action::Replace => "creating anew",
         Action::Restart => "restarting",
         Action::Delete => "flushing and stopping",
         Action::NoChange => "as declared",

@@ -73,7 +73,7 @@ impl Default for ApplyOptions {
 pub struct Applied {
     /// Objects created.
     pub created: usize,
-    /// Objects changed or restarted.
+    /// Objects changed, created anew or restarted.
     pub changed: usize,
     /// Objects removed.
     pub destroyed: usize,
@@ -92,6 +92,9 @@ pub enum ApplyError {
         /// Changes in the plan.
         total: usize,
     },
+    /// The target could not begin; nothing was changed.
+    #[error("nothing was changed")]
+    NotBegun(#[source] TargetError),
     /// It was asked to stop.
     #[error("interrupted: {done} of {total} changes are made; the next apply makes the others")]
     Interrupted {
@@ -127,6 +130,9 @@ pub async fn apply(
         desired.objects.iter().map(|object| (&object.id, object)).collect();
     let steps = steps(plan);
     let total = steps.iter().flatten().map(Vec::len).sum();
+    if total > 0 {
+        target.begin().await.map_err(ApplyError::NotBegun)?;
+    }
     let run = Run { target, objects, options, observer, cancel };
 
     let mut applied = Applied::default();
@@ -163,7 +169,7 @@ impl Applied {
     fn count(&mut self, action: Action) {
         match action {
             Action::Create => self.created += 1,
-            Action::Update | Action::Restart => self.changed += 1,
+            Action::Update | Action::Replace | Action::Restart => self.changed += 1,
             Action::Delete => self.destroyed += 1,
             Action::NoChange => {}
         }

@@ -61,7 +61,7 @@ pub struct Object {
 }
 
 /// What must not change by accident, compared between the declared and the running state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Guarded {
     /// Copies of each span that ingesters keep.
@@ -75,7 +75,7 @@ pub struct Guarded {
 }
 
 /// The declared state, rendered for a target.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
     /// Name of the document.
     pub name: String,

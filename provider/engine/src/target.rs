@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::object::{Instance, Object, ObjectId, Observed};
-use crate::plan::Change;
+use std::collections::BTreeMap;
+
+use crate::object::{Desired, Instance, Object, ObjectId, Observed};
+use crate::plan::{Change, Danger};
 
 /// Why a target could not do something: what, where, and what to do next.
 #[derive(Debug, Error)]
@@ -56,6 +58,19 @@ pub enum Readiness {
     Failed(String),
 }
 
+/// What a target would make of a declared state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prospect {
+    /// The objects as they would be stored: with the target's defaults, and what it changes or adds.
+    pub desired: Desired,
+    /// Objects that cannot be changed in place, and why.
+    pub replaced: BTreeMap<ObjectId, String>,
+    /// What the target itself wants an explicit word for.
+    pub dangers: Vec<Danger>,
+    /// What could not be found out, or will be in the way.
+    pub notes: Vec<String>,
+}
+
 /// How a removal treats data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataPolicy {
@@ -99,6 +114,16 @@ pub trait Target: Send + Sync {
 
     /// What is there now.
     async fn observe(&self) -> Result<Observed, TargetError>;
+
+    /// What it would make of the declared state, given what it has. Changes nothing.
+    async fn prospect(&self, desired: &Desired, _observed: &Observed) -> Result<Prospect, TargetError> {
+        Ok(Prospect { desired: desired.clone(), ..Prospect::default() })
+    }
+
+    /// Called once before the first change of an apply. On failure nothing was changed.
+    async fn begin(&self) -> Result<(), TargetError> {
+        Ok(())
+    }
 
     /// Makes one change. `desired` is absent exactly for removals. Returns when the change is
     /// made, not when the object serves; see [`Target::readiness`].

@@ -3,33 +3,36 @@ use std::process::ExitCode;
 use serde_json::json;
 use tempoform_engine::apply::{Applied, ApplyOptions, apply};
 use tempoform_engine::health::{self, Report};
-use tempoform_engine::object::Instance;
-use tempoform_engine::plan::{DangerKind, Detail, Plan, plan};
-use tempoform_engine::target::Target as _;
+use tempoform_engine::object::{Desired, Instance};
+use tempoform_engine::plan::{DangerKind, Detail, Plan, plan_on};
 use tokio_util::sync::CancellationToken;
 
-use super::{check, health as health_command, local};
+use super::running::{self, Running};
+use super::{check, health as health_command};
 use crate::args::{Apply, Format};
-use crate::documents::{self, Purpose};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
 use crate::progress::Lines;
 
 pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCode, Failure> {
-    let declared = documents::load_one(&args.files, Purpose::Processes)?;
+    let declared = running::load(&args.files, &args.destination)?;
     let tempo = &declared.document.validated;
     // Held from before the plan, so that what is shown is what is done.
-    let lock = local::open(&declared)?.lock()?;
-    let (target, desired) = local::declare(&declared)?;
-    let plan = plan(target.name(), &desired, &target.observe().await?);
+    let lock = match running::open(&declared, &args.destination).await? {
+        Running::Local(target) => Some(target.lock()?),
+        Running::Cluster(_) => None,
+    };
+    let (mut running, desired) = running::declare(&declared, &args.destination).await?;
+    let plan = plan_on(running.target(), &desired).await?;
     show(&plan, args)?;
     refuse_dangers(&plan, &args.allow)?;
 
     let mut applied = Applied::default();
     let mut cancel = CancellationToken::new();
     if !plan.is_empty() {
-        if !args.skip_storage_check {
+        // What is in a cluster may be reached from there only.
+        if !args.skip_storage_check && matches!(running, Running::Local(_)) {
             check::before_change(&args.files, "--skip-storage-check").await?;
         }
         if !args.auto_approve && !output::confirm("Make these changes?", "--auto-approve")? {
@@ -38,15 +41,18 @@ pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCod
         }
         // Not before: at the question, Ctrl-C simply ends the command.
         cancel = interrupt();
+        if let (Running::Cluster(target), true) = (&mut running, takes_from_others(&args.allow)) {
+            target.take_from_others();
+        }
         let options = ApplyOptions { timeout: args.timeout, ..ApplyOptions::default() };
-        applied = apply(&target, &plan, &desired, options, &Lines, &cancel).await?;
+        applied = apply(running.target(), &plan, &desired, options, &Lines, &cancel).await?;
         let Applied { created, changed, destroyed } = applied;
         output::note(&format!("\nApplied: {created} created, {changed} changed, {destroyed} destroyed."));
     }
     drop(lock);
 
-    let instances = target.endpoints().await?;
-    let options = local::health_options(tempo);
+    let instances = running.target().endpoints().await?;
+    let options = running::health_options(tempo);
     let report = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Failure::new("interrupted: everything is applied, its health is not known")),
@@ -57,7 +63,16 @@ pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCod
         Format::Text => {
             output::data(&health_command::to_text(&report))?;
             if report.healthy {
-                output::data(&next_steps(&instances, options.tenant.as_deref(), invocation))?;
+                let steps = match &running {
+                    Running::Local(_) => next_steps(&instances, options.tenant.as_deref(), invocation),
+                    Running::Cluster(target) => next_steps_in_cluster(
+                        &desired,
+                        target.namespace(),
+                        options.tenant.as_deref(),
+                        invocation,
+                    ),
+                };
+                output::data(&steps)?;
             }
         }
     }
@@ -89,6 +104,10 @@ fn refuse_dangers(plan: &Plan, allowed: &[DangerKind]) -> Result<(), Failure> {
     let words: Vec<String> = refused.iter().map(|danger| format!("--allow {}", danger.kind)).collect();
     Err(Failure::new(format!("the plan has dangerous changes, so nothing was changed\n{}", list.join("\n")))
         .help(format!("if they are meant, run the command again with {}", words.join(" "))))
+}
+
+fn takes_from_others(allowed: &[DangerKind]) -> bool {
+    allowed.iter().any(|kind| matches!(kind, DangerKind::Conflict | DangerKind::Adopt))
 }
 
 /// Cancelled by Ctrl-C: the apply then begins nothing more, and the next one goes on.
@@ -128,6 +147,42 @@ fn next_steps(instances: &[Instance], tenant: Option<&str>, invocation: &Invocat
             "Ask for traces (the data source URL for Grafana, type Tempo, is {url})\n  \
              curl{header} -G {url}/api/search --data-urlencode 'q={{ resource.service.name != \"tempoform-canary\" }}'\n  \
              curl{header} {url}/api/v2/traces/TRACE_ID\n"
+        ));
+    }
+    text.push_str(&format!("Look at it\n  {}\n", invocation.command("status")));
+    text
+}
+
+/// The same in a cluster, by the names of its services.
+fn next_steps_in_cluster(
+    desired: &Desired,
+    namespace: &str,
+    tenant: Option<&str>,
+    invocation: &Invocation,
+) -> String {
+    let service = |components: [&str; 2], port: &str| {
+        components.iter().find_map(|component| {
+            let services =
+                desired.objects.iter().filter(|o| o.id.kind == "Service" && o.component == *component);
+            services.filter(|o| o.value["spec"]["clusterIP"] != "None").find_map(|o| {
+                let ports = o.value["spec"]["ports"].as_array()?;
+                let number = &ports.iter().find(|known| known["name"] == port)?["port"];
+                Some((o.id.name.clone(), number.as_u64()?))
+            })
+        })
+    };
+    let mut text = String::from("\nFrom inside the cluster, send spans to\n");
+    for (port, label) in [("otlp-grpc", "OTLP over gRPC"), ("otlp-http", "OTLP over HTTP")] {
+        if let Some((name, number)) = service(["distributor", "tempo"], port) {
+            text.push_str(&format!("  {label}  {name}.{namespace}.svc:{number}\n"));
+        }
+    }
+    if let Some((name, number)) = service(["queryFrontend", "tempo"], "http") {
+        let header = tenant.map(|tenant| format!(" -H 'X-Scope-OrgID: {tenant}'")).unwrap_or_default();
+        text.push_str(&format!(
+            "Ask for traces (the data source URL for Grafana, type Tempo, is http://{name}.{namespace}.svc:{number})\n  \
+             kubectl -n {namespace} port-forward service/{name} 3200:{number}\n  \
+             curl{header} -G http://127.0.0.1:3200/api/search --data-urlencode 'q={{ resource.service.name != \"tempoform-canary\" }}'\n"
         ));
     }
     text.push_str(&format!("Look at it\n  {}\n", invocation.command("status")));

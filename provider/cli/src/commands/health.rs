@@ -1,9 +1,8 @@
 use std::process::ExitCode;
 
 use tempoform_engine::health::{Check, Outcome, Report, check};
-use tempoform_engine::target::Target as _;
 
-use super::{DIFFERENT, local};
+use super::{DIFFERENT, running};
 use crate::args::{Format, Health};
 use crate::documents::{self, Purpose};
 use crate::failure::Failure;
@@ -11,9 +10,9 @@ use crate::output;
 
 pub(crate) async fn run(args: &Health) -> Result<ExitCode, Failure> {
     let declared = documents::load_one(&args.files, Purpose::Name)?;
-    let target = local::open(&declared)?;
-    let instances = target.endpoints().await?;
-    let report = check(&instances, &local::health_options(&declared.document.validated)).await;
+    let running = running::open(&declared, &args.destination).await?;
+    let instances = running.target().endpoints().await?;
+    let report = check(&instances, &running::health_options(&declared.document.validated)).await;
     match args.output {
         Format::Json => output::json(&report)?,
         Format::Text => output::data(&to_text(&report))?,

@@ -2,20 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use tempoform_api::{Target as Place, ValidatedTempo};
-use tempoform_engine::guard::guarded;
-use tempoform_engine::health::HealthOptions;
-use tempoform_engine::object::Desired;
-use tempoform_engine::render;
+use tempoform_api::ValidatedTempo;
 use tempoform_local::supervisor::Launcher;
 use tempoform_local::{LocalOptions, LocalTarget, Owner, Program, StateDirectory};
 
 use crate::documents::Declared;
 use crate::executable;
 use crate::failure::Failure;
-
-/// The tenant of canary traces where the document lists none.
-const CANARY_TENANT: &str = "tempoform-canary";
 
 /// The target as it was left, without anything declared.
 pub(crate) fn open(declared: &Declared) -> Result<LocalTarget, Failure> {
@@ -33,18 +26,6 @@ pub(crate) fn open(declared: &Declared) -> Result<LocalTarget, Failure> {
     Ok(LocalTarget::open(options)?)
 }
 
-/// The target with what is declared.
-pub(crate) fn declare(declared: &Declared) -> Result<(LocalTarget, Desired), Failure> {
-    declared.document.check_target(Place::Local)?;
-    super::render::warn(&declared.document, &[Place::Local])?;
-    let tempo = &declared.document.validated;
-    let definitions = render::local(tempo).map_err(|error| declared.failure(error))?;
-    let mut target = open(declared)?;
-    let facts = guarded(tempo, target.directory().path());
-    let desired = target.declare(&definitions, facts)?;
-    Ok((target, desired))
-}
-
 /// The folder in which a document's Tempo keeps everything on this machine.
 pub(crate) fn state_directory(declared: &Declared) -> Result<StateDirectory, Failure> {
     let tempo = &declared.document.validated;
@@ -60,19 +41,5 @@ fn directory(tempo: &ValidatedTempo, file: &Path, owner: &Owner) -> Result<State
             StateDirectory::new(&folder.join(written)).map_err(failed)
         }
         None => StateDirectory::beside(file, owner).map_err(failed),
-    }
-}
-
-/// What is checked of a document's Tempo.
-pub(crate) fn health_options(tempo: &ValidatedTempo) -> HealthOptions {
-    let ingester = tempo.component(tempoform_api::Component::Ingester);
-    let tenant = tempo.tenancy.enabled.then(|| {
-        let first = tempo.tenancy.tenants.first();
-        first.map_or_else(|| CANARY_TENANT.to_owned(), |tenant| tenant.id.clone())
-    });
-    HealthOptions {
-        tenant,
-        ingesters: ingester.map_or(0, |ingester| usize::try_from(ingester.replicas).unwrap_or(usize::MAX)),
-        ..HealthOptions::default()
     }
 }

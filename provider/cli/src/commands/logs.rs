@@ -1,8 +1,8 @@
 use std::process::ExitCode;
 
-use tempoform_engine::target::{LogQuery, Target as _};
+use tempoform_engine::target::LogQuery;
 
-use super::local;
+use super::running;
 use crate::args::Logs;
 use crate::documents::{self, Purpose};
 use crate::failure::Failure;
@@ -10,9 +10,9 @@ use crate::output;
 
 pub(crate) async fn run(args: &Logs) -> Result<ExitCode, Failure> {
     let declared = documents::load_one(&args.files, Purpose::Name)?;
-    let target = local::open(&declared)?;
+    let running = running::open(&declared, &args.destination).await?;
     let query = LogQuery { selector: args.selector.clone(), follow: args.follow, tail: args.tail };
-    let mut lines = target.logs(query).await?;
+    let mut lines = running.target().logs(query).await?;
     while let Some(line) = lines.recv().await {
         output::data(&format!("{} | {}\n", line.instance, line.text))?;
     }

@@ -6,6 +6,7 @@ pub(crate) mod local;
 mod logs;
 mod plan;
 mod render;
+mod running;
 mod status;
 pub(crate) mod supervise;
 mod validate;

@@ -1,18 +1,16 @@
 use std::process::ExitCode;
 
-use tempoform_engine::plan::{Detail, plan};
-use tempoform_engine::target::Target as _;
+use tempoform_engine::plan::{Detail, plan_on};
 
-use super::{DIFFERENT, check, local};
+use super::{DIFFERENT, check, running};
 use crate::args::{Format, Plan};
-use crate::documents::{self, Purpose};
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) async fn run(args: &Plan) -> Result<ExitCode, Failure> {
-    let declared = documents::load_one(&args.files, Purpose::Processes)?;
-    let (target, desired) = local::declare(&declared)?;
-    let plan = plan(target.name(), &desired, &target.observe().await?);
+    let declared = running::load(&args.files, &args.destination)?;
+    let (running, desired) = running::declare(&declared, &args.destination).await?;
+    let plan = plan_on(running.target(), &desired).await?;
     match args.output {
         Format::Json => output::json(&plan.to_json())?,
         Format::Text => {

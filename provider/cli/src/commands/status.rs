@@ -7,10 +7,10 @@ use serde::Serialize;
 use tempoform_api::{Storage, ValidatedTempo};
 use tempoform_engine::health::{self, ObjectStoreAccount, Outcome, Report};
 use tempoform_engine::object::Instance;
-use tempoform_engine::target::Target as _;
 
+use super::DIFFERENT;
 use super::health::to_text;
-use super::{DIFFERENT, local};
+use super::running::{self, Running};
 use crate::args::{Format, Status};
 use crate::documents::{self, Purpose};
 use crate::failure::Failure;
@@ -23,8 +23,13 @@ const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(3);
 #[serde(rename_all = "camelCase")]
 struct StatusDocument {
     name: String,
-    target: &'static str,
-    state_directory: String,
+    target: String,
+    /// On this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_directory: Option<String>,
+    /// In a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
     components: Vec<ComponentStatus>,
     storage: StorageStatus,
     health: Report,
@@ -56,9 +61,9 @@ struct StorageStatus {
 pub(crate) async fn run(args: &Status) -> Result<ExitCode, Failure> {
     let declared = documents::load_one(&args.files, Purpose::Name)?;
     let tempo = &declared.document.validated;
-    let target = local::open(&declared)?;
-    let instances = target.endpoints().await?;
-    let report = health::check(&instances, &local::health_options(tempo)).await;
+    let running = running::open(&declared, &args.destination).await?;
+    let instances = running.target().endpoints().await?;
+    let report = health::check(&instances, &running::health_options(tempo)).await;
     let account = match instances.is_empty() {
         true => None,
         false => health::object_store_account(&instances, ACCOUNT_TIMEOUT)
@@ -68,10 +73,17 @@ pub(crate) async fn run(args: &Status) -> Result<ExitCode, Failure> {
     };
     let status = StatusDocument {
         name: tempo.name.clone(),
-        target: "local",
-        state_directory: target.directory().path().display().to_string(),
+        target: running.target().name().to_owned(),
+        state_directory: match &running {
+            Running::Local(target) => Some(target.directory().path().display().to_string()),
+            Running::Cluster(_) => None,
+        },
+        namespace: match &running {
+            Running::Local(_) => None,
+            Running::Cluster(target) => Some(target.namespace().to_owned()),
+        },
         components: instances.into_iter().map(|instance| component(instance, &report)).collect(),
-        storage: storage(tempo, target.directory().path()),
+        storage: storage(tempo, &running),
         health: report,
         object_store: account,
     };
@@ -90,7 +102,11 @@ fn component(instance: Instance, report: &Report) -> ComponentStatus {
     ComponentStatus { name, instance, pid, ready, endpoints, restarts, note }
 }
 
-fn storage(tempo: &ValidatedTempo, folder: &Path) -> StorageStatus {
+fn storage(tempo: &ValidatedTempo, running: &Running) -> StorageStatus {
+    let folder = match running {
+        Running::Local(target) => target.directory().path(),
+        Running::Cluster(_) => Path::new(running::POD_DATA),
+    };
     let path = match &tempo.storage {
         Storage::Local(local) => Some(
             folder.join(local.path.as_deref().unwrap_or(tempoform_api::BLOCKS_FOLDER)).display().to_string(),
@@ -107,8 +123,22 @@ fn storage(tempo: &ValidatedTempo, folder: &Path) -> StorageStatus {
 }
 
 fn table(status: &StatusDocument) -> String {
-    let StatusDocument { name, target, state_directory, components, storage, health, object_store } = status;
-    let mut text = format!("{name} on target {target}, state in {state_directory}\n\n");
+    let StatusDocument {
+        name,
+        target,
+        state_directory,
+        namespace,
+        components,
+        storage,
+        health,
+        object_store,
+    } = status;
+    let place = match (state_directory, namespace) {
+        (Some(folder), _) => format!(", state in {folder}"),
+        (None, Some(namespace)) => format!(", namespace {namespace}"),
+        (None, None) => String::new(),
+    };
+    let mut text = format!("{name} on target {target}{place}\n\n");
     let width = components.iter().map(|c| c.instance.len()).max().unwrap_or(0).max("INSTANCE".len());
     text.push_str(&format!("{:<width$}  READY  {:>8}  RESTARTS  ENDPOINTS\n", "INSTANCE", "PID"));
     for ComponentStatus { name: _, instance, pid, ready, endpoints, restarts, note } in components {

@@ -15,12 +15,22 @@ pub enum DangerKind {
     StorageMove,
     /// Multi-tenancy is switched on or off.
     TenancyChange,
+    /// Fields that someone else has set last would be set.
+    Conflict,
+    /// Something of that name is there already, and was not made by an apply of this document.
+    Adopt,
 }
 
 impl DangerKind {
     /// Every kind, in the order of their names on the command line.
-    pub const ALL: [Self; 4] =
-        [Self::FewerIngesters, Self::SeveralIngesters, Self::StorageMove, Self::TenancyChange];
+    pub const ALL: [Self; 6] = [
+        Self::FewerIngesters,
+        Self::SeveralIngesters,
+        Self::StorageMove,
+        Self::TenancyChange,
+        Self::Conflict,
+        Self::Adopt,
+    ];
 
     /// The word for `--allow`.
     pub fn word(self) -> &'static str {
@@ -29,6 +39,8 @@ impl DangerKind {
             Self::SeveralIngesters => "several-ingesters",
             Self::StorageMove => "storage-move",
             Self::TenancyChange => "tenancy-change",
+            Self::Conflict => "conflict",
+            Self::Adopt => "adopt",
         }
     }
 }
@@ -91,13 +103,14 @@ pub(super) fn find(desired: &Desired, observed: &Observed, changes: &[Change]) -
             add(DangerKind::TenancyChange, tenancy_message(*multitenancy));
         }
     }
-    let removed = removed_ingesters(changes);
-    if removed.len() > 1 && observed.guarded.is_some() {
+    let fewer = observed.guarded.as_ref().map_or(0, |now| now.ingesters.saturating_sub(*ingesters));
+    if fewer > 1 {
+        let removed = removed_ingesters(changes);
+        let which = if removed.is_empty() { format!("{fewer} ingesters") } else { removed.join(", ") };
         add(
             DangerKind::SeveralIngesters,
             format!(
-                "{} go in one step: a span may have all its copies on them; remove one ingester at a time",
-                removed.join(", ")
+                "{which} go in one step: a span may have all its copies on them; remove one ingester at a time"
             ),
         );
     }

@@ -1,7 +1,7 @@
 use serde_json::{Map, Value};
 
 use super::FieldPath;
-use super::meaning::{is_nothing, same};
+use super::meaning::{is_document, is_nothing, same};
 use super::secret::{MASK, is_hidden};
 
 /// One field that differs. Secrets are already masked.
@@ -19,7 +19,7 @@ pub struct FieldDiff {
 
 /// Every field in which two values differ by meaning, in the order of their paths.
 ///
-/// Objects are compared by key; lists of objects that all have a distinct `name` by that name;
+/// Texts of files (`*.yaml`, `*.json`) are compared as what stands in them. Objects are compared by key; lists of objects that all have a distinct `name` by that name;
 /// other lists by position.
 pub fn diff(before: &Value, after: &Value) -> Vec<FieldDiff> {
     let mut found = Vec::new();
@@ -46,6 +46,9 @@ fn compare(path: &FieldPath, before: Option<&Value>, after: Option<&Value>, foun
     if same(path, b, a) {
         return;
     }
+    if let (Some(b), Some(a)) = (embedded(path, b), embedded(path, a)) {
+        return compare(path, Some(&b), Some(&a), found);
+    }
     match (b, a) {
         (Value::Object(b), Value::Object(a)) => compare_maps(path, b, a, found),
         (Value::Object(b), Value::Null) => compare_maps(path, b, &Map::new(), found),
@@ -54,6 +57,17 @@ fn compare(path: &FieldPath, before: Option<&Value>, after: Option<&Value>, foun
         (Value::Array(b), Value::Null) => compare_lists(path, b, &[], found),
         (Value::Null, Value::Array(a)) => compare_lists(path, &[], a, found),
         _ => found.push(leaf(path, before, after)),
+    }
+}
+
+/// A document that stands in a field as text, such as a configuration in a config map: its fields are what people think in.
+fn embedded(path: &FieldPath, value: &Value) -> Option<Value> {
+    match value {
+        Value::Null if path.last_key().is_some_and(is_document) => Some(Value::Null),
+        Value::String(text) if path.last_key().is_some_and(is_document) => {
+            serde_saphyr::from_str::<Value>(text).ok().filter(Value::is_object)
+        }
+        _ => None,
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Detail {
 
 /// Parts of new objects with more fields than this are counted in [`Detail::Summary`].
 const LISTED_FIELDS: usize = 8;
+/// What a Kubernetes object is, which is not news about it.
+const IDENTITY: [&str; 3] = ["apiVersion", "kind", "metadata"];
 /// Paths longer than this do not widen the column of paths.
 const WIDEST_PATH: usize = 48;
 
@@ -32,8 +34,11 @@ impl Plan {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { create, update, restart, delete, no_change: _ } = self;
+        let Self { create, update, replace, restart, delete, no_change: _ } = self;
         write!(f, "Plan: {create} to create, {update} to change, {delete} to destroy")?;
+        if *replace > 0 {
+            write!(f, ", {replace} to replace")?;
+        }
         if *restart > 0 {
             write!(f, ", {restart} to restart")?;
         }
@@ -99,6 +104,10 @@ impl Page<'_> {
         if self.detail == Detail::Full || action != Action::Create {
             return fields.iter().map(Row::of).collect();
         }
+        // The headline has them.
+        let is_identity =
+            |field: &FieldDiff| field.path.keys().next().is_some_and(|key| IDENTITY.contains(&key));
+        let fields: Vec<&FieldDiff> = fields.iter().filter(|field| !is_identity(field)).collect();
         let mut rows = Vec::new();
         for part in fields.chunk_by(|a, b| a.path.keys().next() == b.path.keys().next()) {
             match part[0].path.keys().next() {
@@ -107,7 +116,7 @@ impl Page<'_> {
                     path: key.to_owned(),
                     text: format!("= ({} fields; --full lists them)", part.len()),
                 }),
-                _ => rows.extend(part.iter().map(Row::of)),
+                _ => rows.extend(part.iter().copied().map(Row::of)),
             }
         }
         rows
@@ -143,6 +152,7 @@ fn symbol(action: Action) -> &'static str {
     match action {
         Action::Create => "+",
         Action::Update | Action::Restart => "~",
+        Action::Replace => "±",
         Action::Delete => "-",
         Action::NoChange => " ",
     }
@@ -152,6 +162,7 @@ fn future(action: Action) -> &'static str {
     match action {
         Action::Create => "will be created",
         Action::Update => "will be changed",
+        Action::Replace => "will be created anew",
         Action::Restart => "will be restarted",
         Action::Delete => "will be destroyed",
         Action::NoChange => "stays",
@@ -165,7 +176,7 @@ impl Ink {
     fn of(&self, action: Action, text: &str) -> String {
         match action {
             Action::Create => self.paint("32", text),
-            Action::Update | Action::Restart => self.paint("33", text),
+            Action::Update | Action::Replace | Action::Restart => self.paint("33", text),
             Action::Delete => self.red(text),
             Action::NoChange => text.to_owned(),
         }

@@ -15,7 +15,7 @@ impl Plan {
     /// {
     ///   "formatVersion": 1,
     ///   "name": "traces", "target": "local",
-    ///   "summary": {"create": 1, "update": 0, "restart": 0, "delete": 0, "noChange": 0},
+    ///   "summary": {"create": 1, "update": 0, "replace": 0, "restart": 0, "delete": 0, "noChange": 0},
     ///   "changes": [{
     ///     "object": {"kind": "Process", "name": "ingester-0"}, "component": "ingester",
     ///     "action": "update", "reason": "differs from the document",
@@ -26,17 +26,17 @@ impl Plan {
     /// }
     /// ```
     ///
-    /// `action` is `create`, `update`, `restart`, `delete` or `noChange`; `before` and
+    /// `action` is `create`, `update`, `replace`, `restart`, `delete` or `noChange`; `before` and
     /// `after` are null where the field is not set. Secrets are masked.
     pub fn to_json(&self) -> Value {
         let Self { name, target, changes, dangers, notes } = self;
-        let Summary { create, update, restart, delete, no_change } = self.summary();
+        let Summary { create, update, replace, restart, delete, no_change } = self.summary();
         json!({
             "formatVersion": FORMAT_VERSION,
             "name": name,
             "target": target,
             "summary": {
-                "create": create, "update": update, "restart": restart,
+                "create": create, "update": update, "replace": replace, "restart": restart,
                 "delete": delete, "noChange": no_change,
             },
             "changes": changes.iter().map(change).collect::<Vec<_>>(),
@@ -55,6 +55,7 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Update => "update",
+            Self::Replace => "replace",
             Self::Restart => "restart",
             Self::Delete => "delete",
             Self::NoChange => "noChange",

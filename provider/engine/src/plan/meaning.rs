@@ -30,10 +30,18 @@ pub(super) fn same(path: &FieldPath, before: &Value, after: &Value) -> bool {
     if let (Value::Number(a), Value::Number(b)) = (before, after) {
         return a.as_f64() == b.as_f64() && a.is_f64() != b.is_f64();
     }
-    if path.keys().any(|key| OPAQUE.contains(&key)) {
+    let keys: Vec<&str> = path.keys().collect();
+    // Inside of a document that is a field's text, what is around it says nothing.
+    let start = keys.iter().rposition(|key| is_document(key)).map_or(0, |document| document + 1);
+    if keys[start..].iter().any(|key| OPAQUE.contains(key)) {
         return false;
     }
     same_duration(before, after) || (is_quantity(path) && same_quantity(before, after))
+}
+
+/// Whether a field of this name holds a file with structured text.
+pub(super) fn is_document(key: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|ending| key.ends_with(ending))
 }
 
 /// Null and empty containers are what a server gives back for a field that was never set.

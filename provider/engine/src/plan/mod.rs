@@ -11,6 +11,7 @@ mod secret;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::object::{Condition, Desired, Object, ObjectId, Observed, ObservedObject};
+use crate::target::{Prospect, Target, TargetError};
 
 pub use danger::{Danger, DangerKind};
 pub use diff::{FieldDiff, diff};
@@ -25,6 +26,8 @@ pub enum Action {
     Create,
     /// Fields change in place.
     Update,
+    /// Fields change that cannot be changed in place: it is removed and created anew, what it made (pods, volumes) stays.
+    Replace,
     /// It is as declared, and does not run.
     Restart,
     /// It is no longer declared.
@@ -73,6 +76,7 @@ pub struct Plan {
 pub struct Summary {
     pub create: usize,
     pub update: usize,
+    pub replace: usize,
     pub restart: usize,
     pub delete: usize,
     pub no_change: usize,
@@ -91,6 +95,7 @@ impl Plan {
             *match change.action {
                 Action::Create => &mut summary.create,
                 Action::Update => &mut summary.update,
+                Action::Replace => &mut summary.replace,
                 Action::Restart => &mut summary.restart,
                 Action::Delete => &mut summary.delete,
                 Action::NoChange => &mut summary.no_change,
@@ -103,6 +108,25 @@ impl Plan {
     pub fn refused(&self, allowed: &[DangerKind]) -> Vec<&Danger> {
         self.dangers.iter().filter(|danger| !allowed.contains(&danger.kind)).collect()
     }
+}
+
+/// What an apply would do to a target: its own view of what it has, and of what it would make of what is declared.
+///
+/// # Errors
+/// When the target cannot be asked.
+pub async fn plan_on(target: &dyn Target, desired: &Desired) -> Result<Plan, TargetError> {
+    let observed = target.observe().await?;
+    let Prospect { desired, replaced, dangers, notes } = target.prospect(desired, &observed).await?;
+    let mut plan = plan(target.name(), &desired, &observed);
+    for change in plan.changes.iter_mut().filter(|change| change.action == Action::Update) {
+        if let Some(reason) = replaced.get(&change.object) {
+            change.action = Action::Replace;
+            change.reason.clone_from(reason);
+        }
+    }
+    plan.dangers.extend(dangers);
+    plan.notes.extend(notes);
+    Ok(plan)
 }
 
 /// Compares the declared with the found state.

@@ -103,6 +103,32 @@ fn a_changed_field_is_shown_by_path_and_a_respelled_one_is_not() {
 }
 
 #[test]
+fn a_document_in_a_field_is_compared_by_its_fields() {
+    let map = |config: &str| json!({"kind": "ConfigMap", "data": {"tempo.yaml": config, "note": "a: 1"}});
+    let before = map("ingester:\n  max_block_duration: 30m\nstorage:\n  s3: {secret_key: old, bucket: a}\n");
+    let told = |after: &serde_json::Value| {
+        let fields = diff(&before, after);
+        fields.iter().map(|f| format!("{} {:?} {:?}", f.path, f.before, f.after)).collect::<Vec<_>>()
+    };
+    let respelled =
+        map("# mine\ningester: {max_block_duration: 1800s}\nstorage: {s3: {bucket: a, secret_key: old}}\n");
+    assert_eq!(told(&respelled), Vec::<String>::new());
+    let after = map("ingester:\n  max_block_duration: 1h\nstorage:\n  s3: {secret_key: new, bucket: a}\n");
+    let fields = told(&after);
+    assert_eq!(fields.len(), 2, "{fields:?}");
+    assert!(fields[0].starts_with("data[\"tempo.yaml\"].ingester.max_block_duration "), "{fields:?}");
+    assert!(
+        fields[1].starts_with("data[\"tempo.yaml\"].storage.s3.secret_key ") && !fields[1].contains("new"),
+        "{fields:?}"
+    );
+    // What is no document is compared as text.
+    assert_eq!(told(&map(": no yaml [")).len(), 1);
+    let other =
+        json!({"kind": "ConfigMap", "data": {"tempo.yaml": before["data"]["tempo.yaml"], "note": "a:  1"}});
+    assert_eq!(told(&other).len(), 1);
+}
+
+#[test]
 fn colour_adds_nothing_but_colour() {
     let plan = plan("local", &desired(4), &live(&desired(3)));
     let coloured = plan.to_human(Detail::Full, true);

@@ -23,6 +23,8 @@ use serde_json::Value;
 pub use tempoform_api::Component;
 use tempoform_api::{Problem, Target, Tempo, ValidatedTempo};
 
+use crate::object::Object;
+
 pub use error::RenderError;
 pub use manifest::{Manifest, to_yaml_stream};
 pub use process::{
@@ -35,6 +37,21 @@ pub use process::{
 /// When `spec.config` does not make a valid configuration, or a pod template clashes with what is rendered.
 pub fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderError> {
     kubernetes::manifests(tempo)
+}
+
+/// The same objects as the engine plans and applies them: each with its component and its place in the order. Those without
+/// a namespace get `namespace`.
+///
+/// # Errors
+/// As [`manifests`].
+pub fn kubernetes(tempo: &ValidatedTempo, namespace: &str) -> Result<Vec<Object>, RenderError> {
+    kubernetes::objects(tempo, namespace)
+}
+
+/// An object of Kubernetes that was rendered here once, as the engine handles it.
+#[must_use]
+pub fn kubernetes_object(value: Value) -> Object {
+    kubernetes::object(value)
 }
 
 /// The processes of a Tempo on one machine, in the order in which they are to be started.

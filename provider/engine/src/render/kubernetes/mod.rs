@@ -11,12 +11,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyEgressRule};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::Serialize;
+use serde_json::Value;
 use tempoform_api::{Component, Problem, ValidatedTempo};
 
 use self::meta::Meta;
 use self::ports::Port;
 use self::workload::{Configured, Part};
 use super::config::{self, Access, Place, Process, Rendered};
+use crate::object::{Object, ObjectId};
+
 use super::flavour::Flavour;
 use super::hash::fingerprint;
 use super::names::Names;
@@ -35,6 +38,35 @@ pub(super) fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderE
     all.extend(monitoring::manifests(tempo)?);
     refuse_duplicates(&all)?;
     Ok(all)
+}
+
+/// The objects with what the engine has to know of each.
+pub(super) fn objects(tempo: &ValidatedTempo, namespace: &str) -> Result<Vec<Object>, RenderError> {
+    let in_namespace = |manifest: Manifest| {
+        let Manifest { namespace: own, mut value, .. } = manifest;
+        value["metadata"]["namespace"] = own.as_deref().unwrap_or(namespace).into();
+        object(value)
+    };
+    Ok(manifests(tempo)?.into_iter().map(in_namespace).collect())
+}
+
+/// An object that is, or was, rendered here: what it belongs to is in its labels.
+pub(super) fn object(value: Value) -> Object {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (kind, metadata) = (text(&value["kind"]), &value["metadata"]);
+    let mut id = ObjectId::new(kind.clone(), text(&metadata["name"]));
+    id.namespace = metadata["namespace"].as_str().map(str::to_owned);
+    let label = text(&metadata["labels"]["app.kubernetes.io/component"]);
+    let component = Component::ALL.into_iter().find(|component| component.kubernetes_name() == label);
+    // A workload refers to all the others, and is the only thing that is waited for.
+    let is_workload = matches!(kind.as_str(), "Deployment" | "StatefulSet");
+    Object {
+        wave: component.filter(|_| is_workload).map_or(0, |component| 1 + start_order(component)),
+        stateful: is_workload && component.is_some_and(Component::has_wal),
+        component: component.map_or(label, |component| component.name().to_owned()),
+        id,
+        value,
+    }
 }
 
 /// Reads the configurations of all components as the runtime does, and gives what is allowed but not meant.

@@ -1,0 +1,122 @@
+//! What the API server would make of an object.
+
+use kube::Error;
+use kube::core::Status;
+use serde_json::Value;
+use tempoform_engine::object::Object;
+use tempoform_engine::target::TargetError;
+
+use crate::failure::{Conflict, conflicts, explain, immutable, is_missing_kind, is_missing_namespace};
+use crate::kinds::GroupKind;
+use crate::requests::{Apply, Objects, declared};
+
+/// What came of applying an object in a dry run.
+#[derive(Debug)]
+pub(crate) struct Foreseen {
+    pub(crate) object: Object,
+    /// What others own of what it declares.
+    pub(crate) conflicts: Vec<Conflict>,
+    /// Why it cannot be changed in place.
+    pub(crate) replaced: Option<String>,
+    /// Whether the number of replicas is left to an autoscaler.
+    pub(crate) yields_replicas: bool,
+    /// What could not be found out.
+    pub(crate) unknown: Option<Unknown>,
+}
+
+/// Why the server cannot tell yet what would come of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    Namespace,
+    Kind(String),
+}
+
+/// Applies an object in a dry run. `is_autoscaled` tells whether an autoscaler decides about its replicas.
+pub(crate) async fn foresee(
+    objects: &Objects<'_>,
+    object: &Object,
+    is_there: bool,
+    is_autoscaled: bool,
+) -> Result<Foreseen, TargetError> {
+    let mut foreseen = Foreseen {
+        object: object.clone(),
+        conflicts: Vec::new(),
+        replaced: None,
+        yields_replicas: false,
+        unknown: None,
+    };
+    let gently = Apply { dry_run: true, force: false };
+    let mut value = object.value.clone();
+    let mut answer = objects.apply(&value, gently).await;
+    if let Some(found) = refused(&answer).map(conflicts)
+        && found.iter().any(|conflict| conflict.field == ".spec.replicas")
+        && is_autoscaled
+    {
+        without_replicas(&mut value);
+        foreseen.yields_replicas = true;
+        answer = objects.apply(&value, gently).await;
+    }
+    if let Some(status) = refused(&answer) {
+        foreseen.conflicts = conflicts(status);
+        if !foreseen.conflicts.is_empty() {
+            answer = objects.apply(&value, Apply { dry_run: true, force: true }).await;
+        }
+    }
+    if let Some(reason) = refused(&answer).and_then(immutable) {
+        refuse_if_never_replaced(object, &reason)?;
+        foreseen.replaced = Some(reason);
+        answer = objects.apply(&under_another_name(&value), gently).await;
+    }
+    match answer {
+        // A new object is shown as it is declared: what the server adds is not news.
+        Ok(_) if !is_there => {}
+        Ok(stored) => {
+            let mut stored = declared(stored);
+            stored["metadata"]["name"] = object.id.name.as_str().into();
+            foreseen.object.value = stored;
+        }
+        Err(Error::Api(status)) if is_missing_namespace(&status) => {
+            foreseen.unknown = Some(Unknown::Namespace)
+        }
+        Err(Error::Api(status)) if is_missing_kind(&status) => {
+            let kind =
+                GroupKind::of(&object.value).map_or_else(|| object.id.kind.clone(), |kind| kind.to_string());
+            foreseen.unknown = Some(Unknown::Kind(kind));
+        }
+        Err(error) => return Err(explain(&format!("{} would be refused", object.id), error)),
+    }
+    Ok(foreseen)
+}
+
+fn refused(answer: &kube::Result<Value>) -> Option<&Status> {
+    match answer {
+        Err(Error::Api(status)) => Some(status),
+        _ => None,
+    }
+}
+
+/// Leaves the number of replicas to whoever has set it.
+pub(crate) fn without_replicas(value: &mut Value) {
+    if let Some(spec) = value["spec"].as_object_mut() {
+        spec.remove("replicas");
+    }
+}
+
+/// A new object gets all defaults, and nothing of an old one is in its way.
+fn under_another_name(value: &Value) -> Value {
+    let mut other = value.clone();
+    let name = other["metadata"]["name"].as_str().unwrap_or_default();
+    other["metadata"]["name"] = format!("{name}-anew").into();
+    other
+}
+
+/// Pods of a Deployment belong to it by labels alone: a new one with other labels would leave the old ones behind.
+fn refuse_if_never_replaced(object: &Object, reason: &str) -> Result<(), TargetError> {
+    if object.id.kind != "Deployment" {
+        return Ok(());
+    }
+    Err(TargetError::new(format!("{} cannot be changed in place: {reason}", object.id)).help(format!(
+        "delete it yourself (`kubectl delete deployment {}`), then apply again: its pods are away meanwhile",
+        object.id.name
+    )))
+}
