@@ -3,6 +3,7 @@
 mod blocks;
 mod cli;
 mod cluster;
+mod control_plane;
 mod exporter;
 mod gossip_relay;
 mod load;
@@ -16,6 +17,7 @@ mod store_proxy;
 pub use blocks::write_block;
 pub use cli::Cli;
 pub use cluster::{Cluster, ClusterConfig};
+pub use control_plane::ControlPlane;
 pub use exporter::Exporter;
 pub use gossip_relay::GossipNetwork;
 pub use load::Load;

@@ -37,6 +37,13 @@ impl Cargo {
         self
     }
 
+    /// Has `runner` start what cargo has built, with the program and its arguments behind its own.
+    pub(crate) fn runner(mut self, runner: &[&str]) -> Self {
+        // A list, so that paths may have spaces in them. The form of a list of strings is the same in TOML.
+        self.command.arg("--config").arg(format!("target.'cfg(unix)'.runner={runner:?}"));
+        self
+    }
+
     pub(crate) fn run(mut self) -> Result<()> {
         let status = self.command.status().with_context(|| format!("could not start cargo {}", self.name))?;
         if !status.success() {

@@ -1,18 +1,20 @@
-//! Repository tasks: `cargo xtask test`, `cargo xtask faults`, `cargo xtask fuzz`, `cargo xtask bench`, `cargo xtask check`.
+//! Repository tasks: `cargo xtask test`, `cargo xtask cluster`, `cargo xtask faults`, `cargo xtask fuzz`, `cargo xtask bench`, `cargo xtask check`.
 
 mod cargo;
 mod fuzz;
+mod kubernetes;
 mod report;
+mod sealed;
 mod tools;
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-use crate::cargo::Cargo;
+use crate::cargo::{Cargo, Environment};
 use crate::report::Report;
 use crate::tools::Tools;
 
@@ -28,6 +30,11 @@ struct Args {
 enum Task {
     /// Runs every test; builds the executables and installs the tools that they need.
     Test {
+        /// Run only tests whose name contains this.
+        filter: Option<String>,
+    },
+    /// Runs the tests with a real Kubernetes alone.
+    Cluster {
         /// Run only tests whose name contains this.
         filter: Option<String>,
     },
@@ -47,6 +54,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Runs a program in a network without a way out; cargo starts tests through it.
+    #[command(hide = true)]
+    Sealed {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<OsString>,
+    },
     /// Formatting, lints and, where `cargo-deny` is installed, licences and duplicate dependencies.
     Check,
 }
@@ -55,9 +69,11 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.task {
         Task::Test { filter } => test(filter.as_deref()),
+        Task::Cluster { filter } => cluster(filter.as_deref()),
         Task::Faults => faults(),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Bench { arguments } => bench(&arguments),
+        Task::Sealed { command } => sealed::run(&command),
         Task::Check => check(),
     };
     match done {
@@ -71,6 +87,8 @@ fn main() -> ExitCode {
 
 /// The crate whose tests start real processes on fixed ports, one at a time.
 const SYSTEM_TESTS: &str = "tempoform-system-tests";
+/// The crate whose tests start a Kubernetes, sealed.
+const CLUSTER_TESTS: &str = "tempoform-cluster-tests";
 
 fn test(filter: Option<&str>) -> Result<()> {
     let mut report = Report::default();
@@ -83,6 +101,7 @@ fn test(filter: Option<&str>) -> Result<()> {
     environment.extend(tools.azurite(&mut report));
     environment.extend(tools.google(&mut report));
     environment.extend(tools.faketime(&mut report));
+    let kubernetes = tools.kubernetes(&mut report);
     environment.extend(report.skips_of_tests(tools.cache())?);
 
     Cargo::new("build").args(["--bins", "--workspace", "--exclude", "xtask"]).run()?;
@@ -92,6 +111,8 @@ fn test(filter: Option<&str>) -> Result<()> {
             "--workspace",
             "--exclude",
             SYSTEM_TESTS,
+            "--exclude",
+            CLUSTER_TESTS,
             "--exclude",
             "xtask",
             "--lib",
@@ -108,8 +129,31 @@ fn test(filter: Option<&str>) -> Result<()> {
         .args(["--", "--test-threads=1"])
         .environment(&environment)
         .run();
+    let clusters = cluster_tests(&filter, &environment, &kubernetes);
     report.print();
-    units.and(systems)
+    units.and(systems).and(clusters)
+}
+
+fn cluster(filter: Option<&str>) -> Result<()> {
+    let mut report = Report::default();
+    let mut tools = Tools::new()?;
+    let kubernetes = tools.kubernetes(&mut report);
+    let environment = report.skips_of_tests(tools.cache())?;
+    let filter: Vec<&str> = filter.into_iter().collect();
+    let tested = cluster_tests(&filter, &environment, &kubernetes);
+    report.print();
+    tested
+}
+
+/// The tests with a Kubernetes; without one (`kubernetes` is empty) they say that they are skipped.
+fn cluster_tests(filter: &[&str], environment: &Environment, kubernetes: &Environment) -> Result<()> {
+    let mut cargo = Cargo::new("test").args(["--package", CLUSTER_TESTS]);
+    let own = std::env::current_exe().context("the path of xtask")?;
+    if !kubernetes.is_empty() {
+        let own = own.to_str().with_context(|| format!("{} is not UTF-8", own.display()))?;
+        cargo = cargo.runner(&[own, "sealed", "--"]);
+    }
+    cargo.args(filter).args(["--", "--test-threads=1"]).environment(environment).environment(kubernetes).run()
 }
 
 fn faults() -> Result<()> {

@@ -189,7 +189,7 @@ impl Tools {
     }
 
     /// The executable `name` of the Go `module`, which `about` tells of.
-    fn install_go_program(&self, name: &str, module: &str, about: &str) -> Result<PathBuf> {
+    pub(crate) fn install_go_program(&self, name: &str, module: &str, about: &str) -> Result<PathBuf> {
         let folder = self.cache.join(format!("{name}-{:016x}", fingerprint(&[module])));
         let binary = folder.join(name);
         if binary.exists() {
@@ -234,13 +234,13 @@ fn install_python_packages(environment: &Path, packages: &[&str], about: &str) -
 }
 
 /// FNV-1a: names a version of the installed set in a file name.
-fn fingerprint(parts: &[&str]) -> u64 {
+pub(crate) fn fingerprint(parts: &[&str]) -> u64 {
     parts.iter().flat_map(|part| part.bytes().chain([0])).fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.stdin(Stdio::null()).status().with_context(|| format!("could not start {name}"))?;
     if !status.success() {

@@ -1,0 +1,9 @@
+//! Tests with a real Kubernetes. Run by `cargo xtask test`, which seals them off from the network.
+
+mod control_plane;
+mod crd;
+mod documents;
+mod manifests;
+mod objects;
+mod target;
+mod rollout;

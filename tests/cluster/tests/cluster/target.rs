@@ -1,0 +1,328 @@
+//! The cluster target against a real control plane: plan, apply, drift, conflicts, pruning, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tempoform_engine::apply::{Applied, ApplyOptions, Observer, Progress, apply};
+use tempoform_engine::guard::guarded;
+use tempoform_engine::object::Desired;
+use tempoform_engine::plan::{Action, DangerKind, Detail, Plan, plan_on};
+use tempoform_engine::render;
+use tempoform_engine::target::{DataPolicy, Target as _};
+use tempoform_kubernetes::{Access, ClusterOptions, ClusterTarget};
+use tempoform_test_support::ControlPlane;
+use tokio_util::sync::CancellationToken;
+
+const NAMESPACE: &str = "tracing";
+/// Fake nodes are enough for all pods.
+const NODES: usize = 2;
+
+/// A Tempo with some of everything.
+const DOCUMENT: &str = r"
+apiVersion: tempoform.io/v1alpha1
+kind: Tempo
+metadata:
+  name: shop
+  namespace: tracing
+spec:
+  mode: distributed
+  image: registry.example.com/tempoform:1
+  storage:
+    trace:
+      backend: s3
+      s3:
+        bucket: traces
+        region: eu-west-1
+        credentials:
+          secretRef:
+            name: bucket
+  replication:
+    factor: 1
+  ingester:
+    replicas: 1
+  distributor:
+    replicas: 2
+";
+
+/// What an apply says is not looked at.
+struct Silent;
+
+impl Observer for Silent {
+    fn progress(&self, progress: Progress) {
+        if let Progress::Failed { object, reason } = progress {
+            eprintln!("{object}: {reason}");
+        }
+    }
+}
+
+/// A target with what a document declares.
+async fn declare(plane: &ControlPlane, document: &str) -> Result<(ClusterTarget, Desired)> {
+    let mut documents = tempoform_api::load("tempo.yaml", document)?;
+    let tempo = documents.pop().context("a document")?.validated;
+    let access = Access { kubeconfig: Some(plane.kubeconfig().to_owned()), context: None };
+    let options = ClusterOptions { access, namespace: tempo.namespace.clone(), tempo: tempo.name.clone() };
+    let mut target = ClusterTarget::open(options).await?;
+    let objects = render::kubernetes(&tempo, target.namespace())?;
+    let desired = target.declare(&tempo.name, objects, guarded(&tempo, "/var/tempo".as_ref()));
+    Ok((target, desired))
+}
+
+async fn planned(plane: &ControlPlane, document: &str) -> Result<Plan> {
+    let (target, desired) = declare(plane, document).await?;
+    Ok(plan_on(&target, &desired).await?)
+}
+
+async fn applied(plane: &ControlPlane, document: &str, allowed: &[DangerKind]) -> Result<Applied> {
+    let (mut target, desired) = declare(plane, document).await?;
+    let plan = plan_on(&target, &desired).await?;
+    let refused = plan.refused(allowed);
+    ensure!(refused.is_empty(), "{refused:?}");
+    if !allowed.is_empty() {
+        target.take_from_others();
+    }
+    let options = ApplyOptions { concurrency: 8, timeout: Duration::from_secs(60) };
+    Ok(apply(&target, &plan, &desired, options, &Silent, &CancellationToken::new()).await?)
+}
+
+/// The changes of a plan, one a line: `update StatefulSet/tracing/a spec.replicas`.
+fn told(plan: &Plan) -> Vec<String> {
+    let due = plan.changes.iter().filter(|change| change.action != Action::NoChange);
+    let line = |change: &tempoform_engine::plan::Change| {
+        let fields: Vec<String> = change.fields.iter().map(|field| field.path.to_string()).collect();
+        let fields = if change.action == Action::Create { String::new() } else { fields.join(" ") };
+        format!("{} {} {fields}", change.action.word(), change.object).trim_end().to_owned()
+    };
+    due.map(line).collect()
+}
+
+fn namespaced<K>(client: &Client) -> Api<K>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    Api::namespaced(client.clone(), NAMESPACE)
+}
+
+/// As somebody with `kubectl` would.
+async fn meddle<K>(api: &Api<K>, name: &str, change: Value) -> Result<()>
+where
+    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    let params = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() };
+    api.patch(name, &params, &Patch::Merge(change)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tempo_comes_changes_by_what_changed_and_goes() -> Result<()> {
+    let Some(mut plane) = ControlPlane::start().await? else { return Ok(()) };
+    plane.with_nodes(NODES).await?;
+    let client = plane.client();
+
+    let first = planned(&plane, DOCUMENT).await?;
+    let told_first = told(&first);
+    assert!(told_first.iter().all(|line| line.starts_with("create ")), "{told_first:?}");
+    assert!(first.notes.iter().any(|note| note.contains("namespace \"tracing\" does not exist yet")), "{:?}", first.notes);
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
+    assert!(namespaces.get_opt(NAMESPACE).await?.is_none(), "a plan changes nothing");
+
+    let made = applied(&plane, DOCUMENT, &[]).await?;
+    assert_eq!((made.created, made.changed, made.destroyed), (told_first.len(), 0, 0));
+    eprintln!("{} objects created, and all workloads ready", made.created);
+    let again = planned(&plane, DOCUMENT).await?;
+    assert_eq!(told(&again), Vec::<String>::new(), "{}", again.to_human(Detail::Full, false));
+    assert!(again.dangers.is_empty() && again.notes.is_empty(), "{again:?}");
+
+    // Exactly one StatefulSet, and in it one field.
+    let scaled = DOCUMENT.replace("ingester:\n    replicas: 1", "ingester:\n    replicas: 3");
+    assert_eq!(told(&planned(&plane, &scaled).await?), ["update StatefulSet/tracing/tempo-shop-ingester spec.replicas"]);
+    assert_eq!(applied(&plane, &scaled, &[]).await?.changed, 1);
+    let set = namespaced::<StatefulSet>(&client).get("tempo-shop-ingester").await?;
+    assert_eq!(set.status.and_then(|status| status.ready_replicas), Some(3));
+
+    // Another image: the pod templates, and nothing else.
+    let upgraded = scaled.replace("tempoform:1", "tempoform:2");
+    let upgrade = planned(&plane, &upgraded).await?;
+    for change in told(&upgrade) {
+        let (object, field) = change.rsplit_once(' ').context("a field")?;
+        let is_workload = object.contains("StatefulSet/") || object.contains("Deployment/");
+        assert!(is_workload && field == "spec.template.spec.containers[name=tempo].image", "{change}");
+    }
+    assert_eq!(told(&upgrade).len(), 6, "{:?}", told(&upgrade));
+    applied(&plane, &upgraded, &[]).await?;
+    // And back.
+    applied(&plane, &scaled, &[]).await?;
+    let pods = namespaced::<Pod>(&client).list(&ListParams::default()).await?.items;
+    let image = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.containers[0].image.clone());
+    let running: Vec<_> = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
+    assert!(running.iter().all(|pod| image(pod).is_some_and(|image| image.ends_with(":1"))), "the way back");
+
+    // Elsewhere with the blocks, or two ingesters fewer at once: not without a word.
+    let moved = scaled.replace("bucket: traces", "bucket: others");
+    let kinds: Vec<_> = planned(&plane, &moved).await?.dangers.iter().map(|danger| danger.kind).collect();
+    assert_eq!(kinds, [DangerKind::StorageMove]);
+    let kinds: Vec<_> = planned(&plane, DOCUMENT).await?.dangers.iter().map(|danger| danger.kind).collect();
+    assert_eq!(kinds, [DangerKind::SeveralIngesters]);
+
+    // What is no longer declared goes.
+    let open = scaled.replace("  ingester:\n", "  networkPolicy:\n    enabled: false\n  ingester:\n");
+    let pruned = planned(&plane, &open).await?;
+    assert!(told(&pruned).iter().all(|line| line.starts_with("delete NetworkPolicy/")), "{:?}", told(&pruned));
+    assert_eq!(applied(&plane, &open, &[]).await?.destroyed, told(&pruned).len());
+
+    // All of it goes, and the volumes stay.
+    let (target, _) = declare(&plane, &open).await?;
+    let left = target.destroy(DataPolicy::Keep, &|_| {}).await?;
+    assert_eq!(left.iter().filter(|line| line.contains("tempo-shop-ingester-")).count(), 3, "{left:?}");
+    let observed = target.observe().await?;
+    assert!(observed.objects.iter().all(|_| false) && observed.guarded.is_none(), "{observed:?}");
+    let claims: Api<PersistentVolumeClaim> = namespaced(&client);
+    assert!(!claims.list(&ListParams::default()).await?.items.is_empty());
+    let left = target.destroy(DataPolicy::Delete, &|_| {}).await?;
+    assert!(left.is_empty(), "{left:?}");
+    plane.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_change_is_told_and_repaired() -> Result<()> {
+    let Some(mut plane) = ControlPlane::start().await? else { return Ok(()) };
+    plane.with_nodes(NODES).await?;
+    let client = plane.client();
+    applied(&plane, DOCUMENT, &[]).await?;
+
+    // Deleted, or changed where nobody else says that it is theirs.
+    let maps: Api<ConfigMap> = namespaced(&client);
+    maps.delete("tempo-shop-overrides", &DeleteParams::default()).await?;
+    let services: Api<Service> = namespaced(&client);
+    meddle(&services, "tempo-shop-distributor", json!({"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}})).await?;
+    let drifted = planned(&plane, DOCUMENT).await?;
+    assert!(told(&drifted).contains(&"create ConfigMap/tracing/tempo-shop-overrides".to_owned()), "{:?}", told(&drifted));
+    let label = "update Service/tracing/tempo-shop-distributor metadata.labels[\"app.kubernetes.io/instance\"]";
+    assert!(told(&drifted).iter().any(|line| line == label), "{:?}", told(&drifted));
+    // The label was set by another manager by name.
+    assert_eq!(drifted.dangers.len(), 1);
+    assert!(drifted.dangers[0].message.contains("kubectl-edit"), "{:?}", drifted.dangers);
+    applied(&plane, DOCUMENT, &[DangerKind::Conflict]).await?;
+    assert_eq!(told(&planned(&plane, DOCUMENT).await?), Vec::<String>::new());
+
+    // A field of another manager is not taken without a word.
+    let deployments: Api<Deployment> = namespaced(&client);
+    meddle(&deployments, "tempo-shop-querier", json!({"spec": {"replicas": 5}})).await?;
+    let conflicting = planned(&plane, DOCUMENT).await?;
+    let danger = conflicting.dangers.first().context("a danger")?;
+    assert_eq!(danger.kind, DangerKind::Conflict);
+    assert!(danger.message.contains(".spec.replicas by \"kubectl-edit\""), "{}", danger.message);
+    assert!(applied(&plane, DOCUMENT, &[]).await.is_err());
+    assert_eq!(deployments.get("tempo-shop-querier").await?.spec.and_then(|spec| spec.replicas), Some(5));
+    applied(&plane, DOCUMENT, &[DangerKind::Conflict]).await?;
+
+    // To an autoscaler the number of replicas is left.
+    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "front"},
+        "spec": {"minReplicas": 1, "maxReplicas": 9, "scaleTargetRef":
+            {"apiVersion": "apps/v1", "kind": "Deployment", "name": "tempo-shop-distributor"}}});
+    let scalers = namespaced::<k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler>(&client);
+    scalers.create(&PostParams::default(), &serde_json::from_value(scaler)?).await?;
+    let scale = Patch::Merge(json!({"spec": {"replicas": 4}}));
+    deployments.patch_scale("tempo-shop-distributor", &PatchParams::default(), &scale).await?;
+    let yielded = planned(&plane, DOCUMENT).await?;
+    assert_eq!(told(&yielded), Vec::<String>::new(), "{:?}", yielded.dangers);
+    assert!(yielded.notes.iter().any(|note| note.contains("left to HorizontalPodAutoscaler \"front\"")), "{:?}", yielded.notes);
+    let upgraded = DOCUMENT.replace("tempoform:1", "tempoform:2");
+    applied(&plane, &upgraded, &[]).await?;
+    assert_eq!(deployments.get("tempo-shop-distributor").await?.spec.and_then(|spec| spec.replicas), Some(4));
+
+    // The API server may be away for a moment.
+    let plane = Arc::new(tokio::sync::Mutex::new(plane));
+    let (target, desired) = declare(&*plane.lock().await, &upgraded).await?;
+    plane.lock().await.stop_api_server();
+    let restart = tokio::spawn({
+        let plane = Arc::clone(&plane);
+        async move { plane.lock().await.restart_api_server().await }
+    });
+    let plan = plan_on(&target, &desired).await?;
+    restart.await??;
+    assert!(plan.is_empty(), "{:?}", told(&plan));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_already_is_adopted_only_on_demand() -> Result<()> {
+    let Some(plane) = ControlPlane::start().await? else { return Ok(()) };
+    let client = plane.client();
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    Api::<k8s_openapi::api::core::v1::Namespace>::all(client.clone())
+        .create(&PostParams::default(), &serde_json::from_value(namespace)?)
+        .await?;
+    let own = json!({"metadata": {"name": "tempo-shop-overrides"}, "data": {"overrides.yaml": "mine"}});
+    let maps: Api<ConfigMap> = namespaced(&client);
+    let params = PostParams { field_manager: Some("somebody".to_owned()), ..PostParams::default() };
+    maps.create(&params, &serde_json::from_value(own)?).await?;
+
+    let plan = planned(&plane, DOCUMENT).await?;
+    let danger = plan.dangers.first().context("a danger")?;
+    assert_eq!(danger.kind, DangerKind::Adopt);
+    assert!(danger.message.contains("ConfigMap/tracing/tempo-shop-overrides"), "{}", danger.message);
+    assert!(danger.message.contains("made by somebody"), "{}", danger.message);
+    assert!(applied(&plane, DOCUMENT, &[]).await.is_err());
+    let kept = maps.get("tempo-shop-overrides").await?;
+    assert_eq!(kept.data.and_then(|data| data.get("overrides.yaml").cloned()).as_deref(), Some("mine"));
+    plane.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_grows_keeps_its_pods() -> Result<()> {
+    let Some(mut plane) = ControlPlane::start().await? else { return Ok(()) };
+    plane.with_nodes(NODES).await?;
+    let client = plane.client();
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "growing"},
+        "provisioner": "example.com/none", "allowVolumeExpansion": true});
+    Api::<k8s_openapi::api::storage::v1::StorageClass>::all(client.clone())
+        .create(&PostParams::default(), &serde_json::from_value(class)?)
+        .await?;
+    let sized = |size: &str| {
+        let volume = format!("ingester:\n    persistence:\n      storageClass: growing\n      size: {size}\n    replicas: 1");
+        DOCUMENT.replace("ingester:\n    replicas: 1", &volume)
+    };
+    applied(&plane, &sized("10Gi"), &[]).await?;
+    let pods: Api<Pod> = namespaced(&client);
+    let before = pods.get("tempo-shop-ingester-0").await?.uid();
+
+    let larger = planned(&plane, &sized("20Gi")).await?;
+    let changes = told(&larger);
+    let expected = "replace StatefulSet/tracing/tempo-shop-ingester spec.volumeClaimTemplates";
+    assert!(changes.len() == 1 && changes[0].starts_with(expected), "{changes:?}");
+    // A claim that is bound to nothing cannot grow; the server says so, and nothing else was changed.
+    let refused = applied(&plane, &sized("20Gi"), &[]).await.expect_err("an unbound claim");
+    assert!(format!("{refused:#}").contains("PersistentVolumeClaim/tracing/data-tempo-shop-ingester-0"), "{refused:#}");
+    assert_eq!(pods.get("tempo-shop-ingester-0").await?.uid(), before);
+    bind(&client, "data-tempo-shop-ingester-0").await?;
+    applied(&plane, &sized("20Gi"), &[]).await?;
+    assert_eq!(pods.get("tempo-shop-ingester-0").await?.uid(), before, "the pod went on running");
+    let claims: Api<PersistentVolumeClaim> = namespaced(&client);
+    let claim = serde_json::to_value(claims.get("data-tempo-shop-ingester-0").await?.spec)?;
+    assert_eq!(claim["resources"]["requests"]["storage"], "20Gi");
+    assert_eq!(told(&planned(&plane, &sized("20Gi")).await?), Vec::<String>::new());
+    plane.stop()
+}
+
+/// Binds a claim as a provisioner would, to a volume that nobody looks into.
+async fn bind(client: &Client, claim: &str) -> Result<()> {
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": claim}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "10Gi"}, "storageClassName": "growing",
+        "hostPath": {"path": "/nowhere"}, "claimRef": {"namespace": NAMESPACE, "name": claim}}});
+    Api::<k8s_openapi::api::core::v1::PersistentVolume>::all(client.clone())
+        .create(&PostParams::default(), &serde_json::from_value(volume)?)
+        .await?;
+    let claims: Api<PersistentVolumeClaim> = namespaced(client);
+    crate::objects::until("the claim is bound", async || {
+        let status = claims.get(claim).await?.status;
+        Ok(status.and_then(|status| status.phase).as_deref() == Some("Bound"))
+    })
+    .await
+}
