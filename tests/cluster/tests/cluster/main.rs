@@ -5,5 +5,5 @@ mod crd;
 mod documents;
 mod manifests;
 mod objects;
-mod target;
 mod rollout;
+mod target;

@@ -1,6 +1,5 @@
 //! The cluster target against a real control plane: plan, apply, drift, conflicts, pruning, the end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -20,8 +19,7 @@ use tempoform_test_support::ControlPlane;
 use tokio_util::sync::CancellationToken;
 
 const NAMESPACE: &str = "tracing";
-/// Fake nodes are enough for all pods.
-const NODES: usize = 2;
+const ZONES: [&str; 1] = ["a"];
 
 /// A Tempo with some of everything.
 const DOCUMENT: &str = r"
@@ -121,14 +119,17 @@ where
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tempo_comes_changes_by_what_changed_and_goes() -> Result<()> {
-    let Some(mut plane) = ControlPlane::start().await? else { return Ok(()) };
-    plane.with_nodes(NODES).await?;
+    let Some(plane) = ControlPlane::with_nodes(&ZONES).await? else { return Ok(()) };
     let client = plane.client();
 
     let first = planned(&plane, DOCUMENT).await?;
     let told_first = told(&first);
     assert!(told_first.iter().all(|line| line.starts_with("create ")), "{told_first:?}");
-    assert!(first.notes.iter().any(|note| note.contains("namespace \"tracing\" does not exist yet")), "{:?}", first.notes);
+    assert!(
+        first.notes.iter().any(|note| note.contains("namespace \"tracing\" does not exist yet")),
+        "{:?}",
+        first.notes
+    );
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
     assert!(namespaces.get_opt(NAMESPACE).await?.is_none(), "a plan changes nothing");
 
@@ -141,7 +142,10 @@ async fn a_tempo_comes_changes_by_what_changed_and_goes() -> Result<()> {
 
     // Exactly one StatefulSet, and in it one field.
     let scaled = DOCUMENT.replace("ingester:\n    replicas: 1", "ingester:\n    replicas: 3");
-    assert_eq!(told(&planned(&plane, &scaled).await?), ["update StatefulSet/tracing/tempo-shop-ingester spec.replicas"]);
+    assert_eq!(
+        told(&planned(&plane, &scaled).await?),
+        ["update StatefulSet/tracing/tempo-shop-ingester spec.replicas"]
+    );
     assert_eq!(applied(&plane, &scaled, &[]).await?.changed, 1);
     let set = namespaced::<StatefulSet>(&client).get("tempo-shop-ingester").await?;
     assert_eq!(set.status.and_then(|status| status.ready_replicas), Some(3));
@@ -173,7 +177,11 @@ async fn a_tempo_comes_changes_by_what_changed_and_goes() -> Result<()> {
     // What is no longer declared goes.
     let open = scaled.replace("  ingester:\n", "  networkPolicy:\n    enabled: false\n  ingester:\n");
     let pruned = planned(&plane, &open).await?;
-    assert!(told(&pruned).iter().all(|line| line.starts_with("delete NetworkPolicy/")), "{:?}", told(&pruned));
+    assert!(
+        told(&pruned).iter().all(|line| line.starts_with("delete NetworkPolicy/")),
+        "{:?}",
+        told(&pruned)
+    );
     assert_eq!(applied(&plane, &open, &[]).await?.destroyed, told(&pruned).len());
 
     // All of it goes, and the volumes stay.
@@ -191,8 +199,7 @@ async fn a_tempo_comes_changes_by_what_changed_and_goes() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_change_is_told_and_repaired() -> Result<()> {
-    let Some(mut plane) = ControlPlane::start().await? else { return Ok(()) };
-    plane.with_nodes(NODES).await?;
+    let Some(mut plane) = ControlPlane::with_nodes(&ZONES).await? else { return Ok(()) };
     let client = plane.client();
     applied(&plane, DOCUMENT, &[]).await?;
 
@@ -200,10 +207,20 @@ async fn what_others_change_is_told_and_repaired() -> Result<()> {
     let maps: Api<ConfigMap> = namespaced(&client);
     maps.delete("tempo-shop-overrides", &DeleteParams::default()).await?;
     let services: Api<Service> = namespaced(&client);
-    meddle(&services, "tempo-shop-distributor", json!({"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}})).await?;
+    meddle(
+        &services,
+        "tempo-shop-distributor",
+        json!({"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}}),
+    )
+    .await?;
     let drifted = planned(&plane, DOCUMENT).await?;
-    assert!(told(&drifted).contains(&"create ConfigMap/tracing/tempo-shop-overrides".to_owned()), "{:?}", told(&drifted));
-    let label = "update Service/tracing/tempo-shop-distributor metadata.labels[\"app.kubernetes.io/instance\"]";
+    assert!(
+        told(&drifted).contains(&"create ConfigMap/tracing/tempo-shop-overrides".to_owned()),
+        "{:?}",
+        told(&drifted)
+    );
+    let label =
+        "update Service/tracing/tempo-shop-distributor metadata.labels[\"app.kubernetes.io/instance\"]";
     assert!(told(&drifted).iter().any(|line| line == label), "{:?}", told(&drifted));
     // The label was set by another manager by name.
     assert_eq!(drifted.dangers.len(), 1);
@@ -232,21 +249,21 @@ async fn what_others_change_is_told_and_repaired() -> Result<()> {
     deployments.patch_scale("tempo-shop-distributor", &PatchParams::default(), &scale).await?;
     let yielded = planned(&plane, DOCUMENT).await?;
     assert_eq!(told(&yielded), Vec::<String>::new(), "{:?}", yielded.dangers);
-    assert!(yielded.notes.iter().any(|note| note.contains("left to HorizontalPodAutoscaler \"front\"")), "{:?}", yielded.notes);
+    assert!(
+        yielded.notes.iter().any(|note| note.contains("left to HorizontalPodAutoscaler \"front\"")),
+        "{:?}",
+        yielded.notes
+    );
     let upgraded = DOCUMENT.replace("tempoform:1", "tempoform:2");
     applied(&plane, &upgraded, &[]).await?;
     assert_eq!(deployments.get("tempo-shop-distributor").await?.spec.and_then(|spec| spec.replicas), Some(4));
 
     // The API server may be away for a moment.
-    let plane = Arc::new(tokio::sync::Mutex::new(plane));
-    let (target, desired) = declare(&*plane.lock().await, &upgraded).await?;
-    plane.lock().await.stop_api_server();
-    let restart = tokio::spawn({
-        let plane = Arc::clone(&plane);
-        async move { plane.lock().await.restart_api_server().await }
-    });
-    let plan = plan_on(&target, &desired).await?;
-    restart.await??;
+    let (target, desired) = declare(&plane, &upgraded).await?;
+    plane.stop_api_server();
+    let (plan, restarted) = tokio::join!(plan_on(&target, &desired), plane.restart_api_server());
+    restarted?;
+    let plan = plan?;
     assert!(plan.is_empty(), "{:?}", told(&plan));
     Ok(())
 }
@@ -277,16 +294,16 @@ async fn what_is_there_already_is_adopted_only_on_demand() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_volume_that_grows_keeps_its_pods() -> Result<()> {
-    let Some(mut plane) = ControlPlane::start().await? else { return Ok(()) };
-    plane.with_nodes(NODES).await?;
+    let Some(plane) = ControlPlane::with_nodes(&ZONES).await? else { return Ok(()) };
     let client = plane.client();
     let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "growing"},
-        "provisioner": "example.com/none", "allowVolumeExpansion": true});
-    Api::<k8s_openapi::api::storage::v1::StorageClass>::all(client.clone())
-        .create(&PostParams::default(), &serde_json::from_value(class)?)
-        .await?;
+        "provisioner": "example.com/none", "allowVolumeExpansion": false});
+    let classes = Api::<k8s_openapi::api::storage::v1::StorageClass>::all(client.clone());
+    classes.create(&PostParams::default(), &serde_json::from_value(class)?).await?;
     let sized = |size: &str| {
-        let volume = format!("ingester:\n    persistence:\n      storageClass: growing\n      size: {size}\n    replicas: 1");
+        let volume = format!(
+            "ingester:\n    persistence:\n      storageClass: growing\n      size: {size}\n    replicas: 1"
+        );
         DOCUMENT.replace("ingester:\n    replicas: 1", &volume)
     };
     applied(&plane, &sized("10Gi"), &[]).await?;
@@ -297,11 +314,15 @@ async fn a_volume_that_grows_keeps_its_pods() -> Result<()> {
     let changes = told(&larger);
     let expected = "replace StatefulSet/tracing/tempo-shop-ingester spec.volumeClaimTemplates";
     assert!(changes.len() == 1 && changes[0].starts_with(expected), "{changes:?}");
-    // A claim that is bound to nothing cannot grow; the server says so, and nothing else was changed.
-    let refused = applied(&plane, &sized("20Gi"), &[]).await.expect_err("an unbound claim");
-    assert!(format!("{refused:#}").contains("PersistentVolumeClaim/tracing/data-tempo-shop-ingester-0"), "{refused:#}");
+    // Where the storage class does not allow it the server says so, and nothing is changed.
+    let refused = applied(&plane, &sized("20Gi"), &[]).await.expect_err("a class of fixed sizes");
+    assert!(
+        format!("{refused:#}").contains("PersistentVolumeClaim/tracing/data-tempo-shop-ingester-0"),
+        "{refused:#}"
+    );
     assert_eq!(pods.get("tempo-shop-ingester-0").await?.uid(), before);
-    bind(&client, "data-tempo-shop-ingester-0").await?;
+    let allowed = Patch::Merge(json!({"allowVolumeExpansion": true}));
+    classes.patch("growing", &PatchParams::default(), &allowed).await?;
     applied(&plane, &sized("20Gi"), &[]).await?;
     assert_eq!(pods.get("tempo-shop-ingester-0").await?.uid(), before, "the pod went on running");
     let claims: Api<PersistentVolumeClaim> = namespaced(&client);
@@ -309,20 +330,4 @@ async fn a_volume_that_grows_keeps_its_pods() -> Result<()> {
     assert_eq!(claim["resources"]["requests"]["storage"], "20Gi");
     assert_eq!(told(&planned(&plane, &sized("20Gi")).await?), Vec::<String>::new());
     plane.stop()
-}
-
-/// Binds a claim as a provisioner would, to a volume that nobody looks into.
-async fn bind(client: &Client, claim: &str) -> Result<()> {
-    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": claim}, "spec": {
-        "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "10Gi"}, "storageClassName": "growing",
-        "hostPath": {"path": "/nowhere"}, "claimRef": {"namespace": NAMESPACE, "name": claim}}});
-    Api::<k8s_openapi::api::core::v1::PersistentVolume>::all(client.clone())
-        .create(&PostParams::default(), &serde_json::from_value(volume)?)
-        .await?;
-    let claims: Api<PersistentVolumeClaim> = namespaced(client);
-    crate::objects::until("the claim is bound", async || {
-        let status = claims.get(claim).await?.status;
-        Ok(status.and_then(|status| status.phase).as_deref() == Some("Bound"))
-    })
-    .await
 }
