@@ -8,6 +8,8 @@ use kube::{Client, Config};
 use tempoform_engine::target::TargetError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first answer of an API server; later ones have longer.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
 /// How a cluster is reached, as `kubectl` is told. Default: `$KUBECONFIG`, else `~/.kube/config`, and in a pod its service
 /// account.
@@ -39,6 +41,7 @@ impl Access {
                 .help("look at the certificates and credentials in the kubeconfig")
                 .caused_by(error)
         })?;
+        reach(&client, &context, &server).await?;
         Ok(Connection { client, context, namespace })
     }
 
@@ -87,6 +90,25 @@ impl Access {
         TargetError::new(message)
             .help("name one with --kubeconfig or $KUBECONFIG; `kubectl config view` shows what kubectl uses")
             .caused_by(error)
+    }
+}
+
+/// A server that was never there is not waited for, unlike one that is away for a moment.
+async fn reach(client: &Client, context: &str, server: &str) -> Result<(), TargetError> {
+    let answer = tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await;
+    let unreachable = || {
+        TargetError::new(format!("the API server of context {context:?} ({server}) cannot be reached"))
+            .help("is it the right context, and does `kubectl version` get an answer with it?")
+    };
+    match answer {
+        Ok(Ok(_)) => Ok(()),
+        // It is there, and refuses this one question, as hardened ones do.
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Ok(()),
+        Ok(Err(error @ kube::Error::Api(_))) => {
+            Err(crate::failure::explain(&format!("context {context:?} ({server})"), error))
+        }
+        Ok(Err(error)) => Err(unreachable().caused_by(error)),
+        Err(_) => Err(unreachable()),
     }
 }
 

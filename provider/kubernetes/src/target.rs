@@ -74,10 +74,10 @@ struct Seen {
 }
 
 impl ClusterTarget {
-    /// Finds the cluster; makes no request yet.
+    /// Finds the cluster and asks it for its version.
     ///
     /// # Errors
-    /// When the kubeconfig cannot be used.
+    /// When the kubeconfig cannot be used, or nothing answers.
     pub async fn open(options: ClusterOptions) -> Result<Self, TargetError> {
         let ClusterOptions { access, namespace, tempo } = options;
         let Connection { client, context, namespace: of_context } = access.connect().await?;
