@@ -14,6 +14,7 @@ mod failure;
 mod forward;
 mod inventory;
 mod kinds;
+mod lock;
 mod logs;
 mod pods;
 mod readiness;

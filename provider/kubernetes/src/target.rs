@@ -27,6 +27,7 @@ use crate::failure::explain;
 use crate::forward::Forward;
 use crate::inventory::{Inventory, Place};
 use crate::kinds::GroupKind;
+use crate::lock::Lock;
 use crate::requests::{Objects, declared, persist};
 use crate::{FIELD_MANAGER, logs, pods, readiness, removal};
 
@@ -55,6 +56,7 @@ pub struct ClusterTarget {
     force: bool,
     seen: Mutex<Seen>,
     forwards: Mutex<Vec<Forward>>,
+    lock: tokio::sync::Mutex<Option<Lock>>,
 }
 
 /// What was found out while looking, and is needed while changing.
@@ -90,6 +92,7 @@ impl ClusterTarget {
             force: false,
             seen: Mutex::default(),
             forwards: Mutex::default(),
+            lock: tokio::sync::Mutex::default(),
         })
     }
 
@@ -109,6 +112,26 @@ impl ClusterTarget {
         self.declared = objects.into_iter().map(member).collect();
         self.guarded = Some(guarded.clone());
         Desired { name: tempo.to_owned(), guarded, objects: self.declared.clone() }
+    }
+
+    /// Keeps others from applying this Tempo, until [`unlock`](Self::unlock). Before there is a namespace it does so only from
+    /// when an apply has made it.
+    ///
+    /// # Errors
+    /// When somebody else is at it, by name.
+    pub async fn lock(&self) -> Result<(), TargetError> {
+        let mut lock = self.lock.lock().await;
+        if lock.is_none() {
+            *lock = Lock::take(&self.client, &self.place).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets others apply.
+    pub async fn unlock(&self) {
+        if let Some(lock) = self.lock.lock().await.take() {
+            lock.release().await;
+        }
     }
 
     /// Takes fields that others own, as [`DangerKind::Conflict`] and [`DangerKind::Adopt`] ask for.
@@ -219,6 +242,7 @@ impl ClusterTarget {
                 }
             }
         }
+        self.lock().await?;
         inventory.kinds.extend(self.declared.iter().filter_map(|object| GroupKind::of(&object.value)));
         inventory.guarded.clone_from(&self.guarded);
         self.place.write(&self.objects(), &inventory).await

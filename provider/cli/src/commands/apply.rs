@@ -17,42 +17,20 @@ use crate::progress::Lines;
 
 pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCode, Failure> {
     let declared = running::load(&args.files, &args.destination)?;
-    let tempo = &declared.document.validated;
     // Held from before the plan, so that what is shown is what is done.
     let lock = match running::open(&declared, &args.destination).await? {
         Running::Local(target) => Some(target.lock()?),
         Running::Cluster(_) => None,
     };
     let (mut running, desired) = running::declare(&declared, &args.destination).await?;
-    let plan = plan_on(running.target(), &desired).await?;
-    show(&plan, args)?;
-    refuse_dangers(&plan, &args.allow)?;
-
-    let mut applied = Applied::default();
-    let mut cancel = CancellationToken::new();
-    if !plan.is_empty() {
-        // What is in a cluster may be reached from there only.
-        if !args.skip_storage_check && matches!(running, Running::Local(_)) {
-            check::before_change(&args.files, "--skip-storage-check").await?;
-        }
-        if !args.auto_approve && !output::confirm("Make these changes?", "--auto-approve")? {
-            output::note("Nothing was changed.");
-            return Ok(ExitCode::from(1));
-        }
-        // Not before: at the question, Ctrl-C simply ends the command.
-        cancel = interrupt();
-        if let (Running::Cluster(target), true) = (&mut running, takes_from_others(&args.allow)) {
-            target.take_from_others();
-        }
-        let options = ApplyOptions { timeout: args.timeout, ..ApplyOptions::default() };
-        applied = apply(running.target(), &plan, &desired, options, &Lines, &cancel).await?;
-        let Applied { created, changed, destroyed } = applied;
-        output::note(&format!("\nApplied: {created} created, {changed} changed, {destroyed} destroyed."));
-    }
+    running.lock().await?;
+    let applied = change(args, &mut running, &desired).await;
+    running.unlock().await;
     drop(lock);
+    let Some((applied, cancel)) = applied? else { return Ok(ExitCode::from(1)) };
 
     let instances = running.target().endpoints().await?;
-    let options = running::health_options(tempo);
+    let options = running::health_options(&declared.document.validated);
     let report = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Failure::new("interrupted: everything is applied, its health is not known")),
@@ -81,6 +59,38 @@ pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCod
     }
     Err(Failure::new("everything is applied, and it is not healthy")
         .help("look at `tempoform logs`, then apply again"))
+}
+
+/// Shows the plan and makes its changes; `None` when they are not wanted.
+async fn change(
+    args: &Apply,
+    running: &mut Running,
+    desired: &Desired,
+) -> Result<Option<(Applied, CancellationToken)>, Failure> {
+    let plan = plan_on(running.target(), desired).await?;
+    show(&plan, args)?;
+    refuse_dangers(&plan, &args.allow)?;
+    if plan.is_empty() {
+        return Ok(Some((Applied::default(), CancellationToken::new())));
+    }
+    // What is in a cluster may be reached from there only.
+    if !args.skip_storage_check && matches!(running, Running::Local(_)) {
+        check::before_change(&args.files, "--skip-storage-check").await?;
+    }
+    if !args.auto_approve && !output::confirm("Make these changes?", "--auto-approve")? {
+        output::note("Nothing was changed.");
+        return Ok(None);
+    }
+    // Not before: at the question, Ctrl-C simply ends the command.
+    let cancel = interrupt();
+    if let (Running::Cluster(target), true) = (&mut *running, takes_from_others(&args.allow)) {
+        target.take_from_others();
+    }
+    let options = ApplyOptions { timeout: args.timeout, ..ApplyOptions::default() };
+    let applied = apply(running.target(), &plan, desired, options, &Lines, &cancel).await?;
+    let Applied { created, changed, destroyed } = applied;
+    output::note(&format!("\nApplied: {created} created, {changed} changed, {destroyed} destroyed."));
+    Ok(Some((applied, cancel)))
 }
 
 fn show(plan: &Plan, args: &Apply) -> Result<(), Failure> {

@@ -56,6 +56,18 @@ async fn from_cluster(
     target: &ClusterTarget,
     delete: bool,
 ) -> Result<ExitCode, Failure> {
+    target.lock().await?;
+    let ended = with_lock(args, tempo, target, delete).await;
+    target.unlock().await;
+    ended
+}
+
+async fn with_lock(
+    args: &Destroy,
+    tempo: &ValidatedTempo,
+    target: &ClusterTarget,
+    delete: bool,
+) -> Result<ExitCode, Failure> {
     let observed = target.observe().await?;
     if observed.objects.is_empty() && observed.guarded.is_none() {
         let place = format!("namespace {:?} of context {:?}", target.namespace(), target.context());

@@ -26,6 +26,22 @@ pub(crate) enum Running {
 }
 
 impl Running {
+    /// Keeps others from changing what runs in a cluster.
+    pub(crate) async fn lock(&self) -> Result<(), Failure> {
+        match self {
+            // That one is locked by a file, by who needs it.
+            Self::Local(_) => Ok(()),
+            Self::Cluster(target) => Ok(target.lock().await?),
+        }
+    }
+
+    /// Lets others change it.
+    pub(crate) async fn unlock(&self) {
+        if let Self::Cluster(target) = self {
+            target.unlock().await;
+        }
+    }
+
     pub(crate) fn target(&self) -> &dyn Target {
         match self {
             Self::Local(target) => target,

@@ -85,7 +85,9 @@ async fn applied(plane: &ControlPlane, document: &str, allowed: &[DangerKind]) -
         target.take_from_others();
     }
     let options = ApplyOptions { concurrency: 8, timeout: Duration::from_secs(60) };
-    Ok(apply(&target, &plan, &desired, options, &Silent, &CancellationToken::new()).await?)
+    let applied = apply(&target, &plan, &desired, options, &Silent, &CancellationToken::new()).await;
+    target.unlock().await;
+    Ok(applied?)
 }
 
 /// The changes of a plan, one a line: `update StatefulSet/tracing/a spec.replicas`.
@@ -289,6 +291,15 @@ async fn what_is_there_already_is_adopted_only_on_demand() -> Result<()> {
     assert!(applied(&plane, DOCUMENT, &[]).await.is_err());
     let kept = maps.get("tempo-shop-overrides").await?;
     assert_eq!(kept.data.and_then(|data| data.get("overrides.yaml").cloned()).as_deref(), Some("mine"));
+
+    // One apply at a time.
+    let ((one, _), (other, _)) = (declare(&plane, DOCUMENT).await?, declare(&plane, DOCUMENT).await?);
+    one.lock().await?;
+    let refused = other.lock().await.expect_err("it is held");
+    assert!(refused.to_string().starts_with("shop is being applied by tempoform "), "{refused}");
+    one.unlock().await;
+    other.lock().await?;
+    other.unlock().await;
     plane.stop()
 }
 
