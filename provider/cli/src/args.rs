@@ -7,6 +7,7 @@ use tempoform_api::Target;
 use tempoform_engine::plan::DangerKind;
 
 use crate::blocks::args::{self as blocks, Blocks, Place};
+use crate::failure::Failure;
 
 /// Declares tracing backends that are compatible with Grafana Tempo, and runs them.
 ///
@@ -138,14 +139,26 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    /// Whether a cluster is meant.
+    /// Where it runs.
     pub(crate) fn target(&self) -> Target {
-        let named = self.context.is_some() || self.kubeconfig.is_some() || self.namespace.is_some();
         match self.target {
             Some(target) => target.into(),
-            None if named => Target::Kubernetes,
+            None if self.names_a_cluster() => Target::Kubernetes,
             None => Target::Local,
         }
+    }
+
+    const fn names_a_cluster(&self) -> bool {
+        self.context.is_some() || self.kubeconfig.is_some() || self.namespace.is_some()
+    }
+
+    /// Refuses options that do not go together.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.target == Some(CheckTarget::Local) && self.names_a_cluster() {
+            return Err(Failure::usage("--target local is this machine, and other options name a cluster")
+                .help("leave out --context, --kubeconfig and --namespace, or use --target kubernetes"));
+        }
+        Ok(())
     }
 
     /// The options that say it again.

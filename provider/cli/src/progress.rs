@@ -11,7 +11,9 @@ pub(crate) struct Lines;
 impl Observer for Lines {
     fn progress(&self, progress: Progress) {
         output::note(&match progress {
-            Progress::Started { object, action } => format!("{}: {}", object.name, present(action)),
+            Progress::Started { object, action } => {
+                format!("{}: {}", object.name, present(&object.kind, action))
+            }
             Progress::Waiting { object, reason } => format!("{}: waiting: {reason}", object.name),
             Progress::Done { object, action, took } => {
                 format!("{}: {} in {}", object.name, past(&object.kind, action), seconds(took))
@@ -24,21 +26,25 @@ impl Observer for Lines {
     }
 }
 
-fn present(action: Action) -> &'static str {
+fn present(kind: &str, action: Action) -> &'static str {
     match action {
         Action::Create => "starting",
         Action::Update => "changing",
         Action::Replace => "creating anew",
         Action::Restart => "restarting",
-        Action::Delete => "flushing and stopping",
+        Action::Delete if RUNNING.contains(&kind) => "flushing and stopping",
+        Action::Delete => "deleting",
         Action::NoChange => "as declared",
     }
 }
 
+/// Kinds of objects that run.
+const RUNNING: [&str; 3] = ["Process", "StatefulSet", "Deployment"];
+
 fn past(kind: &str, action: Action) -> &'static str {
     match (kind, action) {
         (_, Action::Delete) => "gone",
-        ("Process", _) => "ready",
+        (kind, _) if RUNNING.contains(&kind) => "ready",
         _ => "written",
     }
 }

@@ -113,7 +113,7 @@ fn list(failures: &[(ObjectId, TargetError)]) -> String {
     texts.join("; ")
 }
 
-/// Makes every change of the plan. On cancel, no further change is begun, and nothing is waited
+/// Makes every change of the plan, and waits for what stays as it is too: a former apply may have ended before it served. On cancel, no further change is begun, and nothing is waited
 /// for any more.
 ///
 /// # Errors
@@ -129,7 +129,7 @@ pub async fn apply(
     let objects: BTreeMap<&ObjectId, &Object> =
         desired.objects.iter().map(|object| (&object.id, object)).collect();
     let steps = steps(plan);
-    let total = steps.iter().flatten().map(Vec::len).sum();
+    let total = plan.changes.iter().filter(|change| change.action != Action::NoChange).count();
     if total > 0 {
         target.begin().await.map_err(ApplyError::NotBegun)?;
     }
@@ -155,7 +155,7 @@ pub async fn apply(
         }
         let done = applied.total();
         if !failures.is_empty() {
-            let remaining = total - done - failures.len();
+            let remaining = total.saturating_sub(done + failures.len());
             return Err(ApplyError::Failed { failures, remaining, total });
         }
         if interrupted || (cancel.is_cancelled() && done < total) {
@@ -183,7 +183,7 @@ impl Applied {
 /// The plan's changes as steps that follow each other; each step has rows that run at the same
 /// time; each row's changes follow each other.
 fn steps(plan: &Plan) -> Vec<Vec<Vec<&Change>>> {
-    let due = plan.changes.iter().filter(|change| change.action != Action::NoChange).collect::<Vec<_>>();
+    let due = plan.changes.iter().collect::<Vec<_>>();
     due.chunk_by(|a, b| (a.wave, a.action == Action::Delete) == (b.wave, b.action == Action::Delete))
         .map(rows)
         .collect()
@@ -195,7 +195,8 @@ fn rows<'a>(step: &[&'a Change]) -> Vec<Vec<&'a Change>> {
     let mut rows: Vec<Vec<&Change>> = Vec::new();
     for change in step {
         let alone = |other: &Change| {
-            other.action == Action::Create || (other.action == Action::Delete && !other.stateful)
+            matches!(other.action, Action::Create | Action::NoChange)
+                || (other.action == Action::Delete && !other.stateful)
         };
         let row = rows.iter_mut().find(|row| {
             !alone(change) && row.iter().all(|other| other.component == change.component && !alone(other))
@@ -243,6 +244,9 @@ impl Run<'_> {
             return Outcome::Foreign(change.object.clone());
         }
         let object = change.object.clone();
+        if change.action == Action::NoChange {
+            return self.unchanged(object).await;
+        }
         let began = Instant::now();
         self.observer.progress(Progress::Started { object: object.clone(), action: change.action });
         // Dropping the work on cancel is safe: the target has recorded that the change began.
@@ -265,18 +269,32 @@ impl Run<'_> {
         }
     }
 
+    async fn unchanged(&self, object: ObjectId) -> Outcome {
+        let waited = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Outcome::Cancelled,
+            waited = self.serves(&object) => waited,
+        };
+        match waited {
+            Ok(()) => Outcome::Done(Action::NoChange),
+            Err(error) => Outcome::Failed(object, error),
+        }
+    }
+
     async fn work(&self, change: &Change, desired: Option<&Object>) -> Result<(), TargetError> {
         self.target.apply_change(change, desired).await?;
         if change.action != Action::Delete {
-            let object = &change.object;
-            let waiting = |reason: &str| {
-                self.observer
-                    .progress(Progress::Waiting { object: object.clone(), reason: reason.to_owned() });
-            };
-            self.target.wait(object, Instant::now() + self.options.timeout, &waiting).await?;
-            self.target.settle(object).await?;
+            self.serves(&change.object).await?;
+            self.target.settle(&change.object).await?;
         }
         Ok(())
+    }
+
+    async fn serves(&self, object: &ObjectId) -> Result<(), TargetError> {
+        let waiting = |reason: &str| {
+            self.observer.progress(Progress::Waiting { object: object.clone(), reason: reason.to_owned() });
+        };
+        self.target.wait(object, Instant::now() + self.options.timeout, &waiting).await
     }
 }
 

@@ -1,21 +1,25 @@
 //! One change of one object.
 
+use std::cmp::Ordering;
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Error;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tempoform_engine::object::ObjectId;
+use tempoform_engine::plan::quantity_order;
 use tempoform_engine::target::TargetError;
 use tokio::time::Instant;
 
 use crate::FIELD_MANAGER;
 use crate::failure::{conflicts, explain};
+use crate::inventory::Place;
 use crate::requests::{Apply, Objects, persist};
 
-/// How long an object may take to go. An ingester that leaves stores what it has first.
-const GOING: Duration = Duration::from_secs(600);
-const POLL: Duration = Duration::from_millis(200);
+/// How long an object may take to go, besides what its pods are given to end.
+const GOING: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What becomes of the objects that an object made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +52,23 @@ pub(crate) async fn put(
     Err(explain(&format!("cannot apply {id}"), error))
 }
 
-/// Removes an object and waits until it is gone.
+/// Removes an object, if it is (still) a member of `place`, and waits until it is gone.
 pub(crate) async fn remove(
     objects: &Objects<'_>,
+    place: &Place,
     id: &ObjectId,
     value: &Value,
     dependents: Dependents,
 ) -> Result<(), TargetError> {
     let failed = |error| explain(&format!("cannot delete {id}"), error);
     let Some(live) = objects.get(value).await.map_err(failed)? else { return Ok(()) };
+    if !place.has(&live) && !place.is_parent(&live) {
+        return Err(TargetError::new(format!(
+            "{id} is not part of {} any more, so it was not deleted",
+            place.tempo
+        ))
+        .help("somebody has taken its label or made it anew: delete it yourself if it is to go"));
+    }
     let uid = live["metadata"]["uid"].as_str().map(str::to_owned);
     let params = DeleteParams {
         propagation_policy: Some(match dependents {
@@ -64,7 +76,7 @@ pub(crate) async fn remove(
             Dependents::Stay => PropagationPolicy::Orphan,
         }),
         // Not another of that name, which someone made meanwhile.
-        preconditions: Some(Preconditions { uid: uid.clone(), resource_version: None }),
+        preconditions: Some(Preconditions { uid, resource_version: None }),
         ..DeleteParams::default()
     };
     let api = objects.api_of(value).map_err(failed)?;
@@ -73,11 +85,19 @@ pub(crate) async fn remove(
         Err(Error::Api(status)) if status.code == 404 => return Ok(()),
         Err(error) => return Err(failed(error)),
     }
-    let end = Instant::now() + GOING;
+    gone(objects, id, &live).await
+}
+
+/// Waits until an object that is being deleted is gone.
+pub(crate) async fn gone(objects: &Objects<'_>, id: &ObjectId, going: &Value) -> Result<(), TargetError> {
+    let grace = going["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(0);
+    let end = Instant::now() + GOING + Duration::from_secs(grace);
+    let uid = &going["metadata"]["uid"];
+    let mut pause = Duration::from_millis(100);
     loop {
-        let live = objects.get(value).await.map_err(failed)?;
-        let is_same = |live: &Value| live["metadata"]["uid"].as_str() == uid.as_deref();
-        let Some(live) = live.filter(is_same) else { return Ok(()) };
+        let live = objects.get(going).await;
+        let live = live.map_err(|error| explain(&format!("cannot look whether {id} is gone"), error))?;
+        let Some(live) = live.filter(|live| live["metadata"]["uid"] == *uid) else { return Ok(()) };
         if Instant::now() > end {
             let finalizers = live["metadata"]["finalizers"].to_string();
             return Err(TargetError::new(format!(
@@ -85,26 +105,60 @@ pub(crate) async fn remove(
             ))
             .help("look at what holds it: `kubectl describe` it and its pods"));
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 /// Creates an object anew whose fields cannot be changed in place. Pods go on running, and belong to the new one.
 pub(crate) async fn replace(
     objects: &Objects<'_>,
+    place: &Place,
     id: &ObjectId,
     value: &Value,
     force: bool,
 ) -> Result<(), TargetError> {
+    let mut value = value.clone();
     let dependents = match id.kind.as_str() {
         "StatefulSet" => {
-            grow_claims(objects, id, value).await?;
+            grow_claims(objects, id, &value).await?;
+            let live = objects.get(&value).await;
+            let live = live.map_err(|error| explain(&format!("cannot look at {id}"), error))?;
+            keep_replicas(&mut value, live.as_ref());
             Dependents::Stay
         }
         _ => Dependents::Go,
     };
-    remove(objects, id, value, dependents).await?;
-    put(objects, id, value, force).await
+    remove(objects, place, id, &value, dependents).await?;
+    put(objects, id, &value, force).await
+}
+
+/// A new object has as many replicas as the old one where nothing else is said: the default would be one.
+pub(crate) fn keep_replicas(value: &mut Value, live: Option<&Value>) {
+    if value["spec"]["replicas"].is_null()
+        && let Some(replicas) =
+            live.map(|live| &live["spec"]["replicas"]).filter(|replicas| !replicas.is_null())
+    {
+        value["spec"]["replicas"] = replicas.clone();
+    }
+}
+
+/// Has the volume claims of a StatefulSet stay when it goes, whatever was declared when it was applied.
+pub(crate) async fn keep_claims(
+    objects: &Objects<'_>,
+    id: &ObjectId,
+    value: &Value,
+) -> Result<(), TargetError> {
+    let failed = |error| explain(&format!("cannot have the volume claims of {id} stay"), error);
+    let api = objects.api_of(value).map_err(failed)?;
+    let patch = json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}});
+    let patch = Patch::Merge(&patch);
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match persist(|| api.patch(&id.name, &params, &patch)).await {
+        Ok(_) => Ok(()),
+        Err(Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// Claims of pods are made once: they are made larger by themselves, and the set's template only counts for new ones.
@@ -114,26 +168,41 @@ async fn grow_claims(objects: &Objects<'_>, id: &ObjectId, value: &Value) -> Res
     let failed = |error| explain(&format!("cannot look at the volume claims of {id}"), error);
     let all = ListParams::default();
     let claims = persist(|| api.list(&all)).await.map_err(failed)?.items;
+    let mut growing = Vec::new();
     for template in value["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten() {
         let prefix = format!("{}-{}-", template["metadata"]["name"].as_str().unwrap_or_default(), id.name);
         let size = &template["spec"]["resources"]["requests"]["storage"];
-        for claim in claims.iter().filter_map(|claim| claim.metadata.name.as_deref()) {
+        for claim in &claims {
+            let Some(name) = claim.metadata.name.as_deref() else { continue };
             // `data-tempo-ingester-0`, and not that of a set whose name begins with this one's.
-            let is_ours = claim.strip_prefix(&prefix).is_some_and(|rest| rest.parse::<u32>().is_ok());
-            if !is_ours {
-                continue;
+            let is_ours = name.strip_prefix(&prefix).is_some_and(|rest| rest.parse::<u32>().is_ok());
+            if is_ours && !is_large_enough(claim, size) {
+                growing.push((name, size));
             }
+        }
+    }
+    // All are tried before the first is changed.
+    for dry_run in [true, false] {
+        for (claim, size) in &growing {
             let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
             let patch = Patch::Merge(&patch);
-            let params =
-                PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            let params = PatchParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                dry_run,
+                ..PatchParams::default()
+            };
             persist(|| api.patch(claim, &params, &patch)).await.map_err(|error| {
                 explain(&format!("PersistentVolumeClaim/{namespace}/{claim} cannot become {size}"), error).help(
-                    "its storage class must allow it (allowVolumeExpansion: true), and claims never become smaller; \
-                     nothing else was changed",
+                    "its storage class must allow it (allowVolumeExpansion: true), and claims never become smaller",
                 )
             })?;
         }
     }
     Ok(())
+}
+
+fn is_large_enough(claim: &PersistentVolumeClaim, size: &Value) -> bool {
+    let requests = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+    let has = requests.and_then(|requests| serde_json::to_value(requests.get("storage")?).ok());
+    has.is_some_and(|has| quantity_order(&has, size).is_some_and(Ordering::is_ge))
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tempoform_engine::object::Object;
 use tempoform_engine::target::TargetError;
 
+use crate::change::keep_replicas;
 use crate::failure::{Conflict, conflicts, explain, immutable, is_missing_kind, is_missing_namespace};
 use crate::kinds::GroupKind;
 use crate::requests::{Apply, Objects, declared};
@@ -35,7 +36,7 @@ pub(crate) enum Unknown {
 pub(crate) async fn foresee(
     objects: &Objects<'_>,
     object: &Object,
-    is_there: bool,
+    live: Option<&Object>,
     is_autoscaled: bool,
 ) -> Result<Foreseen, TargetError> {
     let mut foreseen = Foreseen {
@@ -65,11 +66,11 @@ pub(crate) async fn foresee(
     if let Some(reason) = refused(&answer).and_then(immutable) {
         refuse_if_never_replaced(object, &reason)?;
         foreseen.replaced = Some(reason);
-        answer = objects.apply(&under_another_name(&value), gently).await;
+        answer = objects.apply(&under_another_name(&value, live), gently).await;
     }
     match answer {
         // A new object is shown as it is declared: what the server adds is not news.
-        Ok(_) if !is_there => {}
+        Ok(_) if live.is_none() => {}
         Ok(stored) => {
             let mut stored = declared(stored);
             stored["metadata"]["name"] = object.id.name.as_str().into();
@@ -103,8 +104,9 @@ pub(crate) fn without_replicas(value: &mut Value) {
 }
 
 /// A new object gets all defaults, and nothing of an old one is in its way.
-fn under_another_name(value: &Value) -> Value {
+fn under_another_name(value: &Value, live: Option<&Object>) -> Value {
     let mut other = value.clone();
+    keep_replicas(&mut other, live.map(|live| &live.value));
     let name = other["metadata"]["name"].as_str().unwrap_or_default();
     other["metadata"]["name"] = format!("{name}-anew").into();
     other

@@ -15,10 +15,14 @@ pub(crate) struct Conflict {
 
 /// An error of a request for `what` ("cannot read StatefulSet/a/b").
 pub(crate) fn explain(what: &str, error: kube::Error) -> TargetError {
-    let kube::Error::Api(status) = error else {
-        return TargetError::new(format!("{what}: the API server does not answer"))
-            .help("look whether `kubectl version` gets an answer with the same context")
-            .caused_by(error);
+    let status = match error {
+        kube::Error::Api(status) => status,
+        error @ (kube::Error::Service(_) | kube::Error::HyperError(_)) => {
+            return TargetError::new(format!("{what}: the API server does not answer"))
+                .help("look whether `kubectl version` gets an answer with the same context")
+                .caused_by(error);
+        }
+        error => return TargetError::new(what).caused_by(error),
     };
     let told = TargetError::new(format!("{what}: {}", message(&status)));
     match status.code {

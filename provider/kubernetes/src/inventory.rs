@@ -83,7 +83,16 @@ impl Place {
         let names = names.split(',').filter(|name| !name.is_empty());
         let (kinds, unknown): (Vec<_>, Vec<_>) =
             names.map(|name| (name, GroupKind::parse(name))).partition(|(_, kind)| kind.is_some());
-        let guarded = parent["data"][GUARDED].as_str().and_then(|text| serde_json::from_str(text).ok());
+        let guarded = parent["data"][GUARDED].as_str().map(serde_json::from_str).transpose();
+        let guarded = guarded.map_err(|error| {
+            TargetError::new(format!(
+                "{GUARDED} in ConfigMap/{}/{} cannot be read, so it is not known what must not change by accident",
+                self.namespace,
+                self.name()
+            ))
+            .help("delete that key if everything it guards (bucket, tenants, ingesters) is as it was")
+            .caused_by(error)
+        })?;
         Ok(Inventory {
             kinds: kinds.into_iter().filter_map(|(_, kind)| kind).collect(),
             unknown: unknown.into_iter().map(|(name, _)| name.to_owned()).collect(),
@@ -101,7 +110,6 @@ impl Place {
         let mut names: Vec<String> =
             kinds.iter().map(ToString::to_string).chain(unknown.iter().cloned()).collect();
         names.sort_unstable();
-        let guarded = serde_json::to_string(guarded).unwrap_or_default();
         let parent = self.parent(json!({
             "labels": {
                 ID: self.id(),
@@ -115,7 +123,11 @@ impl Place {
                 KINDS: names.join(","),
             },
         }));
-        let parent = with(parent, "data", json!({ GUARDED: guarded }));
+        let facts = guarded.as_ref().and_then(|guarded| serde_json::to_string(guarded).ok());
+        let parent = match facts {
+            Some(facts) => with(parent, "data", json!({ GUARDED: facts })),
+            None => parent,
+        };
         let how = Apply { dry_run: false, force: true };
         let written = objects.apply(&parent, how).await;
         written.map(drop).map_err(|error| {
@@ -134,6 +146,11 @@ impl Place {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": all})
     }
 
+    /// Whether an object that was found is the inventory itself.
+    pub(crate) fn is_parent(&self, value: &Value) -> bool {
+        value["metadata"]["labels"][ID].as_str() == Some(self.id().as_str())
+    }
+
     /// A member: an object with the label.
     pub(crate) fn member(&self, mut value: Value) -> Value {
         value["metadata"]["labels"][PART_OF] = self.id().into();
@@ -142,8 +159,13 @@ impl Place {
 
     /// Whether an object that was found is a member.
     pub(crate) fn has(&self, value: &Value) -> bool {
-        value["metadata"]["labels"][PART_OF].as_str() == Some(self.id().as_str())
+        part_of(value) == Some(self.id().as_str())
     }
+}
+
+/// The set that an object belongs to.
+pub(crate) fn part_of(value: &Value) -> Option<&str> {
+    value["metadata"]["labels"][PART_OF].as_str().filter(|id| !id.is_empty())
 }
 
 fn with(mut value: Value, key: &str, field: Value) -> Value {
@@ -163,7 +185,7 @@ mod tests {
     fn the_id_is_that_of_the_enhancement_proposal() {
         // base64url(sha256("<name>.<namespace>.<kind>.<group>")), as kubectl computes it.
         let id = place().id();
-        assert_eq!(id.len(), "applyset-".len() + 43 + "-v1".len());
+        assert_eq!(id, "applyset-zbHi0ScH4xmZkUfg4vaCxsSInANGUHm3XfTBE_-_1u8-v1");
         assert!(id.len() <= 63, "it is a label's value");
         assert_ne!(id, Place { namespace: "other".to_owned(), ..place() }.id());
     }
@@ -174,9 +196,13 @@ mod tests {
         assert!(place().parse(&other).unwrap_err().to_string().contains("kubectl/v1.35"));
         assert!(place().parse(&json!({"metadata": {}})).is_err());
         let ours = json!({"metadata": {"annotations": {TOOLING: "tempoform/9", KINDS: "Service,StatefulSet.apps,Widget.example.com"}},
-            "data": {GUARDED: "{}"}});
+            "data": {}});
         let read = place().parse(&ours).unwrap();
         assert_eq!(read.kinds.len(), 2);
         assert_eq!(read.unknown, ["Widget.example.com"]);
+        let damaged = json!({"metadata": ours["metadata"], "data": {GUARDED: "{"}});
+        assert!(
+            place().parse(&damaged).unwrap_err().to_string().contains("ConfigMap/tracing/shop-tempoform")
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Logs of pods, line by line.
 
-use futures::{AsyncBufReadExt as _, TryStreamExt as _};
+use futures::AsyncBufReadExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
 use kube::{Client, ResourceExt};
@@ -49,8 +49,14 @@ async fn of_pod(
         tail_lines: Some(i64::try_from(query.tail)?),
         ..LogParams::default()
     };
-    let mut log = api.log_stream(pod, &params).await?.lines();
-    while let Some(text) = log.try_next().await? {
+    let mut log = api.log_stream(pod, &params).await?;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if log.read_until(b'\n', &mut line).await? == 0 {
+            break;
+        }
+        let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
         if lines.send(LogLine { instance: pod.to_owned(), text }).await.is_err() {
             break;
         }

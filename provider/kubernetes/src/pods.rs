@@ -8,6 +8,8 @@ use crate::requests::persist;
 
 /// Ends of a container after its start, from which on it is not waited for any more.
 const CRASH_LOOP: i32 = 3;
+/// How long they are waited for.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(10);
 /// Last lines of the log of one that crashed.
 const LAST_LINES: i64 = 5;
 
@@ -31,7 +33,7 @@ pub(crate) enum Trouble {
 
 /// Why a pod is not ready; `None` when it is, or is going.
 pub(crate) fn trouble(pod: &Pod) -> Option<Trouble> {
-    if pod.metadata.deletion_timestamp.is_some() || is_ready(pod) {
+    if pod.metadata.deletion_timestamp.is_some() || is_ready(pod) || has_ended(pod) {
         return None;
     }
     let name = pod.name_any();
@@ -54,7 +56,6 @@ pub(crate) fn trouble(pod: &Pod) -> Option<Trouble> {
         let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
         Some(Trouble::Waiting(match phase {
             "Running" => format!("pod {name} runs and is not ready"),
-            "Failed" => format!("pod {name} failed"),
             _ => format!("pod {name} is starting"),
         }))
     })
@@ -66,7 +67,7 @@ fn trouble_of(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
     let waiting = state.as_ref().and_then(|state| state.waiting.as_ref());
     let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
     let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
-    if *restart_count >= CRASH_LOOP && !container.ready {
+    if *restart_count >= CRASH_LOOP && reason == "CrashLoopBackOff" {
         let how = ended.map_or_else(String::new, |end| {
             format!(
                 ", last with exit code {}{}",
@@ -90,7 +91,13 @@ fn trouble_of(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
     }
 }
 
-pub(crate) fn is_ready(pod: &Pod) -> bool {
+/// Whether it will do nothing more, such as one that was evicted; another has its place.
+pub(crate) fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
@@ -104,7 +111,8 @@ pub(crate) async fn last_words(client: &Client, namespace: &str, pod: &str, cont
         tail_lines: Some(LAST_LINES),
         ..LogParams::default()
     };
-    api.logs(pod, &params).await.unwrap_or_default()
+    let logs = tokio::time::timeout(LAST_WORDS, api.logs(pod, &params)).await;
+    logs.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -147,6 +155,9 @@ mod tests {
             "failed: container tempo of pod a-0 ended 3 times, last with exit code 64 (Error)"
         );
         assert!(told(container(crash, 1)).starts_with("waiting: "));
+        // It is starting once more, and may come.
+        assert!(told(container(json!({"running": {}}), 7)).starts_with("waiting: "));
+        assert_eq!(told(json!({"phase": "Failed", "reason": "Evicted"})), "ready");
         assert_eq!(told(container(json!({"running": {}}), 0)), "waiting: pod a-0 runs and is not ready");
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a workload serves, by the conventions of kstatus: what the status says of the present generation.
 
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
+use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 use tempoform_engine::object::ObjectId;
@@ -8,9 +9,28 @@ use tempoform_engine::target::{Readiness, TargetError};
 
 use crate::failure::explain;
 use crate::pods::{self, Trouble};
+use crate::requests::persist;
+
+/// What one look at an object showed.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) readiness: Readiness,
+    /// Grows while its pods become what they should be: as long as it does there is reason to wait.
+    pub(crate) progress: i32,
+}
 
 /// One look at an object as the server has it.
-pub(crate) async fn look(client: &Client, id: &ObjectId, value: Value) -> Result<Readiness, TargetError> {
+pub(crate) async fn look(client: &Client, id: &ObjectId, value: Value) -> Result<Look, TargetError> {
+    let status = &value["status"];
+    let count = |key: &str| status[key].as_i64().and_then(|count| i32::try_from(count).ok()).unwrap_or(0);
+    let progress = count("updatedReplicas") + count("readyReplicas");
+    Ok(Look { readiness: judge(client, id, value).await?, progress })
+}
+
+async fn judge(client: &Client, id: &ObjectId, value: Value) -> Result<Readiness, TargetError> {
+    if value["metadata"]["deletionTimestamp"].is_string() {
+        return Ok(Readiness::Waiting("it is being deleted".to_owned()));
+    }
     let namespace = id.namespace.clone().unwrap_or_default();
     let unreadable = |error: serde_json::Error| {
         TargetError::new(format!("{id} is not as its kind has it")).caused_by(error)
@@ -26,9 +46,18 @@ pub(crate) async fn look(client: &Client, id: &ObjectId, value: Value) -> Result
         _ => None,
     };
     let Some(waiting) = waiting else { return Ok(Readiness::Ready) };
-    let listed = pods::list(client, &namespace, &selector(&value)).await;
-    let listed = listed.map_err(|error| explain(&format!("cannot look at the pods of {id}"), error))?;
-    let troubles: Vec<_> = listed.iter().filter_map(|pod| Some((pod, pods::trouble(pod)?))).collect();
+    if waiting == NOT_SEEN {
+        return Ok(Readiness::Waiting(waiting));
+    }
+    let failed = |error| explain(&format!("cannot look at the pods of {id}"), error);
+    let listed = pods::list(client, &namespace, &selector(&value)).await.map_err(failed)?;
+    let current = revision(client, &namespace, &value).await.map_err(failed)?;
+    // Those of former revisions go, whatever is wrong with them.
+    let is_current = |pod: &&k8s_openapi::api::core::v1::Pod| {
+        current.as_ref().is_none_or(|(label, hash)| pod.labels().get(*label) == Some(hash))
+    };
+    let troubles: Vec<_> =
+        listed.iter().filter(is_current).filter_map(|pod| Some((pod, pods::trouble(pod)?))).collect();
     let failed = troubles.iter().find_map(|(pod, trouble)| match trouble {
         Trouble::Failed { reason, crashed } => Some((pod, reason, crashed)),
         Trouble::Waiting(_) => None,
@@ -47,6 +76,30 @@ pub(crate) async fn look(client: &Client, id: &ObjectId, value: Value) -> Result
     }))
 }
 
+/// While that is so, the status is of something else.
+const NOT_SEEN: &str = "the controller has not looked at it yet";
+
+/// The label that pods of the present revision have; `None` when that is not known.
+async fn revision(
+    client: &Client,
+    namespace: &str,
+    workload: &Value,
+) -> kube::Result<Option<(&'static str, String)>> {
+    const OF_DEPLOYMENT: &str = "deployment.kubernetes.io/revision";
+    if workload["kind"] == "StatefulSet" {
+        let hash = workload["status"]["updateRevision"].as_str();
+        return Ok(hash.map(|hash| ("controller-revision-hash", hash.to_owned())));
+    }
+    let Some(number) = workload["metadata"]["annotations"][OF_DEPLOYMENT].as_str() else { return Ok(None) };
+    let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+    let of_workload = ListParams::default().labels(&selector(workload));
+    let sets = persist(|| sets.list(&of_workload)).await?.items;
+    let current =
+        sets.iter().find(|set| set.annotations().get(OF_DEPLOYMENT).map(String::as_str) == Some(number));
+    let hash = current.and_then(|set| set.labels().get("pod-template-hash").cloned());
+    Ok(hash.map(|hash| ("pod-template-hash", hash)))
+}
+
 enum Progress {
     Done,
     Waiting(String),
@@ -58,13 +111,10 @@ fn stateful_set(set: &StatefulSet) -> Option<String> {
     let Some(status) =
         set.status.as_ref().filter(|status| status.observed_generation >= set.metadata.generation)
     else {
-        return Some("the controller has not looked at it yet".to_owned());
+        return Some(NOT_SEEN.to_owned());
     };
     let wanted = spec.replicas.unwrap_or(1);
-    let updated = match (&status.current_revision, &status.update_revision) {
-        (Some(current), Some(update)) if current == update => wanted,
-        _ => status.updated_replicas.unwrap_or(0),
-    };
+    let updated = status.updated_replicas.unwrap_or(0);
     let ready = status.ready_replicas.unwrap_or(0);
     match () {
         () if status.replicas > wanted => {
@@ -82,7 +132,7 @@ fn deployment(deployment: &Deployment) -> Progress {
         status.observed_generation >= deployment.metadata.generation
     };
     let Some(status) = deployment.status.as_ref().filter(current) else {
-        return Progress::Waiting("the controller has not looked at it yet".to_owned());
+        return Progress::Waiting(NOT_SEEN.to_owned());
     };
     let mut conditions = status.conditions.iter().flatten();
     if let Some(stuck) = conditions.find(|c| c.reason.as_deref() == Some("ProgressDeadlineExceeded")) {
@@ -128,9 +178,11 @@ mod tests {
         };
         assert_eq!(set(status(1, 3, 3, 3, "a")).unwrap(), "the controller has not looked at it yet");
         assert_eq!(set(status(2, 1, 3, 3, "b")).unwrap(), "1 of 3 pods are as declared");
-        assert_eq!(set(status(2, 0, 2, 3, "a")).unwrap(), "2 of 3 pods are ready");
+        assert_eq!(set(status(2, 3, 2, 3, "a")).unwrap(), "2 of 3 pods are ready");
+        // On the way back from a change that was half done, the revisions are the same again at once.
+        assert_eq!(set(status(2, 2, 3, 3, "a")).unwrap(), "2 of 3 pods are as declared");
         assert_eq!(set(status(2, 3, 3, 4, "a")).unwrap(), "4 of 3 pods are still there");
-        assert_eq!(set(status(2, 0, 3, 3, "a")), None);
+        assert_eq!(set(status(2, 3, 3, 3, "a")), None);
     }
 
     #[test]

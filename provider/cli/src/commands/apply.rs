@@ -1,12 +1,14 @@
 use std::process::ExitCode;
 
 use serde_json::json;
+use tempoform_api::Target;
 use tempoform_engine::apply::{Applied, ApplyOptions, apply};
 use tempoform_engine::health::{self, Report};
 use tempoform_engine::object::{Desired, Instance};
 use tempoform_engine::plan::{DangerKind, Detail, Plan, plan_on};
 use tokio_util::sync::CancellationToken;
 
+use super::local;
 use super::running::{self, Running};
 use super::{check, health as health_command};
 use crate::args::{Apply, Format};
@@ -18,9 +20,9 @@ use crate::progress::Lines;
 pub(crate) async fn run(args: &Apply, invocation: &Invocation) -> Result<ExitCode, Failure> {
     let declared = running::load(&args.files, &args.destination)?;
     // Held from before the plan, so that what is shown is what is done.
-    let lock = match running::open(&declared, &args.destination).await? {
-        Running::Local(target) => Some(target.lock()?),
-        Running::Cluster(_) => None,
+    let lock = match args.destination.target() {
+        Target::Local => Some(local::open(&declared)?.lock()?),
+        Target::Kubernetes => None,
     };
     let (mut running, desired) = running::declare(&declared, &args.destination).await?;
     running.lock().await?;
@@ -71,7 +73,11 @@ async fn change(
     show(&plan, args)?;
     refuse_dangers(&plan, &args.allow)?;
     if plan.is_empty() {
-        return Ok(Some((Applied::default(), CancellationToken::new())));
+        // What a former apply left may not serve yet.
+        let cancel = interrupt();
+        let options = ApplyOptions { timeout: args.timeout, ..ApplyOptions::default() };
+        let applied = apply(running.target(), &plan, desired, options, &Lines, &cancel).await?;
+        return Ok(Some((applied, cancel)));
     }
     // What is in a cluster may be reached from there only.
     if !args.skip_storage_check && matches!(running, Running::Local(_)) {

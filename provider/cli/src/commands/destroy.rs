@@ -69,7 +69,8 @@ async fn with_lock(
     delete: bool,
 ) -> Result<ExitCode, Failure> {
     let observed = target.observe().await?;
-    if observed.objects.is_empty() && observed.guarded.is_none() {
+    let claims = if delete { target.claims().await? } else { Vec::new() };
+    if observed.objects.is_empty() && observed.guarded.is_none() && claims.is_empty() {
         let place = format!("namespace {:?} of context {:?}", target.namespace(), target.context());
         output::note(&format!("{} is not applied in {place}: there is nothing to destroy.", tempo.name));
         return Ok(ExitCode::SUCCESS);

@@ -52,6 +52,7 @@ impl Running {
 
 /// The document that is to be applied.
 pub(crate) fn load(files: &Files, destination: &Destination) -> Result<Declared, Failure> {
+    destination.check()?;
     documents::load_one(
         files,
         match destination.target() {
@@ -63,6 +64,7 @@ pub(crate) fn load(files: &Files, destination: &Destination) -> Result<Declared,
 
 /// The target as it was left, without anything declared.
 pub(crate) async fn open(declared: &Declared, destination: &Destination) -> Result<Running, Failure> {
+    destination.check()?;
     Ok(match destination.target() {
         Place::Local => Running::Local(local::open(declared)?),
         Place::Kubernetes => Running::Cluster(cluster(declared, destination).await?),
@@ -103,6 +105,15 @@ pub(super) const POD_DATA: &str = "/var/tempo";
 async fn cluster(declared: &Declared, destination: &Destination) -> Result<ClusterTarget, Failure> {
     let tempo = &declared.document.validated;
     let Destination { target: _, context, kubeconfig, namespace } = destination.clone();
+    if let (Some(own), Some(named)) = (&tempo.namespace, &namespace)
+        && own != named
+    {
+        return Err(Failure::usage(format!(
+            "{} is declared for namespace {own:?}, and --namespace says {named:?}",
+            declared.file.display()
+        ))
+        .help("leave --namespace out, or metadata.namespace of the document"));
+    }
     let options = ClusterOptions {
         access: Access { kubeconfig, context },
         // What a document says about itself holds.

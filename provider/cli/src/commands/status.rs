@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &Status) -> Result<ExitCode, Failure> {
             Running::Local(_) => None,
             Running::Cluster(target) => Some(target.namespace().to_owned()),
         },
-        components: instances.into_iter().map(|instance| component(instance, &report)).collect(),
+        components: instances.into_iter().map(|instance| component(instance, &report, &running)).collect(),
         storage: storage(tempo, &running),
         health: report,
         object_store: account,
@@ -95,8 +95,13 @@ pub(crate) async fn run(args: &Status) -> Result<ExitCode, Failure> {
     Ok(if different { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }
 
-fn component(instance: Instance, report: &Report) -> ComponentStatus {
-    let Instance { name, instance, pid, endpoints, tls: _, restarts, note } = instance;
+fn component(instance: Instance, report: &Report, running: &Running) -> ComponentStatus {
+    let Instance { name, instance, pid, mut endpoints, tls: _, restarts, mut note } = instance;
+    match running {
+        Running::Local(_) => note = note.map(|note| format!("last ended: {note}")),
+        // They are this command's own way in, and end with it.
+        Running::Cluster(_) => endpoints.clear(),
+    }
     let check = format!("ready/{instance}");
     let ready = report.checks.iter().any(|c| c.name == check && c.outcome == Outcome::Pass);
     ComponentStatus { name, instance, pid, ready, endpoints, restarts, note }
@@ -149,7 +154,7 @@ fn table(status: &StatusDocument) -> String {
         let endpoints = endpoints.join(" ");
         text.push_str(&format!("{instance:<width$}  {ready:<5}  {pid:>8}  {restarts:>8}  {endpoints}\n"));
         if let Some(note) = note {
-            text.push_str(&format!("{:<width$}  last ended: {note}\n", ""));
+            text.push_str(&format!("{:<width$}  {note}\n", ""));
         }
     }
     let place = storage.path.as_deref().or(storage.bucket.as_deref()).unwrap_or_default();

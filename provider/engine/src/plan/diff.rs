@@ -111,8 +111,11 @@ fn names(list: &[Value]) -> Option<Vec<&str>> {
 }
 
 fn leaf(path: &FieldPath, before: Option<&Value>, after: Option<&Value>) -> FieldDiff {
+    let is_file = path.last_key().is_some_and(is_document);
     let visible = |value: &Value| match value {
         value if is_hidden(path, value) => Value::from(MASK),
+        // A whole file, which could not be read and so not be masked.
+        Value::String(text) if is_file => Value::from(format!("(text of {} bytes)", text.len())),
         value => value.clone(),
     };
     let present = |value: Option<&Value>| value.filter(|value| !is_nothing(value)).map(visible);

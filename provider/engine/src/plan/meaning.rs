@@ -36,7 +36,7 @@ pub(super) fn same(path: &FieldPath, before: &Value, after: &Value) -> bool {
     if keys[start..].iter().any(|key| OPAQUE.contains(key)) {
         return false;
     }
-    same_duration(before, after) || (is_quantity(path) && same_quantity(before, after))
+    same_duration(before, after) || (start == 0 && is_quantity(&keys) && same_quantity(before, after))
 }
 
 /// Whether a field of this name holds a file with structured text.
@@ -54,8 +54,8 @@ pub(super) fn is_nothing(value: &Value) -> bool {
     }
 }
 
-fn is_quantity(path: &FieldPath) -> bool {
-    path.keys().any(|key| QUANTITIES.contains(&key))
+fn is_quantity(keys: &[&str]) -> bool {
+    keys.iter().any(|key| QUANTITIES.contains(key))
 }
 
 fn same_duration(before: &Value, after: &Value) -> bool {
@@ -70,6 +70,11 @@ fn same_quantity(before: &Value, after: &Value) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => false,
     }
+}
+
+/// Which of two quantities of Kubernetes is larger; `None` when one of them is none.
+pub fn quantity_order(one: &Value, other: &Value) -> Option<std::cmp::Ordering> {
+    Some(quantity_millis(one)?.cmp(&quantity_millis(other)?))
 }
 
 /// Nanoseconds of a Go duration: `1h30m`, `1.5s`, `200ms`.

@@ -16,6 +16,7 @@ use crate::target::{Prospect, Target, TargetError};
 pub use danger::{Danger, DangerKind};
 pub use diff::{FieldDiff, diff};
 pub use human::Detail;
+pub use meaning::quantity_order;
 pub use path::FieldPath;
 pub use secret::{MASK, is_secret_key, mask, seal};
 

@@ -60,8 +60,12 @@ pub(super) fn is_hidden(path: &FieldPath, value: &Value) -> bool {
 }
 
 fn is_secret(path: &FieldPath) -> bool {
+    let keys: Vec<&str> = path.keys().collect();
     path.starts_with(&[ENVIRONMENT])
-        || path.keys().any(|key| key == "stringData")
+        // A variable of a container.
+        || keys.ends_with(&["env", "value"])
+        || keys.contains(&"stringData")
+        || keys.iter().any(|key| plain(key).ends_with(HEADERS))
         || path.last_key().is_some_and(is_secret_key)
 }
 
