@@ -1,17 +1,21 @@
 //! How this program was started, so that the commands that it advises can be copied into the same shell.
 //!
 //! The libraries write advice as `` `tempoform logs ingester-0` ``: they know neither how the user starts the
-//! program nor which documents were named. [`Invocation::in_own_words`] puts both in.
+//! program nor which documents or bucket were named. [`Invocation::in_own_words`] puts both in.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::args::Command;
+use crate::args::{Check, Command};
+use crate::blocks::args::Blocks;
+use crate::blocks::place::without_secrets;
 
 /// Commands that work on documents.
-const ON_DOCUMENTS: [&str; 9] =
-    ["validate", "render", "plan", "apply", "status", "health", "logs", "destroy", "check"];
+const ON_DOCUMENTS: [&str; 8] =
+    ["validate", "render", "plan", "apply", "status", "health", "logs", "destroy"];
+/// Commands that work on a bucket, or on a document's.
+const ON_BUCKETS: [&str; 2] = ["blocks", "check"];
 /// The text that begins an advised command.
 const ADVICE: &str = "`tempoform ";
 
@@ -19,7 +23,10 @@ const ADVICE: &str = "`tempoform ";
 #[derive(Clone, Debug)]
 pub(crate) struct Invocation {
     program: String,
-    files: Vec<String>,
+    /// The arguments that name the documents.
+    documents: String,
+    /// The arguments that name the bucket.
+    bucket: String,
 }
 
 impl Invocation {
@@ -28,27 +35,36 @@ impl Invocation {
         let name = name.map_or_else(|| PathBuf::from("tempoform"), PathBuf::from);
         let executable = env::current_exe().ok();
         let here = env::current_dir().ok();
-        Self { program: program(&name, executable.as_deref(), here.as_deref()), files: Vec::new() }
+        let program = program(&name, executable.as_deref(), here.as_deref());
+        Self { program, documents: String::new(), bucket: String::new() }
     }
 
-    /// With the documents that a command was given.
+    /// With the documents, or the bucket, that a command was given.
     #[must_use]
     pub(crate) fn on(mut self, command: &Command) -> Self {
+        if let Command::Blocks(Blocks { place, .. }) | Command::Check(Check { place, .. }) = command {
+            (self.bucket, self.documents) = match (&place.bucket, &place.config) {
+                (Some(url), _) => (format!(" --bucket {}", quoted(&without_secrets(url))), String::new()),
+                (None, Some(file)) => (format!(" --config {}", path(file)), String::new()),
+                (None, None) => (documents(&place.files), documents(&place.files)),
+            };
+            return self;
+        }
         let files = command.files().map(|files| files.files.as_slice()).unwrap_or_default();
-        self.files = files.iter().map(|file| quoted(&file.display().to_string())).collect();
+        (self.bucket, self.documents) = (documents(files), documents(files));
         self
     }
 
     /// A whole command, from what follows the program's name: `logs ingester-0`.
     pub(crate) fn command(&self, words: &str) -> String {
         let command = words.split(' ').next().unwrap_or_default();
-        let mut whole = format!("{} {words}", self.program);
-        if ON_DOCUMENTS.contains(&command) && !words.contains(" -f ") {
-            for file in &self.files {
-                whole.push_str(&format!(" -f {file}"));
-            }
-        }
-        whole
+        let place = match command {
+            _ if [" -f ", " --bucket ", " --config "].iter().any(|named| words.contains(named)) => "",
+            _ if ON_DOCUMENTS.contains(&command) => &self.documents,
+            _ if ON_BUCKETS.contains(&command) => &self.bucket,
+            _ => "",
+        };
+        format!("{} {words}{place}", self.program)
     }
 
     /// The text with every advised command as this user has to type it.
@@ -95,6 +111,14 @@ fn package_of(here: &Path) -> Option<&Path> {
     here.ancestors().find(|folder| folder.join("Cargo.toml").is_file())
 }
 
+fn documents(files: &[PathBuf]) -> String {
+    files.iter().map(|file| format!(" -f {}", path(file))).collect()
+}
+
+fn path(file: &Path) -> String {
+    quoted(&file.display().to_string())
+}
+
 /// As a shell takes it for one word.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
@@ -106,16 +130,20 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Parser as _;
 
-    fn invocation(files: &[&str]) -> Invocation {
-        let files = files.iter().map(|file| quoted(file)).collect();
-        Invocation { program: "cargo run --release --".to_owned(), files }
+    use super::*;
+    use crate::args::Args;
+
+    fn invocation(arguments: &[&str]) -> Invocation {
+        let arguments = Args::parse_from([&["tempoform"], arguments].concat());
+        let (documents, bucket) = Default::default();
+        Invocation { program: "cargo run --release --".to_owned(), documents, bucket }.on(&arguments.command)
     }
 
     #[test]
     fn advice_is_told_as_the_user_types_it() {
-        let own = invocation(&["my documents/tempo.yaml"]);
+        let own = invocation(&["plan", "-f", "my documents/tempo.yaml"]);
         assert_eq!(
             own.in_own_words(
                 "see `tempoform logs ingester-0`, then `tempoform apply`; `tempoform version` too"
@@ -124,6 +152,26 @@ mod tests {
              `cargo run --release -- apply -f 'my documents/tempo.yaml'`; `cargo run --release -- version` too"
         );
         assert_eq!(own.in_own_words("ends in `tempoform "), "ends in `tempoform ");
+        assert_eq!(own.command("check"), "cargo run --release -- check -f 'my documents/tempo.yaml'");
+    }
+
+    #[test]
+    fn advice_repeats_where_the_blocks_are() {
+        for (place, told) in [
+            (
+                ["--bucket", "s3://k:s@traces?endpoint=http://minio:9000"],
+                "--bucket 's3://traces?endpoint=http://minio:9000'",
+            ),
+            (["--config", "my tempo.yaml"], "--config 'my tempo.yaml'"),
+            (["-f", "quickstart"], "-f quickstart"),
+        ] {
+            let own = invocation(&["blocks", "verify", place[0], place[1]]);
+            let (whole, program) = (own.command("blocks list"), "cargo run --release --");
+            assert_eq!(whole, format!("{program} blocks list {told}"));
+        }
+        let own = invocation(&["check", "--bucket", "gs://traces"]);
+        assert_eq!(own.command("blocks list --config x"), "cargo run --release -- blocks list --config x");
+        assert_eq!(own.command("status"), "cargo run --release -- status");
     }
 
     #[test]
