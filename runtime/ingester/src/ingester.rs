@@ -295,7 +295,16 @@ pub(crate) async fn lead(
     })?;
     let (reply, answer) = oneshot::channel();
     let tenant = tenant.clone();
-    let append = Append { tenant, id, batch: spans, queued, indexed, admitted, reply, rejected_spans: 0 };
+    let append = Append {
+        tenant,
+        id,
+        batch: spans,
+        queued,
+        indexed,
+        admitted,
+        reply,
+        outcome: PushOutcome::default(),
+    };
     commands.send(Command::Append(append)).await.map_err(|_| thread_ended())?;
     answer.await.map_err(|_| thread_ended())?
 }

@@ -43,7 +43,8 @@ pub(crate) struct Append {
     /// Whether it was acknowledged before: then it is held against no limit of its tenant.
     pub(crate) admitted: bool,
     pub(crate) reply: oneshot::Sender<Result<PushOutcome>>,
-    pub(crate) rejected_spans: u64,
+    /// What of it was refused.
+    pub(crate) outcome: PushOutcome,
 }
 
 /// Batches to be kept for their leaders.
@@ -333,9 +334,8 @@ impl Writer {
         for append in appends {
             open.shared.hold(append.indexed);
             drop(append.queued);
-            let outcome = PushOutcome { rejected_spans: append.rejected_spans };
             // The client may have gone.
-            drop(append.reply.send(Ok(outcome)));
+            drop(append.reply.send(Ok(append.outcome)));
         }
         if open.segment.len() >= self.shared.options.max_block_bytes {
             self.close(tenant);

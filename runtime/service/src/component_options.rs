@@ -40,6 +40,8 @@ pub(crate) fn distributor(
                     burst_size_bytes: limits.ingestion.burst_size_bytes.0,
                     max_attribute_bytes: (if own > 0 { own } else { max_attribute_bytes }) as usize,
                     retry_info: limits.ingestion.retry_info_enabled,
+                    max_trace_bytes: limits.global.max_bytes_per_trace.0,
+                    max_live_traces: limits.ingestion.max_traces_per_user,
                 }
             })
         }),

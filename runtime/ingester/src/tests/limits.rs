@@ -13,10 +13,13 @@ async fn traces_over_their_limits_are_refused_by_the_span() {
         ..place.options()
     };
     let ingester = place.start_with(options, MemoryBudget::new(1 << 30)).await;
-    let rejected = async |traces: &[u8], id| push(&ingester, traces, id).await.expect("taken").rejected_spans;
-    assert_eq!(rejected(&[1, 2], 1).await, 0);
-    assert_eq!(rejected(&[1, 2, 3], 2).await, 1, "a third live trace");
-    assert_eq!(rejected(&[1], 3).await, 1, "a third span of a trace that may have two");
+    let rejected = async |traces: &[u8], id| {
+        let outcome = push(&ingester, traces, id).await.expect("taken");
+        (outcome.over_live_traces, outcome.over_trace_bytes)
+    };
+    assert_eq!(rejected(&[1, 2], 1).await, (0, 0));
+    assert_eq!(rejected(&[1, 2, 3], 2).await, (1, 0), "a third live trace");
+    assert_eq!(rejected(&[1], 3).await, (0, 1), "a third span of a trace that may have two");
     let live =
         [live_spans(&ingester, 1).await, live_spans(&ingester, 2).await, live_spans(&ingester, 3).await];
     assert_eq!(live, [2, 2, 0]);
