@@ -65,6 +65,7 @@ impl Location {
             bloom_shard_size_bytes: u32::try_from(block.bloom_filter_shard_size_bytes.0).unwrap_or(u32::MAX),
             // Whoever runs a command sees what it takes.
             memory: MemoryBudget::new(u64::MAX),
+            max_sidecar_bytes: tempoform_block::extra::MAX_BYTES,
         }
     }
 }
