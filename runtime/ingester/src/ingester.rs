@@ -23,7 +23,7 @@ use crate::options::{Durability, Options};
 use crate::recovery::LogLock;
 use crate::tenant_log::{Snapshot, TenantLog};
 use crate::wal::{MemoryIndex, SegmentPaths};
-use crate::writer::{Append, Command, FOLLOWED_AGE, Follow, Writer};
+use crate::writer::{Append, Command, FOLLOWED_AGE, Follow, LogHealth, Writer};
 use crate::{flush, live, metrics, recovery, settle};
 
 /// Requests that wait for the log at most; further ones wait at the caller.
@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) building: MemoryBudget,
     pub(crate) runtime: Handle,
     pub(crate) flush_due: Notify,
+    pub(crate) log_health: LogHealth,
     /// Why the ingester cannot go on, if it cannot.
     failure: OnceLock<String>,
     logs: RwLock<HashMap<TenantId, Arc<TenantLog>>>,
@@ -124,6 +125,7 @@ impl Ingester {
             memory,
             runtime: Handle::current(),
             flush_due: Notify::new(),
+            log_health: LogHealth::default(),
             failure: OnceLock::new(),
             logs: RwLock::default(),
         });
@@ -228,7 +230,7 @@ impl Ingester {
         if self.stopping.load(Ordering::Acquire) {
             return Err("shutting down".to_owned());
         }
-        Ok(())
+        self.shared.log_health.why().map_or(Ok(()), Err)
     }
 
     /// Segments that are not in storage yet.
