@@ -429,22 +429,27 @@ impl TraceSource for Ingester {
                 ..Default::default()
             };
             let (mut found, mut bytes) = (Vec::new(), 0);
+            // Whoever asked decodes the pieces, so that there is no point in more than this.
+            let most = memory.part(memory.limit() / LOOKUP_SHARE);
+            let no_room = |error: Error| error.context(format!("trace {id}"));
             for view in &snapshot.views {
-                let runs = view.find(&id).and_then(|runs| Ok((view.piece_bytes(&runs)?, runs)));
-                match runs {
-                    Ok((_, runs)) if runs.is_empty() => {}
-                    Ok((of_view, runs)) => {
+                let runs = match view.find(&id, &most) {
+                    Ok(runs) => runs.map_err(no_room)?,
+                    Err(error) => {
+                        response.failures.push(failure(&view.id(), &error));
+                        continue;
+                    }
+                };
+                match view.piece_bytes(&runs) {
+                    Ok(_) if runs.is_empty() => {}
+                    Ok(of_view) => {
                         bytes += of_view;
                         found.push((view, runs));
                     }
                     Err(error) => response.failures.push(failure(&view.id(), &error)),
                 }
             }
-            // Whoever asked decodes the pieces, so that there is no point in more than this.
-            let most = memory.part(memory.limit() / LOOKUP_SHARE);
-            let _held = most
-                .reserve(bytes, "a trace in the log")
-                .map_err(|error| error.context(format!("trace {id}")))?;
+            let _held = most.reserve(bytes, "a trace in the log").map_err(no_room)?;
             for (view, runs) in found {
                 match view.piece_of(&runs) {
                     Ok(piece) => response.pieces.push(piece.into()),
