@@ -70,5 +70,8 @@ fn dispatch(args: Args, invocation: &Invocation) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new("cannot start the asynchronous runtime").because(&error))?;
-    runtime.block_on(commands::run(args, invocation))
+    let code = runtime.block_on(commands::run(args, invocation));
+    // What was given up (a file system that does not answer) is not waited for.
+    runtime.shutdown_background();
+    code
 }

@@ -114,28 +114,6 @@ fn a_block_that_compaction_has_set_aside_is_told_with_the_reason() {
 }
 
 #[test]
-fn a_folder_can_be_tried_and_a_missing_one_is_not_made() {
-    let bucket = Bucket::of(KIND);
-    let check = |url: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_tempoform"))
-            .args(["check", "--bucket", url])
-            .env_remove("TEMPOFORM_FILE")
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    };
-    let before = fs::read_dir(bucket.folder.path()).unwrap().count();
-    let (code, out, err) = check(&bucket.url);
-    assert_eq!((code, out.lines().filter(|line| line.starts_with("ok")).count()), (0, 8), "{out}{err}");
-    assert_eq!(fs::read_dir(bucket.folder.path()).unwrap().count(), before, "nothing stays");
-    let (code, _, err) = check(&format!("{}-missing", bucket.url));
-    assert_eq!(code, 1, "{err}");
-    assert!(err.contains("storage.trace.local.path"), "{err}");
-    assert_eq!(check("http://traces").0, 2, "wrong usage");
-}
-
-#[test]
 fn a_bucket_of_tempo_is_listed_inspected_and_whole() {
     let bucket = Bucket::of(KIND);
     copy(&bucket.path("single-tenant"), &bucket.path("team-b"));
@@ -196,6 +174,47 @@ fn damage_is_named_with_block_and_object_and_gives_exit_code_1() {
     fs::write(bucket.block("meta.json"), "{").unwrap();
     let Transcript { code, out, .. } = bucket.run(&["list"]);
     assert!(code == 1 && out.contains("problem: ") && out.contains("meta.json is not a meta"), "{out}");
+}
+
+#[test]
+fn what_could_not_be_read_is_named_where_a_trace_is_not_found() {
+    let bucket = Bucket::of(KIND);
+    let other = "00000000-0000-4000-8000-000000000099";
+    copy(&bucket.path("single-tenant").join(BLOCK), &bucket.path("single-tenant").join(other));
+    fs::write(bucket.block("meta.json"), "{").unwrap();
+    let may_be = format!(
+        "trace 00000000000000000000000000abcdef is in none of the 1 block of tenant single-tenant that could be read; it \
+         may be in 1 block that could not: {BLOCK}\n"
+    );
+    let Transcript { code, out, err } = bucket.run(&["trace", "abcdef"]);
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains(&format!("error: {may_be}")), "{err}");
+    let again = format!("blocks find 00000000000000000000000000abcdef --bucket {}`", bucket.url);
+    assert!(err.contains(&again), "advice can be copied: {err}");
+
+    let drop = ["drop-trace", "abcdef", "--tenant", "single-tenant", "--yes"];
+    fs::write(bucket.block("data.parquet"), "").unwrap();
+    let Transcript { code, out, err } = bucket.run(&drop);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(err.contains(&may_be), "{err}");
+    assert!(out.contains(&format!("may be held by {BLOCK}")) && out.contains("NOT erased"), "{out}");
+    assert!(out.contains(&again), "{out}");
+}
+
+#[test]
+fn where_no_blocks_are_none_is_called_whole() {
+    let bucket = Bucket::of(KIND);
+    fs::remove_dir_all(bucket.path("single-tenant")).unwrap();
+    let Transcript { code, out, err } = bucket.run(&["verify"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.starts_with(&format!("error: there are no blocks in {}\n", bucket.url)), "{err}");
+    fs::create_dir_all(bucket.block("")).unwrap();
+    fs::write(bucket.block("data.parquet"), "PAR1").unwrap();
+    let Transcript { code, out, .. } = bucket.run(&["verify"]);
+    assert!(
+        code == 1 && out.contains("there is none that could be checked; 1 folder without a meta"),
+        "{out}"
+    );
 }
 
 #[test]

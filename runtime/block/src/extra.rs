@@ -30,8 +30,8 @@ pub const OBJECT_NAME: &str = "tempoform.extra";
 
 const MAGIC: &[u8; 4] = b"TFX1";
 const ZSTD_LEVEL: i32 = 3;
-/// More than this is not believed when reading; the largest blocks have a few MiB.
-const MAX_DECODED_BYTES: u64 = 1 << 28;
+/// More than this, before compression, is not believed when reading, and not written; the largest blocks have a few MiB.
+pub const MAX_BYTES: u64 = 1 << 28;
 /// Most URLs, patterns and runs of rows each: some thirty times what the largest blocks have. An empty one takes a byte
 /// in the object, and more in memory.
 const MAX_ENTRIES: u64 = 1 << 24;
@@ -151,6 +151,24 @@ impl ExtraBuilder {
         }
     }
 
+    /// About how many bytes the object has before compression; never less than it has.
+    pub(crate) fn bytes(&self) -> u64 {
+        // Two varints of 32 bits at most; and the lengths of the three lists.
+        const ROWS_BYTES: usize = 10;
+        const LENGTHS: usize = 15;
+        if self.patterns.len() == 0 {
+            return 0;
+        }
+        (LENGTHS + self.urls.page().len() + self.patterns.page().len() + self.rows.len() * ROWS_BYTES) as u64
+    }
+
+    /// Whether there are no more entries than readers take.
+    pub(crate) fn has_readable_lists(&self) -> bool {
+        [self.urls.len(), self.patterns.len(), self.rows.len()]
+            .iter()
+            .all(|entries| *entries as u64 <= MAX_ENTRIES)
+    }
+
     /// The object; `None` when there is nothing to keep.
     ///
     /// # Errors
@@ -191,7 +209,7 @@ pub enum CorruptExtra {
     #[error("{OBJECT_NAME} does not start with TFX1: it is of another version, or not ours")]
     Magic,
     /// More than any block has.
-    #[error("{OBJECT_NAME} holds more than {MAX_DECODED_BYTES} bytes")]
+    #[error("{OBJECT_NAME} holds more than {MAX_BYTES} bytes")]
     TooLarge,
     /// The zstd frame is damaged.
     #[error("{OBJECT_NAME} cannot be decompressed")]
@@ -220,8 +238,8 @@ impl Extra {
         let frame = object.strip_prefix(MAGIC).ok_or(CorruptExtra::Magic)?;
         let decoder = zstd::Decoder::new(frame).map_err(CorruptExtra::Compression)?;
         let mut body = Vec::new();
-        decoder.take(MAX_DECODED_BYTES + 1).read_to_end(&mut body).map_err(CorruptExtra::Compression)?;
-        if body.len() as u64 > MAX_DECODED_BYTES {
+        decoder.take(MAX_BYTES + 1).read_to_end(&mut body).map_err(CorruptExtra::Compression)?;
+        if body.len() as u64 > MAX_BYTES {
             return Err(CorruptExtra::TooLarge);
         }
         let mut cursor = Cursor { bytes: &body, at: 0 };
@@ -229,6 +247,12 @@ impl Extra {
         let patterns = cursor.list().ok_or(CorruptExtra::Body("patterns"))?;
         let rows = cursor.rows(patterns.len()).ok_or(CorruptExtra::Body("rows"))?;
         Ok(Self { body: body.into(), urls, patterns, rows })
+    }
+
+    /// Bytes it takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        let Self { body, urls, patterns, rows } = self;
+        body.len() + size_of_val(&urls[..]) + size_of_val(&patterns[..]) + size_of_val(&rows[..])
     }
 
     /// Rows that it speaks of; those behind have nothing in it.

@@ -18,7 +18,7 @@ use crate::tenant::Tenant;
 const NOTED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// After this time a block without a note is tried again.
 const PAUSE: SignedDuration = SignedDuration::from_mins(10);
-/// The same for blocks with a trace that would be too large in one. That lasts, but how large is too large follows from
+/// The same for blocks with a trace that would be too large in one, and those that are too large together. That lasts, but how large is too large follows from
 /// the memory there is.
 const APART: SignedDuration = SignedDuration::from_hours(24);
 
@@ -62,6 +62,8 @@ pub(crate) enum Fault {
     OneOf,
     /// These have a trace that is too large to be merged.
     TooLarge(Vec<Uuid>, Lasts),
+    /// Each block is fine, and together they are more than one block may be.
+    Together,
     /// Nobody's: short of memory, a store that is down, blocks that somebody else has merged meanwhile.
     Nobody,
 }
@@ -125,6 +127,7 @@ impl Tenant {
         match cause {
             Cause::Other if passes => Fault::Nobody,
             Cause::Other => Fault::OneOf,
+            Cause::LargeTogether => Fault::Together,
             Cause::LargeTrace(blocks) => {
                 Fault::TooLarge(blocks.clone(), if passes { Lasts::Pause } else { Lasts::Apart })
             }
@@ -176,6 +179,12 @@ impl Tenant {
                 metrics::LEFT_APART.inc_by(blocks.len() as u64);
                 for block in blocks {
                     self.set_aside(block, &error.to_string(), lasts).await;
+                }
+            }
+            Fault::Together => {
+                metrics::LEFT_APART.inc_by(inputs.len() as u64);
+                for block in inputs {
+                    self.set_aside(*block, &error.to_string(), Lasts::Apart).await;
                 }
             }
             Fault::OneOf => {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use prost::Message as _;
 use tempoform_block::dedicated::filter_for_version;
 use tempoform_block::{
-    BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockUpload, BlockVersion, BlockWriter,
-    DedicatedColumn, EncodedTrace, WriteError, WriterOptions, WrittenBlock, combine_traces,
+    BlockError, BlockMeta, BlockObjects, BlockPath, BlockReader, BlockStore, BlockUpload, BlockVersion,
+    BlockWriter, DedicatedColumn, EncodedTrace, WriteError, WriterOptions, WrittenBlock, combine_traces,
 };
 use tempoform_core::{Account, Error, ErrorKind, MemoryBudget, Reservation, Result, TraceId};
 use tempoform_wire::otlp::TracesData;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub bloom_shard_size_bytes: u32,
     /// What is needed for large traces is reserved from this.
     pub memory: MemoryBudget,
+    /// Most bytes of a block's `tempoform.extra`, not compressed; [`tempoform_block::extra::MAX_BYTES`] but for tests.
+    pub max_sidecar_bytes: u64,
 }
 
 /// What is to be other than in the inputs.
@@ -63,7 +65,13 @@ pub struct Changes {
 /// whoever merges them, again after a crash or at the same time, writes the same bytes, and those who would write others do
 /// so elsewhere.
 pub(crate) fn output_id(inputs: &[Uuid], settings: &Settings) -> Uuid {
-    let Settings { row_group_bytes, bloom_false_positive, bloom_shard_size_bytes, memory: _ } = settings;
+    let Settings {
+        row_group_bytes,
+        bloom_false_positive,
+        bloom_shard_size_bytes,
+        memory: _,
+        max_sidecar_bytes: _,
+    } = settings;
     let mut name: Vec<u8> = inputs.iter().flat_map(|id| *id.as_bytes()).collect();
     name.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
     name.extend_from_slice(&row_group_bytes.to_le_bytes());
@@ -89,6 +97,8 @@ pub(crate) enum Cause {
     Unreadable(Uuid),
     /// These blocks have a trace, or parts of one, that is too large to be merged.
     LargeTrace(Vec<Uuid>),
+    /// Together the blocks are more than one block may be.
+    LargeTogether,
     /// No block's in particular.
     Other,
 }
@@ -96,6 +106,12 @@ pub(crate) enum Cause {
 impl Failed {
     fn unreadable(block: Uuid, error: impl Into<Error>) -> Self {
         Self { cause: Cause::Unreadable(block), error: error.into() }
+    }
+}
+
+impl From<BlockError> for Failed {
+    fn from(error: BlockError) -> Self {
+        Error::from(error).into()
     }
 }
 
@@ -129,6 +145,7 @@ pub(crate) async fn merge(
         bloom_false_positive: settings.bloom_false_positive,
         bloom_shard_size_bytes: settings.bloom_shard_size_bytes,
         expected_traces: inputs.iter().map(|meta| meta.total_objects).sum(),
+        max_sidecar_bytes: settings.max_sidecar_bytes,
         ..WriterOptions::default()
     };
     let mut readers = Vec::with_capacity(inputs.len());
@@ -410,15 +427,22 @@ fn spans(trace: &TracesData) -> usize {
         .sum()
 }
 
-fn not_written(error: &WriteError) -> Error {
-    Error::new(ErrorKind::Internal, format!("could not write the merged block: {error}"))
+fn not_written(error: &WriteError) -> Failed {
+    let cause = match error {
+        WriteError::SidecarTooLarge { .. } => Cause::LargeTogether,
+        _ => Cause::Other,
+    };
+    Failed {
+        cause,
+        error: Error::new(ErrorKind::Internal, format!("could not write the merged block: {error}")),
+    }
 }
 
 fn write(
     mut traces: mpsc::Receiver<Sent>,
     output: tempoform_block::BlockOutput,
     options: WriterOptions,
-) -> Result<WrittenBlock> {
+) -> Result<WrittenBlock, Failed> {
     let failed = |error| not_written(&error);
     let mut writer = BlockWriter::new(output, options).map_err(failed)?;
     while let Some(Sent { id, trace, _held }) = traces.blocking_recv() {

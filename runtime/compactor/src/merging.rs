@@ -199,7 +199,7 @@ impl Tenant {
 
     async fn failed(&mut self, job: Job, failed: &Failed, round: &mut Round) {
         let fault = self.fault(failed).await;
-        if fault == Fault::OneOf && job.inputs.len() > 2 {
+        if matches!(fault, Fault::OneOf | Fault::Together) && job.inputs.len() > 2 {
             metrics::ERRORS.inc();
             tracing::warn!(tenant = %self.id, ?job.inputs, error = %failed.error, "could not merge blocks; half of them are tried");
             let halves = job.inputs.chunks(job.inputs.len().div_ceil(2)).filter(|half| half.len() > 1);
@@ -234,6 +234,7 @@ impl Shared {
             bloom_false_positive: self.options.bloom_false_positive,
             bloom_shard_size_bytes: self.options.bloom_shard_size_bytes,
             memory: self.memory.clone(),
+            max_sidecar_bytes: self.options.max_sidecar_bytes,
         }
     }
 

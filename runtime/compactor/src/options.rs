@@ -38,6 +38,8 @@ pub struct Options {
     pub bloom_false_positive: f64,
     /// Bytes of a bloom shard.
     pub bloom_shard_size_bytes: u32,
+    /// Most bytes of a block's `tempoform.extra`, not compressed; [`tempoform_block::extra::MAX_BYTES`] but for tests.
+    pub max_sidecar_bytes: u64,
 }
 
 impl std::fmt::Debug for Options {

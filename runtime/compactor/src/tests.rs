@@ -42,6 +42,7 @@ pub(crate) fn options() -> Options {
         row_group_bytes: 1 << 20,
         bloom_false_positive: 0.01,
         bloom_shard_size_bytes: 100 << 10,
+        max_sidecar_bytes: tempoform_block::extra::MAX_BYTES,
     }
 }
 
@@ -322,6 +323,37 @@ fn large(span: u8) -> (TraceId, TracesData) {
     let (id, mut trace) = trace(5, &[span]);
     trace.resource_spans[0].scope_spans[0].spans[0].name = "n".repeat(5_000_000);
     (id, trace)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_whose_sidecars_are_too_large_together_stay_apart() {
+    let (store, _objects) = bucket();
+    for id in 1..=4 {
+        write(&store, &BTreeMap::from([(id, vec![id])]), now() - Duration::from_secs(7200)).await;
+    }
+    // A trace has some 45 bytes in it: two fit, four do not.
+    let bounded = Options { max_sidecar_bytes: 130, ..options() };
+    let mut compactor = Compactor::new(store.clone(), bounded);
+    for _ in 0..4 {
+        compactor.cycle().await.expect("a cycle");
+    }
+    let mut left = live(&store).await;
+    left.sort_unstable();
+    assert_eq!(left.len(), 2, "pairs are merged, and not both");
+    let overview = compactor.status().overview();
+    let aside = &overview.tenants[TenantId::single().as_str()].set_aside;
+    let mut apart: Vec<Uuid> = aside.iter().map(|aside| aside.block).collect();
+    apart.sort_unstable();
+    assert_eq!((apart, overview.backlog_blocks), (left.clone(), 0), "they are not tried again");
+    assert!(aside.iter().all(|aside| aside.why.contains("tempoform.extra would have")), "{aside:?}");
+    let mut schemas = Vec::new();
+    for block in left {
+        for trace in read(&store, block).await.into_values() {
+            schemas.extend(trace.resource_spans.into_iter().map(|resource| resource.schema_url));
+        }
+    }
+    schemas.sort_unstable();
+    assert_eq!(schemas, [1, 2, 3, 4].map(|id| format!("https://schema/{id}")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

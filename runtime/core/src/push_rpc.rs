@@ -251,11 +251,18 @@ impl SpanSink for RemoteIngester {
             Error::new(ErrorKind::Internal, format!("tenant {tenant} does not fit into gRPC metadata"))
         })?;
         request.metadata_mut().insert(TENANT_HEADER, name);
-        let response = call::<ToIngester>(&self.channel, request).await?;
-        if response.rejected_spans.len() != led {
+        let PushResponse { rejected_spans, over_trace_bytes } =
+            call::<ToIngester>(&self.channel, request).await?;
+        if rejected_spans.len() != led {
             return Err(Error::new(ErrorKind::Internal, "an ingester answered for other batches"));
         }
-        Ok(response.rejected_spans.into_iter().map(|rejected_spans| PushOutcome { rejected_spans }).collect())
+        // One of an earlier version does not say which limit it was.
+        let over_trace_bytes = over_trace_bytes.into_iter().chain(std::iter::repeat(0));
+        let outcome = |(rejected, over_trace_bytes): (u64, u64)| PushOutcome {
+            over_trace_bytes: over_trace_bytes.min(rejected),
+            over_live_traces: rejected.saturating_sub(over_trace_bytes),
+        };
+        Ok(rejected_spans.into_iter().zip(over_trace_bytes).map(outcome).collect())
     }
 }
 

@@ -31,6 +31,10 @@ pub struct TenantLimits {
     pub max_attribute_bytes: usize,
     /// Whether a refusal over the rate tells when to try again.
     pub retry_info: bool,
+    /// Most bytes of one trace; 0 = no limit. Ingesters refuse what is over it, this is for telling clients.
+    pub max_trace_bytes: u64,
+    /// Most live traces in one ingester; 0 = no limit. As above.
+    pub max_live_traces: u32,
 }
 
 /// What requests in flight reserve memory for.
@@ -167,7 +171,7 @@ impl Distributor {
                 })
                 .map_err(|error| self.with_hint(for_client(error)))?;
         metrics::PUSH_SECONDS.observe(started.elapsed().as_secs_f64());
-        let accepted = spans - outcome.rejected_spans.min(spans);
+        let accepted = spans - outcome.rejected_spans().min(spans);
         metrics::ACCEPTED_SPANS.with_label_values(&source.labels()).inc_by(accepted);
         Ok(outcome)
     }
@@ -323,7 +327,7 @@ impl Distributor {
         if let Some(only) = placement.only() {
             let pushed =
                 only.push(tenant, batch.into(), held).await.inspect_err(|error| only.failed(error))?;
-            return Ok(PushOutcome { rejected_spans: pushed.iter().map(|batch| batch.rejected_spans).sum() });
+            return Ok(pushed.into_iter().sum());
         }
         let (tenant, ids) = (tenant.clone(), Arc::clone(&self.ids));
         Replication::start(placement, ids, tenant, batch, held, self.options.push_timeout).await?.run().await

@@ -198,7 +198,10 @@ mod tests {
             if tenant.as_str() == "bad" {
                 return Err(Error::new(ErrorKind::Exhausted, "refused on purpose"));
             }
-            let rejected = |led: Led| PushOutcome { rejected_spans: led.spans.longest_attribute as u64 };
+            let rejected = |led: Led| PushOutcome {
+                over_live_traces: led.spans.longest_attribute as u64,
+                ..PushOutcome::default()
+            };
             Ok(push.led.into_iter().map(rejected).collect())
         }
     }
@@ -236,7 +239,7 @@ mod tests {
         });
         for (number, answer) in futures::future::join_all(pushes).await.into_iter().enumerate() {
             match answer {
-                Ok(outcomes) => assert_eq!(outcomes, [PushOutcome { rejected_spans: number as u64 }]),
+                Ok(outcomes) => assert_eq!(outcomes[0].rejected_spans(), number as u64),
                 Err(error) => assert_eq!((error.kind(), number % 5), (ErrorKind::Exhausted, 4)),
             }
         }

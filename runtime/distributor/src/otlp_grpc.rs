@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tempoform_core::push_rpc::ExportHandler;
-use tempoform_core::{PushOutcome, Reservation, TENANT_HEADER};
+use tempoform_core::{PushOutcome, Reservation, TENANT_HEADER, TenantId};
 use tempoform_wire::otlp::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use crate::distributor::Distributor;
+use crate::distributor::{Distributor, TenantLimits};
 use crate::source::Source;
 use crate::status::grpc_status;
 
@@ -34,7 +34,7 @@ impl ExportHandler for OtlpGrpc {
         let (tenant, place) = begun.map_err(|error| grpc_status(&error))?;
         let received = self.0.receive(SOURCE, &tenant, request, place).await;
         let outcome = received.map_err(|error| grpc_status(&error))?;
-        Ok(response(outcome))
+        Ok(response(&self.0, &tenant, outcome))
     }
 
     fn refused(&self, reason: &'static str) {
@@ -47,13 +47,64 @@ impl ExportHandler for OtlpGrpc {
 }
 
 /// Empty when all is stored; a partial success when spans were refused for good.
-pub(crate) fn response(outcome: PushOutcome) -> ExportTraceServiceResponse {
-    let PushOutcome { rejected_spans } = outcome;
-    let partial_success = (rejected_spans > 0).then(|| ExportTracePartialSuccess {
-        rejected_spans: i64::try_from(rejected_spans).unwrap_or(i64::MAX),
-        error_message:
-            "some spans were dropped: their traces are over max_bytes_per_trace or max_traces_per_user"
-                .to_owned(),
+pub(crate) fn response(
+    distributor: &Distributor,
+    tenant: &TenantId,
+    outcome: PushOutcome,
+) -> ExportTraceServiceResponse {
+    let rejected = outcome.rejected_spans();
+    let partial_success = (rejected > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(rejected).unwrap_or(i64::MAX),
+        error_message: refused(tenant, outcome, &(distributor.options.limits)(tenant)),
     });
     ExportTraceServiceResponse { partial_success }
+}
+
+/// Which limit cost how many spans, and what to do.
+fn refused(tenant: &TenantId, outcome: PushOutcome, limits: &TenantLimits) -> String {
+    let PushOutcome { over_trace_bytes, over_live_traces } = outcome;
+    let (bytes, traces) = (limits.max_trace_bytes, limits.max_live_traces);
+    let of_bytes = format!(
+        "TRACE_TOO_LARGE: {over_trace_bytes} spans of traces that are over global.max_bytes_per_trace ({bytes} bytes)"
+    );
+    let of_traces = format!(
+        "LIVE_TRACES_EXCEEDED: {over_live_traces} spans of new traces, as an ingester has as many live ones as \
+         ingestion.max_traces_per_user ({traces})"
+    );
+    let said = [(over_trace_bytes, of_bytes), (over_live_traces, of_traces)];
+    let said: Vec<String> =
+        said.into_iter().filter_map(|(spans, text)| (spans > 0).then_some(text)).collect();
+    format!(
+        "spans of tenant {tenant} were dropped: {}; send less, or raise the tenant's limit in the overrides",
+        said.join("; ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distributor::tests::distributor;
+
+    #[test]
+    fn what_was_dropped_is_told_with_the_limit_and_the_tenant() {
+        let (distributor, tenant) = (distributor(&[], 1), "team-a".parse().expect("a name"));
+        let told = |over_trace_bytes, over_live_traces| {
+            let outcome = PushOutcome { over_trace_bytes, over_live_traces };
+            response(&distributor, &tenant, outcome)
+                .partial_success
+                .map(|p| (p.rejected_spans, p.error_message))
+        };
+        assert_eq!(told(0, 0), None);
+        let (spans, large) = told(3, 0).expect("dropped");
+        assert_eq!(spans, 3);
+        assert!(large.contains("tenant team-a") && !large.contains("max_traces_per_user"), "{large}");
+        assert!(
+            large.contains("3 spans of traces that are over global.max_bytes_per_trace (5000 bytes)"),
+            "{large}"
+        );
+        let (spans, both) = told(3, 4).expect("dropped");
+        assert_eq!(spans, 7);
+        assert!(both.contains("3 spans") && both.contains("4 spans of new traces"), "{both}");
+        assert!(both.contains("ingestion.max_traces_per_user (10)"), "{both}");
+    }
 }

@@ -96,7 +96,8 @@ async fn receive(
                 .inspect_err(|_| distributor.refuse("malformed", SOURCE))?
         }
     };
-    let outcome = response(distributor.receive(SOURCE, &tenant, payload, place).await?);
+    let outcome = distributor.receive(SOURCE, &tenant, payload, place).await?;
+    let outcome = response(distributor, &tenant, outcome);
     Ok(match encoding {
         Encoding::Protobuf => outcome.encode_to_vec(),
         Encoding::Json => serde_json::to_vec(&outcome).map_err(|error| {

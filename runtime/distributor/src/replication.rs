@@ -63,8 +63,8 @@ struct Group {
     led: bool,
     /// Whether one of them refused nothing.
     led_whole: bool,
-    /// Spans refused for good, where none of them took all.
-    rejected: u64,
+    /// What of it was refused for good, where none of them took all.
+    rejected: PushOutcome,
 }
 
 /// Where a span is. Members are bits: their positions in the span's order.
@@ -167,8 +167,7 @@ impl Replication {
         let mut patience = Box::pin(tokio::time::sleep(self.hedge_after));
         loop {
             if self.is_durable() {
-                let rejected: u64 = self.groups.iter().map(|group| group.rejected).sum();
-                return Ok(PushOutcome { rejected_spans: rejected.min(self.spans.len() as u64) });
+                return Ok(self.groups.iter().map(|group| group.rejected).sum());
             }
             if self.waiting.is_empty() {
                 break;
@@ -244,15 +243,16 @@ impl Replication {
     ///
     /// Spans that one leader refused for a limit count as durable there only if all leaders refused some: a client is told
     /// of refused spans once, and not of those that another leader took.
-    fn take_led(&mut self, group: usize, member: usize, PushOutcome { rejected_spans }: PushOutcome) {
+    fn take_led(&mut self, group: usize, member: usize, outcome: PushOutcome) {
+        let rejected_spans = outcome.rejected_spans();
         let spans = std::mem::take(&mut self.groups[group].spans);
         let state = &mut self.groups[group];
         let was_led_whole = state.led_whole;
         state.led_whole |= rejected_spans == 0;
         state.rejected = match (state.led_whole, state.led) {
-            (true, _) => 0,
+            (true, _) => PushOutcome::default(),
             (false, true) => state.rejected,
-            (false, false) => rejected_spans,
+            (false, false) => outcome,
         };
         (state.led, state.hopeful) = (true, true);
         for at in &spans {
@@ -450,7 +450,7 @@ fn group(
             hopeful: false,
             led: false,
             led_whole: false,
-            rejected: 0,
+            rejected: PushOutcome::default(),
         });
     }
     groups

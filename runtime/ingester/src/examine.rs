@@ -126,7 +126,7 @@ impl LogFile {
         let scope = |at: u32| Ok(memory.scopes[at as usize]);
         let traces: Vec<_> = ids
             .iter()
-            .map(|id| Ok((*id, reader.piece(&memory.find(id), scope)?)))
+            .map(|id| Ok((*id, reader.piece(&memory.find(id).collect::<Vec<_>>(), scope)?)))
             .collect::<io::Result<_>>()?;
         DiskIndex::create(&self.0, memory, replayed.end);
         let by_disk_index = self.traces_by_index(&ids)?.unwrap_or_default();
@@ -148,7 +148,10 @@ impl LogFile {
         let file = std::fs::File::open(self.0.wal())?;
         let Some(index) = IndexFile::open(&self.0, file.metadata()?.len())? else { return Ok(None) };
         let (index, reader) = (DiskIndex::File(index), SegmentReader::new(file));
-        let piece = |id: &TraceId| Ok((*id, reader.piece(&index.find(id)?, |at| index.scope(at))?));
+        let piece = |id: &TraceId| {
+            let runs: Vec<_> = index.find(id)?.collect::<io::Result<_>>()?;
+            Ok((*id, reader.piece(&runs, |at| index.scope(at))?))
+        };
         ids.iter().map(piece).collect::<io::Result<_>>().map(Some)
     }
 

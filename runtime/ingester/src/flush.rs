@@ -280,7 +280,7 @@ fn build(
         }
         spans.clear();
         let mut starts = Vec::with_capacity(trace.runs.len());
-        for run in &trace.runs {
+        for run in trace.runs.iter() {
             starts.push(spans.len());
             segment.reader.read_into(run.place, &mut spans).map_err(unreadable)?;
             around.load(segment, run).map_err(unreadable)?;

@@ -23,7 +23,7 @@ use crate::options::{Durability, Options};
 use crate::recovery::LogLock;
 use crate::tenant_log::{Snapshot, TenantLog};
 use crate::wal::{MemoryIndex, SegmentPaths};
-use crate::writer::{Append, Command, FOLLOWED_AGE, Follow, Writer};
+use crate::writer::{Append, Command, FOLLOWED_AGE, Follow, LogHealth, Writer};
 use crate::{flush, live, metrics, recovery, settle};
 
 /// Requests that wait for the log at most; further ones wait at the caller.
@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) building: MemoryBudget,
     pub(crate) runtime: Handle,
     pub(crate) flush_due: Notify,
+    pub(crate) log_health: LogHealth,
     /// Why the ingester cannot go on, if it cannot.
     failure: OnceLock<String>,
     logs: RwLock<HashMap<TenantId, Arc<TenantLog>>>,
@@ -124,6 +125,7 @@ impl Ingester {
             memory,
             runtime: Handle::current(),
             flush_due: Notify::new(),
+            log_health: LogHealth::default(),
             failure: OnceLock::new(),
             logs: RwLock::default(),
         });
@@ -228,7 +230,7 @@ impl Ingester {
         if self.stopping.load(Ordering::Acquire) {
             return Err("shutting down".to_owned());
         }
-        Ok(())
+        self.shared.log_health.why().map_or(Ok(()), Err)
     }
 
     /// Segments that are not in storage yet.
@@ -295,7 +297,16 @@ pub(crate) async fn lead(
     })?;
     let (reply, answer) = oneshot::channel();
     let tenant = tenant.clone();
-    let append = Append { tenant, id, batch: spans, queued, indexed, admitted, reply, rejected_spans: 0 };
+    let append = Append {
+        tenant,
+        id,
+        batch: spans,
+        queued,
+        indexed,
+        admitted,
+        reply,
+        outcome: PushOutcome::default(),
+    };
     commands.send(Command::Append(append)).await.map_err(|_| thread_ended())?;
     answer.await.map_err(|_| thread_ended())?
 }
@@ -418,22 +429,27 @@ impl TraceSource for Ingester {
                 ..Default::default()
             };
             let (mut found, mut bytes) = (Vec::new(), 0);
+            // Whoever asked decodes the pieces, so that there is no point in more than this.
+            let most = memory.part(memory.limit() / LOOKUP_SHARE);
+            let no_room = |error: Error| error.context(format!("trace {id}"));
             for view in &snapshot.views {
-                let runs = view.find(&id).and_then(|runs| Ok((view.piece_bytes(&runs)?, runs)));
-                match runs {
-                    Ok((_, runs)) if runs.is_empty() => {}
-                    Ok((of_view, runs)) => {
+                let runs = match view.find(&id, &most) {
+                    Ok(runs) => runs.map_err(no_room)?,
+                    Err(error) => {
+                        response.failures.push(failure(&view.id(), &error));
+                        continue;
+                    }
+                };
+                match view.piece_bytes(&runs) {
+                    Ok(_) if runs.is_empty() => {}
+                    Ok(of_view) => {
                         bytes += of_view;
                         found.push((view, runs));
                     }
                     Err(error) => response.failures.push(failure(&view.id(), &error)),
                 }
             }
-            // Whoever asked decodes the pieces, so that there is no point in more than this.
-            let most = memory.part(memory.limit() / LOOKUP_SHARE);
-            let _held = most
-                .reserve(bytes, "a trace in the log")
-                .map_err(|error| error.context(format!("trace {id}")))?;
+            let _held = most.reserve(bytes, "a trace in the log").map_err(no_room)?;
             for (view, runs) in found {
                 match view.piece_of(&runs) {
                     Ok(piece) => response.pieces.push(piece.into()),

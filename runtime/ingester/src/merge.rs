@@ -5,7 +5,20 @@ use std::io;
 use tempoform_core::{Error, MemoryBudget, Reservation, TraceId};
 
 use crate::tenant_log::View;
-use crate::wal::{DiskIndex, Run, TraceRuns, sort_runs};
+use crate::wal::{DiskIndex, Run, RunList, sort_runs};
+
+/// The runs of one trace, or of a part of it.
+#[derive(Debug)]
+pub(crate) struct TraceRuns {
+    pub(crate) id: TraceId,
+    /// Which part, from 0.
+    pub(crate) part: u32,
+    /// None where there is no room for them.
+    pub(crate) runs: RunList,
+    /// Encoded bytes of its spans.
+    bytes: u64,
+    no_room: Option<Error>,
+}
 
 /// The traces of a sealed segment, ascending by id; one with more than `part_bytes` bytes comes in parts, one after the
 /// other. A part is larger only where one run is.
@@ -13,6 +26,8 @@ pub(crate) fn by_trace(index: &DiskIndex, part_bytes: u64) -> impl Iterator<Item
     SortedTraces {
         runs: SortedRuns::Sealed { index, at: 0, read: Vec::new().into_iter() },
         part_bytes,
+        // Whoever goes by parts has room for one.
+        memory: MemoryBudget::new(u64::MAX),
         next: None,
         failed: false,
     }
@@ -23,14 +38,11 @@ pub(crate) fn by_trace(index: &DiskIndex, part_bytes: u64) -> impl Iterator<Item
 pub(crate) struct Merged {
     pub(crate) id: TraceId,
     /// Position of the segment among the views, and the runs there.
-    pub(crate) parts: Vec<(usize, Vec<Run>)>,
-}
-
-impl Merged {
+    pub(crate) parts: Vec<(usize, RunList)>,
     /// Encoded bytes of its spans.
-    pub(crate) fn bytes(&self) -> usize {
-        self.parts.iter().flat_map(|(_, runs)| runs).map(|run| run.place.length as usize).sum()
-    }
+    pub(crate) bytes: u64,
+    /// Why there are not all runs, if that is so.
+    pub(crate) no_room: Option<Error>,
 }
 
 /// The traces of several segments, ascending by id, each once.
@@ -66,7 +78,9 @@ impl<'a> MergedTraces<'a> {
                     SortedRuns::Sealed { index: &segment.index, at: 0, read: Vec::new().into_iter() }
                 }
             };
-            sources.push(SortedTraces { runs, part_bytes: u64::MAX, next: None, failed: false }.peekable());
+            let memory = memory.clone();
+            let traces = SortedTraces { runs, part_bytes: u64::MAX, memory, next: None, failed: false };
+            sources.push(traces.peekable());
         }
         Ok(Self { _held: held, sources })
     }
@@ -89,14 +103,16 @@ impl Iterator for MergedTraces<'_> {
             }
         }
         let id = lowest?;
-        let mut parts = Vec::new();
+        let mut merged = Merged { id, parts: Vec::new(), bytes: 0, no_room: None };
         for (at, source) in self.sources.iter_mut().enumerate() {
             if let Some(Ok(trace)) = source.next_if(|trace| trace.as_ref().is_ok_and(|trace| trace.id == id))
             {
-                parts.push((at, trace.runs));
+                merged.bytes += trace.bytes;
+                merged.no_room = merged.no_room.or(trace.no_room);
+                merged.parts.push((at, trace.runs));
             }
         }
-        Some(Ok(Merged { id, parts }))
+        Some(Ok(merged))
     }
 }
 
@@ -125,9 +141,23 @@ impl SortedRuns<'_> {
 struct SortedTraces<'a> {
     runs: SortedRuns<'a>,
     part_bytes: u64,
+    /// What long lists of runs are reserved from.
+    memory: MemoryBudget,
     /// The first run of what comes next, and the number of its part.
     next: Option<(Run, u32)>,
     failed: bool,
+}
+
+impl TraceRuns {
+    fn add(&mut self, run: Run) {
+        self.bytes += u64::from(run.place.length);
+        if self.no_room.is_none()
+            && let Err(error) = self.runs.push(run)
+        {
+            self.runs.clear();
+            self.no_room = Some(error);
+        }
+    }
 }
 
 impl SortedTraces<'_> {
@@ -139,19 +169,19 @@ impl SortedTraces<'_> {
                 None => return Ok(None),
             },
         };
-        let mut bytes = u64::from(first.place.length);
-        let mut trace = TraceRuns { id: first.trace_id, part, runs: vec![first] };
+        let runs = RunList::new(&self.memory);
+        let mut trace = TraceRuns { id: first.trace_id, part, runs, bytes: 0, no_room: None };
+        trace.add(first);
         while let Some(run) = self.runs.next()? {
-            bytes += u64::from(run.place.length);
             if run.trace_id != trace.id {
                 self.next = Some((run, 0));
                 break;
             }
-            if bytes > self.part_bytes {
+            if trace.bytes + u64::from(run.place.length) > self.part_bytes {
                 self.next = Some((run, part + 1));
                 break;
             }
-            trace.runs.push(run);
+            trace.add(run);
         }
         Ok(Some(trace))
     }

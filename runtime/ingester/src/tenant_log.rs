@@ -1,18 +1,19 @@
 //! One tenant's segments in their stages: open, closing, sealed, uploaded.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use tempoform_block::BlockMeta;
-use tempoform_core::{BatchSet, MemoryBudget, Reservation, TenantId, TraceId};
+use tempoform_core::{BatchSet, MemoryBudget, Reservation, Result, TenantId, TraceId};
 use tempoform_wire::internal::Failure;
 use uuid::Uuid;
 
 use crate::followed::FollowedLog;
 use crate::ingester::failure;
-use crate::wal::{DiskIndex, MemoryIndex, Run, ScopePlace, SegmentPaths, SegmentReader};
+use crate::wal::{
+    DiskIndex, KnownScopes, MemoryIndex, Run, RunList, ScopePlace, SegmentPaths, SegmentReader,
+};
 
 /// A segment whose index is in memory: the one written to, or one just closed.
 #[derive(Debug)]
@@ -167,12 +168,24 @@ impl SealedSegment {
 }
 
 impl View {
-    /// The runs of a trace, in the order they came.
-    pub(crate) fn find(&self, id: &TraceId) -> io::Result<Vec<Run>> {
+    /// The runs of a trace, in the order they came. The inner error is that there is no `memory` for them.
+    pub(crate) fn find(&self, id: &TraceId, memory: &MemoryBudget) -> io::Result<Result<RunList>> {
+        let mut found = RunList::new(memory);
+        let mut kept = Ok(());
         match self {
-            Self::Open(segment) => Ok(segment.index().find(id)),
-            Self::Sealed(segment) => segment.index.find(id),
+            Self::Open(segment) => {
+                kept = segment.index().find(id).try_for_each(|run| found.push(run));
+            }
+            Self::Sealed(segment) => {
+                for run in segment.index.find(id)? {
+                    kept = kept.and(found.push(run?));
+                    if kept.is_err() {
+                        break;
+                    }
+                }
+            }
         }
+        Ok(kept.map(|()| found))
     }
 
     /// Runs of one trace, encoded.
@@ -185,15 +198,12 @@ impl View {
 
     /// Bytes of what [`piece_of`](Self::piece_of) gives, but for tags and lengths.
     pub(crate) fn piece_bytes(&self, runs: &[Run]) -> io::Result<u64> {
-        let mut known = HashMap::new();
+        let mut known = KnownScopes::default();
         let mut bytes = 0;
         for runs in runs.chunk_by(|a, b| a.scope == b.scope) {
             bytes += runs.iter().map(|run| u64::from(run.place.length)).sum::<u64>();
             let Some(Run { scope, .. }) = runs.first() else { continue };
-            bytes += match known.get(scope) {
-                Some(around) => *around,
-                None => *known.entry(*scope).or_insert(self.scope(*scope)?.bytes()),
-            };
+            bytes += known.get(*scope, |at| self.scope(at))?.bytes();
         }
         Ok(bytes)
     }

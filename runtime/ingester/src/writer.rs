@@ -2,6 +2,7 @@
 //! group: one `fdatasync` for all of them.
 
 mod files;
+mod health;
 mod limits;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use tempoform_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use self::files::{Open, OpenFollowed, create, create_followed, gone, sync_all};
+pub(crate) use self::health::LogHealth;
 use self::limits::{refuse_large_traces, refuse_new_traces};
 use crate::ingester::Shared;
 use crate::live_traces::LiveTraces;
@@ -43,7 +45,8 @@ pub(crate) struct Append {
     /// Whether it was acknowledged before: then it is held against no limit of its tenant.
     pub(crate) admitted: bool,
     pub(crate) reply: oneshot::Sender<Result<PushOutcome>>,
-    pub(crate) rejected_spans: u64,
+    /// What of it was refused.
+    pub(crate) outcome: PushOutcome,
 }
 
 /// Batches to be kept for their leaders.
@@ -135,6 +138,7 @@ impl Writer {
                     self.close_old();
                     self.close_old_followed();
                     self.expire_traces();
+                    self.shared.log_health.look_again();
                 }
                 Some(Command::CloseFollowed(done)) => {
                     self.close_followed(|_| true);
@@ -169,6 +173,9 @@ impl Writer {
         }
         let committed = self.commit(&written);
         metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
+        if committed.iter().any(Result::is_ok) {
+            self.shared.log_health.works();
+        }
         for (Written { tenant, content }, committed) in written.into_iter().zip(committed) {
             match (committed, content) {
                 (Ok(()), Content::Led { appends, appended }) => self.index(&tenant, appends, &appended),
@@ -183,6 +190,7 @@ impl Writer {
         let error = self.write_error(error);
         metrics::WRITE_FAILURES.inc();
         tracing::error!(%tenant, %error, "could not write to the log; the requests are refused");
+        self.log_failed(tenant, &error);
         // Clients may have gone.
         match content {
             Content::Led { appends, .. } => {
@@ -281,10 +289,11 @@ impl Writer {
             if let Err(error) = open.segment.sync() {
                 metrics::WRITE_FAILURES.inc();
                 tracing::error!(%tenant, %error, "could not put the log on disk; a block is made of it now");
-                failed.push(tenant.clone());
+                failed.push((tenant.clone(), error));
             }
         }
-        for tenant in failed {
+        for (tenant, error) in failed {
+            self.log_failed(&tenant, &self.write_error(&error));
             self.close(&tenant);
         }
         for (tenant, open) in &mut self.followed {
@@ -305,13 +314,19 @@ impl Writer {
         });
     }
 
+    /// `/ready` says so until a write works.
+    fn log_failed(&self, tenant: &TenantId, error: &Error) {
+        let directory = self.shared.options.wal_path.join(tenant.as_str());
+        self.shared.log_health.failed(directory, error.to_string());
+    }
+
     fn write_error(&self, error: &io::Error) -> Error {
         let path = self.shared.options.wal_path.display();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 Error::new(
                     ErrorKind::Exhausted,
-                    format!("the disk of the write-ahead log ({path}) is full: {error}"),
+                    format!("the disk of the write-ahead log ({path}) is full: {error}; make room on it"),
                 )
             }
             _ => Error::new(
@@ -333,9 +348,8 @@ impl Writer {
         for append in appends {
             open.shared.hold(append.indexed);
             drop(append.queued);
-            let outcome = PushOutcome { rejected_spans: append.rejected_spans };
             // The client may have gone.
-            drop(append.reply.send(Ok(outcome)));
+            drop(append.reply.send(Ok(append.outcome)));
         }
         if open.segment.len() >= self.shared.options.max_block_bytes {
             self.close(tenant);

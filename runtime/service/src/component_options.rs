@@ -40,6 +40,8 @@ pub(crate) fn distributor(
                     burst_size_bytes: limits.ingestion.burst_size_bytes.0,
                     max_attribute_bytes: (if own > 0 { own } else { max_attribute_bytes }) as usize,
                     retry_info: limits.ingestion.retry_info_enabled,
+                    max_trace_bytes: limits.global.max_bytes_per_trace.0,
+                    max_live_traces: limits.ingestion.max_traces_per_user,
                 }
             })
         }),
@@ -141,6 +143,7 @@ pub(crate) fn compactor(
         row_group_bytes: block.parquet_row_group_size_bytes.0,
         bloom_false_positive: block.bloom_filter_false_positive,
         bloom_shard_size_bytes: u32::try_from(block.bloom_filter_shard_size_bytes.0).unwrap_or(u32::MAX),
+        max_sidecar_bytes: tempoform_block::extra::MAX_BYTES,
         concurrency: config.storage.trace.blocklist_poll_concurrency as usize,
     }
 }

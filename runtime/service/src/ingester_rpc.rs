@@ -72,7 +72,10 @@ impl ExportHandler for IngesterRpc {
         // Its room is held until it is in the log.
         let (push, _place) = off_thread(size, decode).await?;
         let outcomes = self.sink.push(&tenant, push).await?;
-        Ok(PushResponse { rejected_spans: outcomes.iter().map(|batch| batch.rejected_spans).collect() })
+        Ok(PushResponse {
+            rejected_spans: outcomes.iter().map(|batch| batch.rejected_spans()).collect(),
+            over_trace_bytes: outcomes.iter().map(|batch| batch.over_trace_bytes).collect(),
+        })
     }
 
     fn admit(&self, place: &mut Option<Reservation>, bytes: u64) -> Result<(), Status> {

@@ -14,7 +14,7 @@ use crate::admin::Admin;
 pub(crate) async fn all(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     let Some(limits) = admin.limits.get() else { return starting() };
     let overrides = limits.overrides();
-    let set = overrides.set_limits();
+    let set = overrides.set_limits(&admin.config().fallback_limits());
     answer(&headers, &set, || set.to_yaml())
 }
 
@@ -29,7 +29,7 @@ pub(crate) async fn of_tenant(
         Err(error) => return (error.http_status(), format!("{error}\n")).into_response(),
     };
     let Some(limits) = admin.limits.get() else { return starting() };
-    let effective = limits.overrides().effective(tenant.as_str());
+    let effective = limits.overrides().effective(tenant.as_str(), &admin.config().fallback_limits());
     answer(&headers, &effective, || effective.to_yaml())
 }
 

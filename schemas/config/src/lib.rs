@@ -11,6 +11,7 @@ mod compatibility;
 mod distributor;
 mod effective;
 mod expand;
+mod fallback;
 mod ingester;
 mod limits;
 mod load;
@@ -30,6 +31,7 @@ pub use block::{Block, BlockVersion, ColumnOption, ColumnScope, ColumnType, Dedi
 pub use compactor::{Compaction, Compactor};
 pub use distributor::Distributor;
 pub use effective::{EffectiveLimit, EffectiveLimits, LimitOrigin, SetLimits};
+pub use fallback::FallbackLimits;
 pub use ingester::{Durability, Ingester, IngesterRing, Lifecycler};
 pub use limits::{
     CompactionLimits, GlobalLimits, IngestionLimits, Limits, Overrides, RateStrategy, ReadLimits,

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use tempoform_block::{BlockPath, BlockState};
 use tempoform_compactor::{Erased, Holder, Holders, erase, find, refresh_index};
 use tempoform_core::{Account, TenantId, TraceId};
+use uuid::Uuid;
 
 use super::args::DropTrace;
-use super::find::{holders, told};
+use super::find::{holders, may_be_in, told};
 use super::place::{CACHE, Location};
 use super::progress::Progress;
 use super::receipt::{Outcome, Proof, Receipt, Step};
@@ -17,9 +18,14 @@ use super::table::count;
 use super::{choice, code};
 use crate::args::Format;
 use crate::failure::Failure;
+use crate::invocation::Invocation;
 use crate::output;
 
-pub(super) async fn run(location: &Location, args: &DropTrace) -> Result<ExitCode, Failure> {
+pub(super) async fn run(
+    location: &Location,
+    args: &DropTrace,
+    invocation: &Invocation,
+) -> Result<ExitCode, Failure> {
     let DropTrace { id, tenant, purge, .. } = args;
     let (store, account) = (location.open(CACHE)?, Account::default());
     let started_at = Timestamp::now();
@@ -64,7 +70,7 @@ pub(super) async fn run(location: &Location, args: &DropTrace) -> Result<ExitCod
         blocks: steps,
         proof,
         warnings,
-        not_covered: Receipt::not_covered(),
+        not_covered: Receipt::not_covered(*id),
     };
     if let (Some(mut file), Some(name)) = (file, &args.receipt) {
         write(&mut file, &receipt).map_err(|error| {
@@ -73,7 +79,7 @@ pub(super) async fn run(location: &Location, args: &DropTrace) -> Result<ExitCod
     }
     match args.output {
         Format::Json => output::json(&receipt)?,
-        Format::Text => output::data(&receipt.text())?,
+        Format::Text => output::data(&invocation.in_own_words(&receipt.text()))?,
     }
     Ok(code(receipt.outcome != Outcome::Incomplete))
 }
@@ -93,7 +99,14 @@ fn announce(
         output::note(&format!("warning: block {} may hold it: {}", unread.block, unread.why));
     }
     if total == 0 {
-        output::note(&format!("trace {id} is in none of the {looked_at} blocks of tenant {tenant}"));
+        let unread: Vec<Uuid> = unread.iter().map(|unread| unread.block).collect();
+        output::note(&match unread.is_empty() {
+            true => format!(
+                "trace {id} is in none of the {} of tenant {tenant}",
+                count(looked_at as u64, "block")
+            ),
+            false => may_be_in(*id, tenant, &unread, looked_at),
+        });
         return Ok(());
     }
     output::note(&format!("Trace {id} of tenant {tenant} in {}:\n\n{}", location.name, holders(&held)));

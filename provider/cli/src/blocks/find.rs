@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tempoform_block::BlockState;
 use tempoform_compactor::find;
-use tempoform_core::Account;
+use tempoform_core::{Account, TenantId, TraceId};
 use uuid::Uuid;
 
 use super::args::Find;
@@ -96,6 +96,20 @@ pub(super) fn told(tenant: &str, holders: tempoform_compactor::Holders) -> (Vec<
         why: unknown.why.to_string(),
     });
     (held.collect(), unread.collect())
+}
+
+/// Says where a trace may be that was found nowhere, of so many blocks, because some could not be read.
+pub(super) fn may_be_in(id: TraceId, tenant: &TenantId, unread: &[Uuid], total: usize) -> String {
+    const NAMED: usize = 10;
+    let names: Vec<String> = unread.iter().take(NAMED).map(Uuid::to_string).collect();
+    let more =
+        unread.len().checked_sub(NAMED + 1).map_or(String::new(), |more| format!(" and {} more", more + 1));
+    format!(
+        "trace {id} is in none of the {} of tenant {tenant} that could be read; it may be in {} that could not: {}{more}",
+        count(total.saturating_sub(unread.len()) as u64, "block"),
+        count(unread.len() as u64, "block"),
+        names.join(", "),
+    )
 }
 
 /// Holders in a table.

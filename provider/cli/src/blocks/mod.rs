@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use args::{Blocks, BlocksCommand};
 
 use crate::failure::Failure;
+use crate::invocation::Invocation;
 
 /// Whether arguments (the program's name first) are those of a command whose exit code 1 tells of findings: this one, and
 /// `check`.
@@ -27,7 +28,7 @@ pub(crate) fn is_meant(arguments: &[OsString]) -> bool {
     arguments.get(1).is_some_and(|word| word == "blocks" || word == "check")
 }
 
-pub(crate) async fn run(args: Blocks) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Blocks, invocation: &Invocation) -> Result<ExitCode, Failure> {
     let location = place::locate(&args.place)?;
     match args.command {
         BlocksCommand::List(args) => list::run(&location, &args).await,
@@ -36,7 +37,7 @@ pub(crate) async fn run(args: Blocks) -> Result<ExitCode, Failure> {
         BlocksCommand::Trace(args) => trace::run(&location, &args).await,
         BlocksCommand::Find(args) => find::run(&location, &args).await,
         BlocksCommand::Rewrite(args) => rewrite::run(&location, &args).await,
-        BlocksCommand::DropTrace(args) => drop_trace::run(&location, &args).await,
+        BlocksCommand::DropTrace(args) => drop_trace::run(&location, &args, invocation).await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where the blocks are: a bucket by its URL, a configuration file, or a document.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +17,7 @@ use crate::args::Files;
 use crate::commands::local::state_directory;
 use crate::documents::{self, Purpose};
 use crate::failure::Failure;
+use crate::output;
 
 /// Enough for what one command reads again and again: dictionaries, blooms, footers.
 pub(super) const CACHE: usize = 64 << 20;
@@ -63,6 +65,7 @@ impl Location {
             bloom_shard_size_bytes: u32::try_from(block.bloom_filter_shard_size_bytes.0).unwrap_or(u32::MAX),
             // Whoever runs a command sees what it takes.
             memory: MemoryBudget::new(u64::MAX),
+            max_sidecar_bytes: tempoform_block::extra::MAX_BYTES,
         }
     }
 }
@@ -73,7 +76,12 @@ pub(crate) fn locate(place: &Place) -> Result<Location, Failure> {
         (Some(_), Some(_)) => Err(Failure::usage("--bucket and --config both say where the blocks are")
             .help("leave one of them out")),
         (Some(url), None) => {
-            Ok(Location { name: without_secrets(url), trace: of_url(url).map_err(|problem| wrong_url(url, &problem))? })
+            let (url, assumed) = with_scheme(url);
+            let trace = of_url(&url).map_err(|problem| wrong_url(&url, &problem))?;
+            for assumed in [assumed, assumed_of_endpoint(&trace)].into_iter().flatten() {
+                output::note(&format!("note: {assumed}"));
+            }
+            Ok(Location { name: without_secrets(&url), trace })
         }
         (None, Some(file)) => of_config(file),
         (None, None) if !place.files.is_empty() => of_document(&Files { files: place.files.clone() }),
@@ -136,8 +144,50 @@ fn google_key(environment: &[EnvironmentName]) -> Result<(), Failure> {
     }
 }
 
+/// A path is taken for a folder of this machine; the second says so.
+fn with_scheme(text: &str) -> (Cow<'_, str>, Option<String>) {
+    let is_path =
+        ["/", "./", "../"].iter().any(|begin| text.starts_with(begin)) || text == "." || text == "..";
+    let url =
+        std::path::absolute(text).ok().filter(|_| is_path).and_then(|path| Url::from_file_path(path).ok());
+    match url {
+        Some(url) => {
+            let assumed = format!("--bucket {text} has no scheme: it is taken for the folder {url}");
+            (Cow::Owned(url.into()), Some(assumed))
+        }
+        None => (Cow::Borrowed(text), None),
+    }
+}
+
+/// How an endpoint without a scheme is spoken to.
+fn assumed_of_endpoint(trace: &Trace) -> Option<String> {
+    let endpoint = match trace.backend? {
+        Backend::Local => return None,
+        Backend::S3 => &trace.s3.endpoint,
+        Backend::Gcs => &trace.gcs.endpoint,
+        Backend::Azure => &trace.azure.endpoint_suffix,
+    };
+    let is_asked = !endpoint.is_empty() && !endpoint.contains("://");
+    is_asked.then(|| match trace.backend {
+        Some(Backend::Azure) => format!(
+            "endpoint {endpoint} has no scheme: it is taken for the end of https://{}.{endpoint}; of an emulator, write \
+             http://{endpoint}",
+            trace.azure.storage_account_name
+        ),
+        _ => format!(
+            "endpoint {endpoint} has no scheme: https://{endpoint} is assumed; write http://{endpoint} where the server does \
+             not speak TLS"
+        ),
+    })
+}
+
 fn of_url(text: &str) -> Result<Trace, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let url = Url::parse(text).map_err(|error| match error {
+        url::ParseError::RelativeUrlWithoutBase => {
+            "it has no scheme, which says what kind of storage it is".to_owned()
+        }
+        other => other.to_string(),
+    })?;
     let mut trace = Trace::default();
     let bucket =
         || url.host_str().filter(|host| !host.is_empty()).map(str::to_owned).ok_or("it names no bucket");
@@ -177,6 +227,11 @@ fn of_url(text: &str) -> Result<Trace, String> {
         let (_, setting) = setting.ok_or_else(|| format!("{key:?} is no setting of {}", url.scheme()))?;
         **setting = value.into_owned();
     }
+    if trace.backend == Some(Backend::Azure) && trace.azure.storage_account_name.is_empty() {
+        return Err(
+            "it names no account, and AZURE_STORAGE_ACCOUNT_NAME is not set; add ?account=NAME".to_owned()
+        );
+    }
     Ok(trace)
 }
 
@@ -186,7 +241,7 @@ fn wrong_url(url: &str, problem: &str) -> Failure {
 }
 
 /// A user name and password have no place there, and are not shown should somebody write them.
-fn without_secrets(url: &str) -> String {
+pub(crate) fn without_secrets(url: &str) -> String {
     match (url.split_once("://"), url.split_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
         _ => url.to_owned(),
@@ -231,7 +286,10 @@ mod tests {
     #[test]
     fn wrong_urls_are_told_what_is_wrong() {
         for (url, problem) in [
-            ("traces", "relative URL"),
+            ("traces", "has no scheme"),
+            ("az:///prefix", "names no bucket"),
+            ("az://traces?account=", "names no account"),
+            ("az://traces?acount=us", "\"acount\" is no setting of az"),
             ("http://traces", "http is no kind of storage"),
             ("s3:///prefix", "names no bucket"),
             ("s3://traces?regoin=x", "\"regoin\" is no setting of s3"),
@@ -241,5 +299,20 @@ mod tests {
             assert!(said.contains(problem), "{url}: {said}");
         }
         assert_eq!(without_secrets("s3://key:secret@traces/p"), "s3://traces/p");
+    }
+
+    #[test]
+    fn what_is_assumed_without_a_scheme_is_told() {
+        let (url, assumed) = with_scheme("/var/tempo/my traces");
+        assert_eq!(of_url(&url).unwrap().local.path, "/var/tempo/my traces");
+        assert!(assumed.unwrap().contains("file:///var/tempo/my%20traces"));
+        assert_eq!(with_scheme("traces"), (Cow::Borrowed("traces"), None));
+        let told = |url: &str| assumed_of_endpoint(&of_url(url).unwrap());
+        assert!(told("s3://traces?endpoint=minio:9000").unwrap().contains("https://minio:9000 is assumed"));
+        assert!(
+            told("az://traces?account=us&endpoint=blob.local").unwrap().contains("https://us.blob.local")
+        );
+        assert_eq!(told("s3://traces?endpoint=http://minio:9000"), None);
+        assert_eq!(told("s3://traces"), None);
     }
 }

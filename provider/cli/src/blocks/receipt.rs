@@ -3,21 +3,11 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use tempoform_block::BlockState;
+use tempoform_core::TraceId;
 use uuid::Uuid;
 
 use super::find::{Held, Unread};
 use super::table::{count, size, time};
-
-/// What no erasure in a bucket reaches, in words.
-const NOT_COVERED: [&str; 5] = [
-    "recent spans in ingesters are not covered: they become blocks later; run again after /flush on every ingester",
-    "a compactor that was merging one of these blocks meanwhile, or an upload that was under way, may still write the \
-     trace: run `blocks find` again once they are done",
-    "unfinished multipart uploads, older versions of objects, soft-deleted objects, snapshots, backups and copies of the \
-     bucket are the store's affair",
-    "links of other traces that name this trace's id stay with those traces",
-    "other tenants are not covered; `blocks find` looks at all",
-];
 
 /// How an erasure ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +40,7 @@ pub(super) struct Receipt {
     pub(super) blocks: Vec<Step>,
     pub(super) proof: Proof,
     pub(super) warnings: Vec<String>,
-    pub(super) not_covered: Vec<&'static str>,
+    pub(super) not_covered: Vec<String>,
 }
 
 /// What was done about one block.
@@ -104,8 +94,21 @@ impl Outcome {
 }
 
 impl Receipt {
-    pub(super) fn not_covered() -> Vec<&'static str> {
-        NOT_COVERED.to_vec()
+    /// What no erasure in a bucket reaches, in words.
+    pub(super) fn not_covered(id: TraceId) -> Vec<String> {
+        vec![
+            "recent spans in ingesters are not covered: they become blocks later; run again after /flush on every ingester"
+                .to_owned(),
+            format!(
+                "a compactor that was merging one of these blocks meanwhile, or an upload that was under way, may still write \
+                 the trace: run `tempoform blocks find {id}` again once they are done"
+            ),
+            "unfinished multipart uploads, older versions of objects, soft-deleted objects, snapshots, backups and copies of \
+             the bucket are the store's affair"
+                .to_owned(),
+            "links of other traces that name this trace's id stay with those traces".to_owned(),
+            format!("other tenants are not covered; `tempoform blocks find {id}` looks at all"),
+        ]
     }
 
     /// For people.

@@ -8,13 +8,14 @@ use prost::Message as _;
 use tempoform_block::{
     BlockError, BlockFolder, BlockPath, BlockReader, BlockState, BlockStore, combine_traces, may_contain,
 };
-use tempoform_core::{Account, TraceId};
+use tempoform_core::{Account, TenantId, TraceId};
 use tempoform_wire::otlp::TracesData;
+use uuid::Uuid;
 
 use super::args::{Trace, TraceFormat};
+use super::find::may_be_in;
 use super::place::{CACHE, Location};
 use super::progress::Progress;
-use super::table::count;
 use super::{choice, code};
 use crate::failure::Failure;
 use crate::output;
@@ -37,34 +38,37 @@ pub(super) async fn run(location: &Location, args: &Trace) -> Result<ExitCode, F
         async move { (piece(store, &path, &folder, args.id, account).await, path) }.boxed()
     });
     let mut asked = stream::iter(asked).buffered(AT_ONCE).enumerate();
-    let (mut pieces, mut unread) = (Vec::new(), 0_u64);
+    let (mut pieces, mut unread) = (Vec::new(), Vec::new());
     while let Some((number, (piece, path))) = asked.next().await {
         progress.tell(number + 1, total);
         match piece {
             Ok(piece) => pieces.extend(piece),
             Err(gone) if gone.is_not_found() && store.folder(&path, &account).await.is_err() => {}
             Err(error) => {
-                unread += 1;
                 output::note(&format!(
                     "warning: block {path} cannot be read: {}",
                     tempoform_core::Error::from(error)
                 ));
+                unread.push(path.block());
             }
         }
     }
     let trace = combine_traces(pieces);
     if trace.resource_spans.is_empty() {
-        let failure = Failure::new(format!("trace {} is in no block of tenant {tenant}", args.id));
-        return Err(match unread {
-            0 => failure
-                .help("`tempoform blocks find` looks at every tenant, and at ids instead of bloom filters"),
-            number => {
-                failure.help(format!("it may be in the {} that cannot be read", count(number, "block")))
-            }
-        });
+        return Err(not_found(args.id, &tenant, &unread, total));
     }
     write(&encoded(&trace, args.output)?, args.to.as_deref())?;
-    Ok(code(unread == 0))
+    Ok(code(unread.is_empty()))
+}
+
+fn not_found(id: TraceId, tenant: &TenantId, unread: &[Uuid], total: usize) -> Failure {
+    let find =
+        format!("`tempoform blocks find {id}` looks at every tenant, and at ids instead of bloom filters");
+    if unread.is_empty() {
+        return Failure::new(format!("trace {id} is in no block of tenant {tenant}")).help(find);
+    }
+    Failure::new(may_be_in(id, tenant, unread, total))
+        .help(format!("see above why they could not be read; {find}"))
 }
 
 async fn piece(

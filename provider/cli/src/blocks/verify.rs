@@ -40,6 +40,10 @@ struct Told {
 pub(super) async fn run(location: &Location, args: &Verify) -> Result<ExitCode, Failure> {
     let (store, account) = (location.open(CACHE)?, Account::default());
     let blocks = wanted(&store, location, args, &account).await?;
+    if blocks.is_empty() {
+        return Err(Failure::new(format!("there are no blocks in {}", location.name))
+            .help("is it the right bucket and prefix? Blocks are in PREFIX/TENANT/UUID"));
+    }
     let (total, progress) = (blocks.len(), Progress::of("blocks checked"));
     let mut summary = Summary::default();
     for (number, (path, folder)) in blocks.into_iter().enumerate() {
@@ -60,7 +64,7 @@ pub(super) async fn run(location: &Location, args: &Verify) -> Result<ExitCode, 
         Format::Json => output::json(&summary)?,
         Format::Text => output::data(&summary.text())?,
     }
-    Ok(code(summary.findings.is_empty()))
+    Ok(code(summary.findings.is_empty() && summary.blocks > 0))
 }
 
 async fn wanted(
@@ -140,6 +144,7 @@ impl Summary {
             findings,
         } = self;
         let outcome = match findings.len() {
+            0 if *blocks == 0 => "there is none that could be checked".to_owned(),
             0 => "all are whole".to_owned(),
             number => format!("{} in {}", count(number as u64, "finding"), count(*damaged_blocks, "block")),
         };

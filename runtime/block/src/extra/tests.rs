@@ -20,7 +20,10 @@ fn build(traces: &[TracesData]) -> Option<Bytes> {
         }
         builder.end_row();
     }
-    builder.finish().unwrap()
+    let object = builder.finish().unwrap();
+    let bytes = object.as_ref().map_or(0, |object| Extra::decode(object).unwrap().body.len() as u64);
+    assert!(bytes <= builder.bytes(), "the bound holds for what is written: {bytes}");
+    object
 }
 
 fn cleared(trace: &TracesData) -> TracesData {
@@ -128,7 +131,7 @@ fn a_frame_of_a_few_bytes_that_expands_without_end_is_refused() {
         assert!(frame.len() < 100_000);
         Extra::decode(&[&MAGIC[..], &frame].concat()).unwrap_err()
     };
-    assert!(matches!(decode(vec![0; MAX_DECODED_BYTES as usize + 1]), CorruptExtra::TooLarge));
+    assert!(matches!(decode(vec![0; MAX_BYTES as usize + 1]), CorruptExtra::TooLarge));
     let mut urls = Vec::new();
     put_varint(&mut urls, MAX_ENTRIES + 1);
     urls.resize(MAX_ENTRIES as usize + 100, 0);

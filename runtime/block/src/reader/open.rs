@@ -42,7 +42,8 @@ impl ParsedFile {
     pub(crate) fn memory(&self) -> usize {
         const CHUNK: usize = std::mem::size_of::<super::parquet::footer::Chunk>() + 64;
         let chunks: usize = self.footer.row_groups.iter().map(|group| group.chunks.len()).sum();
-        self.tail.len() + (chunks + self.footer.leaves.len()) * CHUNK
+        let extra = self.extra.get().and_then(Option::as_ref).map_or(0, Extra::memory);
+        self.tail.len() + (chunks + self.footer.leaves.len()) * CHUNK + extra
     }
 
     /// Bytes of the file that came with the footer.

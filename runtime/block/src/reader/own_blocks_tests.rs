@@ -156,6 +156,24 @@ async fn what_our_writer_wrote_is_read_back_with_flags_and_schema_urls() {
     assert_eq!(all, expected);
 }
 
+#[tokio::test]
+async fn a_sidecar_counts_in_the_cache_once_it_is_decoded() {
+    let store = BlockStore::in_memory();
+    let (id, mut with_url) = trace(1);
+    // In the object, and there with its bytes, it is a few.
+    with_url.resource_spans[0].schema_url = "u".repeat(100_000);
+    let (path, meta) = upload(&store, &[(id, with_url.clone())]).await;
+    let account = Account::default();
+    let reader = BlockReader::open(&store, path, &meta, &account).await.unwrap();
+    let before = store.cached_bytes();
+    let found = reader.find_trace(id, &account).await.unwrap().unwrap();
+    assert_eq!(found.resource_spans[0].schema_url, with_url.resource_spans[0].schema_url);
+    let more = store.cached_bytes() - before;
+    assert!((100_000..200_000).contains(&more), "{more} bytes more");
+    reader.find_trace(id, &account).await.unwrap();
+    assert_eq!(store.cached_bytes() - before, more, "once");
+}
+
 /// Attributes with a column of their own come after the generic ones.
 fn in_store_order(trace: &TracesData) -> TracesData {
     let mut trace = trace.clone();

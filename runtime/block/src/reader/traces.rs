@@ -181,7 +181,13 @@ impl BlockReader {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         };
-        file.extra.get_or_try_init(load).await.map(drop)
+        let was_loaded = file.extra.initialized();
+        let extra = file.extra.get_or_try_init(load).await?;
+        if !was_loaded && extra.is_some() {
+            // It weighs more than when it was put there.
+            self.inner.store.keep_parsed(&self.inner.path, (&self.inner.meta).into(), file);
+        }
+        Ok(())
     }
 
     /// Adds what the sidecar has to traces that begin at a row of a row group.

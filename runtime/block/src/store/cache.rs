@@ -152,10 +152,12 @@ impl<K: foyer::Key, V: foyer::Value + Clone> Bounded<K, V> {
     }
 
     fn put(&self, key: K, value: V) {
-        if let Some(cache) = &self.cache
-            && (self.weight)(&key, &value) <= cache.capacity() / LARGEST
-        {
+        let Some(cache) = &self.cache else { return };
+        if (self.weight)(&key, &value) <= cache.capacity() / LARGEST {
             cache.insert(key, value);
+        } else {
+            // One that has grown since it was put there.
+            cache.remove(&key);
         }
     }
 

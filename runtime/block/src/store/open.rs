@@ -81,11 +81,14 @@ impl BlockStore {
 /// A client for a few requests, which says soon what is wrong, and the prefix. A folder is not made.
 pub(super) fn for_preflight(config: &Trace, timeout: Duration) -> Result<(Arc<dyn ObjectStore>, &str)> {
     let budget = &RequestBudget::unlimited();
-    let retries = RetryConfig { max_retries: 1, ..retries(timeout) };
+    // An attempt to connect that has used up its time is not repeated: it says what is wrong.
+    let retries = RetryConfig { max_retries: 1, ..retries(CONNECT_TIMEOUT / 2) };
     let (client, prefix) = match config.backend {
         None => return Err(wrong("storage.trace.backend", "is not set; it is local, s3, gcs or azure")),
         Some(Backend::Local) => {
-            let folder = LocalFileSystem::new_with_prefix(&config.local.path)
+            let path = &config.local.path;
+            is_folder(Path::new(path)).map_err(|problem| wrong("storage.trace.local.path", problem))?;
+            let folder = LocalFileSystem::new_with_prefix(path)
                 .map_err(|error| wrong("storage.trace.local.path", error.to_string()))?;
             return Ok((Arc::new(folder.with_automatic_cleanup(true)), ""));
         }
@@ -94,6 +97,21 @@ pub(super) fn for_preflight(config: &Trace, timeout: Duration) -> Result<(Arc<dy
         Some(Backend::Azure) => (azure(&config.azure, retries, timeout, budget)?, &config.azure.prefix),
     };
     Ok((client.objects, prefix))
+}
+
+/// That a folder is there, or what to do.
+fn is_folder(path: &Path) -> Result<(), String> {
+    let name = path.display();
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(format!("{name} is no folder; name one that is")),
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("{name} is not there; make the folder, or name another"))
+        }
+        Err(error) => {
+            Err(format!("{name}: {error}; let the user that runs this enter it, or name another folder"))
+        }
+    }
 }
 
 /// A prefix of keys as the configuration has it.

@@ -194,8 +194,7 @@ impl<W: Write + Send> CopyWriter<W> {
 
     fn end_row_group(&mut self) -> Result<(), WriteError> {
         self.group.end(&mut self.shell.file)?;
-        self.shell.end_row_group();
-        Ok(())
+        self.shell.end_row_group()
     }
 }
 

@@ -15,6 +15,7 @@ use tempoform_core::TraceId;
 use tempoform_core::protobuf::WireError;
 
 use crate::dedicated::DedicatedColumn;
+use crate::extra;
 
 mod attributes;
 mod chunk;
@@ -79,6 +80,8 @@ pub struct WriterOptions {
     pub expected_traces: u64,
     /// Codec of the columns that are compressed at all.
     pub compression: PageCompression,
+    /// Most bytes of `tempoform.extra`, not compressed. Readers take no more than [`extra::MAX_BYTES`].
+    pub max_sidecar_bytes: u64,
 }
 
 impl Default for WriterOptions {
@@ -90,6 +93,7 @@ impl Default for WriterOptions {
             bloom_shard_size_bytes: 100 << 10,
             expected_traces: 10_000,
             compression: PageCompression::Snappy,
+            max_sidecar_bytes: extra::MAX_BYTES,
         }
     }
 }
@@ -138,6 +142,18 @@ pub enum WriteError {
     /// The output failed, or refused the data. The block is unusable.
     #[error("writing the block's data failed")]
     Output(#[from] ParquetError),
+    /// Nobody could read the fields that have no column. The block is unusable.
+    #[error(
+        "the block's {} would have {bytes} bytes (or too many entries), over the {limit} that readers take of it; it has \
+         to become several blocks",
+        extra::OBJECT_NAME
+    )]
+    SidecarTooLarge {
+        /// How large it would be, before compression; about.
+        bytes: u64,
+        /// The most it may be.
+        limit: u64,
+    },
     /// Compression failed. The block is unusable.
     #[error("compressing the block's {what} failed")]
     Compress {
@@ -249,8 +265,7 @@ impl<W: Write + Send> BlockWriter<W> {
 
     fn end_row_group(&mut self) -> Result<(), WriteError> {
         self.rows.end(&mut self.shell.file)?;
-        self.shell.end_row_group();
-        Ok(())
+        self.shell.end_row_group()
     }
 }
 

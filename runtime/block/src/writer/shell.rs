@@ -21,6 +21,7 @@ use crate::schema;
 pub(super) struct Shell<W: Write + Send> {
     pub(super) file: SerializedFileWriter<TailWriter<W>>,
     pub(super) extra: ExtraBuilder,
+    max_sidecar_bytes: u64,
     bloom: BloomBuilder,
     last_id: Option<TraceId>,
     last_ids: Vec<TraceId>,
@@ -46,6 +47,7 @@ impl<W: Write + Send> Shell<W> {
         Ok(Self {
             file: SerializedFileWriter::new(TailWriter::new(output), root, Arc::new(properties))?,
             extra: ExtraBuilder::default(),
+            max_sidecar_bytes: options.max_sidecar_bytes,
             bloom: BloomBuilder::new(expected_traces, bloom_false_positive, bloom_shard_size_bytes),
             last_id: None,
             last_ids: Vec::new(),
@@ -76,8 +78,20 @@ impl<W: Write + Send> Shell<W> {
     }
 
     /// Notes that the row group with the last trace was written.
-    pub(super) fn end_row_group(&mut self) {
+    ///
+    /// # Errors
+    /// When the sidecar is too large by now: better than when all the rest is written.
+    pub(super) fn end_row_group(&mut self) -> Result<(), WriteError> {
         self.last_ids.extend(self.last_id);
+        self.check_sidecar()
+    }
+
+    fn check_sidecar(&self) -> Result<(), WriteError> {
+        let (bytes, limit) = (self.extra.bytes(), self.max_sidecar_bytes);
+        if bytes > limit || !self.extra.has_readable_lists() {
+            return Err(WriteError::SidecarTooLarge { bytes, limit });
+        }
+        Ok(())
     }
 
     /// Bytes of the file so far.
@@ -88,8 +102,9 @@ impl<W: Write + Send> Shell<W> {
     /// Ends the file.
     ///
     /// # Errors
-    /// When the output fails.
+    /// When the output fails, or the sidecar is too large.
     pub(super) fn finish(mut self, malformed_parts: u64) -> Result<WrittenBlock, WriteError> {
+        self.check_sidecar()?;
         self.file.finish()?;
         let extra =
             self.extra.finish().map_err(|source| WriteError::Compress { what: "extra fields", source })?;

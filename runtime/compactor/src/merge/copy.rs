@@ -65,7 +65,7 @@ fn failed(ended: Ended) -> Failed {
     match ended {
         Ended::Store(error) => Error::from(error).into(),
         Ended::Copy(CopyError::Input { block, error }) => of_input(block, *error),
-        Ended::Copy(CopyError::Write(error)) => not_written(&error).into(),
+        Ended::Copy(CopyError::Write(error)) => not_written(&error),
         Ended::Copy(error) => Error::new(ErrorKind::Internal, error.to_string()).into(),
     }
 }

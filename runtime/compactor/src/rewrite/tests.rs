@@ -16,6 +16,7 @@ fn settings() -> Settings {
         bloom_false_positive: 0.01,
         bloom_shard_size_bytes: 100 << 10,
         memory: MemoryBudget::new(1 << 30),
+        max_sidecar_bytes: tempoform_block::extra::MAX_BYTES,
     }
 }
 

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tempoform_block::{BlockPath, BlockStore, StoreOptions};
-use tempoform_core::{Account, TenantId};
+use tempoform_core::{Account, MemoryBudget, TenantId};
 use uuid::Uuid;
 
+use super::troubled_store::{Trouble, TroubledStore};
 use super::{bucket, compactor, key, live, now, options, read, write};
 use crate::{Compactor, Options, Overview, TenantStatus};
 
@@ -103,15 +104,16 @@ async fn a_thousand_blocks_are_merged_past_bad_ones() {
         assert!(!note.why.is_empty());
     }
     let another = write(&store, &BTreeMap::from([(252, vec![1])]), now()).await;
-    let before = crate::metrics::ERRORS.get();
-    let mut second = compactor(&store);
+    let watched = TroubledStore::new(&objects, Trouble::Fails, usize::MAX);
+    let mut second = compactor(&watched.store());
     assert_eq!(backlogs(&mut second).await, [0]);
+    let read = watched.read();
+    let has_read = |block, name| read.contains(&key(block, name));
+    // A merge with the new block would begin with them.
+    assert!(!bad.iter().any(|block| has_read(*block, "data.parquet")), "{read:?}");
+    assert!(bad.iter().all(|block| has_read(*block, "tempoform.aside.json")), "{read:?}");
     assert_eq!(second.status().overview().set_aside_blocks, bad.len() as u64);
     assert!(live(&store).await.contains(&another), "one of level 0 has no equal");
-    println!(
-        "merges that failed, all tests of this process: {before} before the restart, {} after",
-        crate::metrics::ERRORS.get()
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,25 +151,36 @@ async fn retention_deletes_blocks_that_are_set_aside() {
     assert_eq!(expiring.status().overview(), Overview::default(), "a tenant without blocks is forgotten");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn several_merges_run_at_once_and_memory_bounds_them() {
-    let (store, _) = bucket();
+/// Merges pairs of blocks in six windows. Each writes its data once `at` merges are about to, or after `patience`. Gives the
+/// most that were about to at once.
+async fn merge_pairs(at: usize, patience: Duration, options: Options) -> usize {
+    let (store, objects) = bucket();
+    let ended = now() - Duration::from_secs(7200);
     for window in 0..6 {
-        for id in 1..9 {
-            write(&store, &BTreeMap::from([(id, vec![1])]), now() - Duration::from_secs(3600 * window)).await;
+        for id in 1..3 {
+            let end = ended - Duration::from_secs(3600 * window);
+            write(&store, &BTreeMap::from([(id, vec![1])]), end).await;
         }
     }
-    // Two merges of two blocks fit, not eight of eight.
-    let memory = tempoform_core::MemoryBudget::new(160 << 20);
-    let narrow = Options { memory: memory.clone(), concurrent_merges: 8, ..options() };
-    let mut compactor = Compactor::new(store.clone(), narrow);
+    let watched = TroubledStore::new(&objects, Trouble::Meets(patience), at);
+    let memory = options.memory.clone();
+    let mut compactor = Compactor::new(watched.store(), options);
     assert_eq!(backlogs(&mut compactor).await.last(), Some(&0));
-    let windows = live(&store).await.len();
-    assert!(
-        (6..=7).contains(&windows),
-        "a block for each window that is full, one more at an edge: {windows}"
-    );
-    assert_eq!(memory.used(), 0);
+    assert_eq!(live(&store).await.len(), 6, "a block for each window");
+    assert_eq!(memory.used(), 0, "everything that was held is given back");
+    watched.most_writing()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_merges_run_at_once_and_memory_bounds_them() {
+    let long = Duration::from_secs(60);
+    let two = Options { concurrent_merges: 2, ..options() };
+    assert_eq!(merge_pairs(2, long, two).await, 2, "as many as there are slots");
+    // With a third of it, two merges of two blocks fit: of each 25 MiB an input, 32 MiB for the upload, and a row group.
+    let memory = MemoryBudget::new(600 << 20);
+    let narrow = Options { memory, concurrent_merges: 8, ..options() };
+    let most = merge_pairs(3, Duration::from_millis(300), narrow).await;
+    assert!(most <= 2, "{most} merges at once");
 }
 
 /// A block's files in a folder, as if written that long ago.

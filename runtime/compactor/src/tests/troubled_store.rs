@@ -1,8 +1,9 @@
-//! A bucket in memory whose n-th request meets trouble.
+//! A bucket in memory whose n-th request meets trouble, and which tells what was asked of it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
@@ -13,7 +14,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tempoform_block::{BlockStore, StoreOptions};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What the n-th request meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) enum Trouble {
     Fails,
     /// It waits until it may go on.
     Waits,
+    /// It is none: data are written once so many are about to be, or nobody else has come for that long.
+    Meets(Duration),
 }
 
 #[derive(Debug)]
@@ -37,6 +40,11 @@ struct Inner {
     requests: AtomicUsize,
     arrived: Notify,
     go_on: Notify,
+    /// Data that are about to be written, and the most that ever were at once.
+    writing: AtomicUsize,
+    most_writing: watch::Sender<usize>,
+    /// What was read.
+    read: Mutex<Vec<Path>>,
 }
 
 impl TroubledStore {
@@ -49,6 +57,9 @@ impl TroubledStore {
             requests: AtomicUsize::new(0),
             arrived: Notify::new(),
             go_on: Notify::new(),
+            writing: AtomicUsize::new(0),
+            most_writing: watch::Sender::new(0),
+            read: Mutex::default(),
         }))
     }
 
@@ -61,6 +72,16 @@ impl TroubledStore {
     /// Whether a request met the trouble.
     pub(super) fn was_met(&self) -> bool {
         self.0.requests.load(Ordering::Acquire) >= self.0.at
+    }
+
+    /// The most data that were about to be written at once.
+    pub(super) fn most_writing(&self) -> usize {
+        *self.0.most_writing.borrow()
+    }
+
+    /// What was read so far.
+    pub(super) fn read(&self) -> Vec<Path> {
+        self.0.read.lock().expect("not poisoned").clone()
     }
 
     /// Returns once a request waits.
@@ -85,12 +106,30 @@ impl Inner {
                 self.go_on.notified().await;
                 false
             }
-            Trouble::Waits => false,
+            Trouble::Waits | Trouble::Meets(_) => false,
         };
         if fails {
             return Err(object_store::Error::Generic { store: "Troubled", source: "on purpose".into() });
         }
         Ok(())
+    }
+
+    /// Waits for others who write data.
+    async fn meet(&self, location: &Path) {
+        let Trouble::Meets(patience) = self.trouble else { return };
+        if location.filename() != Some("data.parquet") {
+            return;
+        }
+        let writing = self.writing.fetch_add(1, Ordering::AcqRel) + 1;
+        self.most_writing.send_if_modified(|most| {
+            let is_more = writing > *most;
+            *most = writing.max(*most);
+            is_more
+        });
+        let mut most = self.most_writing.subscribe();
+        // That nobody comes is one of the two outcomes.
+        drop(tokio::time::timeout(patience, most.wait_for(|most| *most >= self.at)).await);
+        self.writing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -104,6 +143,7 @@ impl fmt::Display for TroubledStore {
 impl ObjectStore for TroubledStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.0.request().await?;
+        self.0.meet(location).await;
         self.0.objects.put_opts(location, payload, options).await
     }
 
@@ -118,6 +158,7 @@ impl ObjectStore for TroubledStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.0.request().await?;
+        self.0.read.lock().expect("not poisoned").push(location.clone());
         self.0.objects.get_opts(location, options).await
     }
 

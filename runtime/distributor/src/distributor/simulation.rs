@@ -199,6 +199,8 @@ fn options() -> Options {
             burst_size_bytes: TENANT_LIMIT,
             max_attribute_bytes: 2048,
             retry_info: true,
+            max_trace_bytes: 5000,
+            max_live_traces: 10,
         }),
         push_timeout: PUSH_TIMEOUT,
         retry_after: Duration::from_secs(5),

@@ -10,7 +10,7 @@ use crate::placement::Member;
 
 /// Stands where an ingester would: remembers spans, fails, or hangs.
 #[derive(Default)]
-struct Recorder {
+pub(crate) struct Recorder {
     fails_with: Option<ErrorKind>,
     hangs: bool,
     /// It answers this much later, and then refuses so many spans of each batch that it leads.
@@ -28,9 +28,9 @@ impl SpanSink for Recorder {
         if self.hangs {
             std::future::pending::<()>().await;
         }
-        if let Some((late, rejected_spans)) = self.late_refusal {
+        if let Some((late, over_trace_bytes)) = self.late_refusal {
             tokio::time::sleep(late).await;
-            outcomes.fill(PushOutcome { rejected_spans });
+            outcomes.fill(PushOutcome { over_trace_bytes, over_live_traces: 0 });
         }
         if let Some(kind) = self.fails_with {
             return Err(Error::new(kind, "refused on purpose"));
@@ -102,6 +102,8 @@ pub(crate) fn options() -> Options {
             burst_size_bytes: 1 << 20,
             max_attribute_bytes: 2048,
             retry_info: true,
+            max_trace_bytes: 5000,
+            max_live_traces: 10,
         }),
         push_timeout: Duration::from_secs(5),
         retry_after: Duration::from_secs(5),
@@ -110,7 +112,7 @@ pub(crate) fn options() -> Options {
     }
 }
 
-fn distributor(sinks: &[Arc<Recorder>], replication_factor: usize) -> Arc<Distributor> {
+pub(crate) fn distributor(sinks: &[Arc<Recorder>], replication_factor: usize) -> Arc<Distributor> {
     let members = sinks
         .iter()
         .enumerate()
@@ -282,7 +284,7 @@ async fn what_a_late_leader_refused_is_no_copy_of_what_another_took() {
 
     // Where it leads alone, that is the tenant's limit at work.
     let outcome = receive(&[late], 1).await.expect("taken");
-    assert_eq!(outcome.rejected_spans, 1);
+    assert_eq!(outcome, PushOutcome { over_trace_bytes: 1, over_live_traces: 0 });
 }
 
 #[tokio::test]

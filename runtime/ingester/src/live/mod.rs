@@ -138,8 +138,13 @@ fn each_slice(
         }
         let read = match merged {
             Ok(merged) => {
-                if merged.bytes() > SLICE_BYTES {
-                    match work.reserve(merged.bytes()) {
+                if let Some(error) = &merged.no_room {
+                    failures.push(too_large(&merged, error));
+                    continue;
+                }
+                let bytes = usize::try_from(merged.bytes).unwrap_or(usize::MAX / DECODED_FACTOR);
+                if bytes > SLICE_BYTES {
+                    match work.reserve(bytes) {
                         Ok(reserved) => held.push(reserved),
                         // The others are looked at all the same.
                         Err(error) => {
@@ -177,7 +182,7 @@ fn each_slice(
 
 /// Names a trace that there is no memory for.
 fn too_large(merged: &Merged, error: &Error) -> Failure {
-    let (trace, bytes) = (merged.id, merged.bytes());
+    let (trace, bytes) = (merged.id, merged.bytes);
     tracing::warn!(%trace, bytes, %error, "a large recent trace is left out of a search");
     Failure { source: format!("trace {trace} ({bytes} bytes)"), message: error.message().to_owned() }
 }

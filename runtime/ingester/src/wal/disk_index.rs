@@ -74,21 +74,15 @@ impl DiskIndex {
     }
 
     /// The runs of a trace in the order they came.
-    pub(crate) fn find(&self, id: &TraceId) -> io::Result<Vec<Run>> {
+    pub(crate) fn find(&self, id: &TraceId) -> io::Result<impl Iterator<Item = io::Result<Run>>> {
         let (mut low, mut high) = (0, self.run_count());
         while low < high {
             let middle = low + (high - low) / 2;
             if self.trace_at(middle)? < *id { low = middle + 1 } else { high = middle }
         }
-        let mut found = Vec::new();
-        for at in low..self.run_count() {
-            let run = self.run_at(at)?;
-            if run.trace_id != *id {
-                break;
-            }
-            found.push(run);
-        }
-        Ok(found)
+        let id = *id;
+        let runs = (low..self.run_count()).map(|at| self.run_at(at));
+        Ok(runs.take_while(move |run| run.as_ref().map_or(true, |run| run.trace_id == id)))
     }
 
     fn trace_at(&self, at: usize) -> io::Result<TraceId> {

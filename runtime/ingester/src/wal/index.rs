@@ -123,14 +123,10 @@ impl MemoryIndex {
     }
 
     /// The runs of a trace in the order they came.
-    pub(crate) fn find(&self, id: &TraceId) -> Vec<Run> {
-        let mut found = Vec::new();
-        let mut at = self.traces.get(id).map_or(NONE, |chain| chain.first);
-        while at != NONE {
-            found.push(self.runs[at as usize]);
-            at = self.next[at as usize];
-        }
-        found
+    pub(crate) fn find(&self, id: &TraceId) -> impl Iterator<Item = Run> {
+        let some = |at: u32| (at != NONE).then_some(at as usize);
+        let first = self.traces.get(id).and_then(|chain| some(chain.first));
+        std::iter::successors(first, move |at| some(self.next[*at])).map(|at| self.runs[at])
     }
 
     /// Bytes of a trace's spans.

@@ -15,14 +15,16 @@ mod disk_index;
 mod index;
 mod read;
 mod replay;
+mod run_list;
 mod segment;
 
 pub(crate) use disk_index::{DiskIndex, IndexFile};
 pub(crate) use index::{MemoryIndex, Place, Run, ScopePlace, sort_runs};
-pub(crate) use read::{SegmentReader, TraceRuns};
+pub(crate) use read::{KnownScopes, SegmentReader};
 pub(crate) use replay::{
     DamagedRecord, Record, Records, ReplayedSegment, read_names, replay_segment, verify_segment,
 };
+pub(crate) use run_list::RunList;
 pub(crate) use segment::{Appended, NewRecord, Segment, SegmentPaths, create_directory, sync_directory};
 
 /// Folder of a tenant's followed batches in that of its log.

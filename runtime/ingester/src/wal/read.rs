@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use tempoform_core::TraceId;
 use tempoform_core::protobuf::{bytes_field_len, put_bytes, put_bytes_header};
 
 use super::index::{Place, Run, ScopePlace};
@@ -15,13 +14,29 @@ use super::index::{Place, Run, ScopePlace};
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentReader(Arc<File>);
 
-/// The runs of one trace, or of a part of it.
-#[derive(Clone, Debug)]
-pub(crate) struct TraceRuns {
-    pub(crate) id: TraceId,
-    /// Which part, from 0.
-    pub(crate) part: u32,
-    pub(crate) runs: Vec<Run>,
+/// The surroundings of spans that were read lately: not of all, since a trace may have as many as it has spans.
+#[derive(Debug, Default)]
+pub(crate) struct KnownScopes(HashMap<u32, ScopePlace>);
+
+impl KnownScopes {
+    const MOST: usize = 4096;
+
+    /// The scope at an index, from what is known or by `read`.
+    pub(crate) fn get(
+        &mut self,
+        at: u32,
+        read: impl FnOnce(u32) -> io::Result<ScopePlace>,
+    ) -> io::Result<ScopePlace> {
+        if let Some(known) = self.0.get(&at) {
+            return Ok(*known);
+        }
+        let found = read(at)?;
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(at, found);
+        Ok(found)
+    }
 }
 
 impl SegmentReader {
@@ -48,14 +63,11 @@ impl SegmentReader {
         runs: &[Run],
         mut scopes: impl FnMut(u32) -> io::Result<ScopePlace>,
     ) -> io::Result<Vec<u8>> {
-        let mut surroundings = HashMap::new();
+        let mut surroundings = KnownScopes::default();
         let mut piece = Vec::new();
         for runs in runs.chunk_by(|a, b| a.scope == b.scope) {
             let Some(first) = runs.first() else { continue };
-            let found = match surroundings.get(&first.scope) {
-                Some(found) => *found,
-                None => *surroundings.entry(first.scope).or_insert(scopes(first.scope)?),
-            };
+            let found = surroundings.get(first.scope, &mut scopes)?;
             self.put_resource_spans(runs, &found, &mut piece)?;
         }
         Ok(piece)

@@ -22,7 +22,7 @@ pub(super) fn refuse_new_traces(
     }
     for append in appends.iter_mut().filter(|append| !append.admitted) {
         let mut previous = None;
-        append.keep_where(tenant, "live_traces_exceeded", |span| {
+        let refused = append.keep_where(tenant, "live_traces_exceeded", |span| {
             // Spans of a trace mostly follow each other.
             match previous {
                 Some((id, admitted)) if id == span.trace_id => admitted,
@@ -33,6 +33,7 @@ pub(super) fn refuse_new_traces(
                 }
             }
         });
+        append.outcome.over_live_traces += refused;
     }
 }
 
@@ -49,7 +50,7 @@ pub(super) fn refuse_large_traces(
     }
     let mut sizes: HashMap<TraceId, u64> = HashMap::new();
     for append in appends.iter_mut().filter(|append| !append.admitted) {
-        append.keep_where(tenant, "trace_too_large", |span| {
+        let refused = append.keep_where(tenant, "trace_too_large", |span| {
             let size = sizes.entry(span.trace_id).or_insert_with(|| index.trace_bytes(&span.trace_id));
             let fits = *size + span.span.len() as u64 <= limit;
             if fits {
@@ -57,20 +58,21 @@ pub(super) fn refuse_large_traces(
             }
             fits
         });
+        append.outcome.over_trace_bytes += refused;
     }
 }
 
 impl Append {
-    /// Takes the spans out that `keep` says no to, and counts them as discarded for `reason`.
-    fn keep_where(&mut self, tenant: &TenantId, reason: &str, mut keep: impl FnMut(&SpanRef) -> bool) {
+    /// Takes the spans out that `keep` says no to, and counts them as discarded for `reason`; how many.
+    fn keep_where(&mut self, tenant: &TenantId, reason: &str, mut keep: impl FnMut(&SpanRef) -> bool) -> u64 {
         let spans = &self.batch.spans;
-        let Some(first_refused) = spans.iter().position(|span| !keep(span)) else { return };
+        let Some(first_refused) = spans.iter().position(|span| !keep(span)) else { return 0 };
         let mut kept: Vec<u32> = (0..first_refused as u32).collect();
         let rest = spans.iter().enumerate().skip(first_refused + 1);
         kept.extend(rest.filter(|(_, span)| keep(span)).map(|(at, _)| at as u32));
         let refused = (spans.len() - kept.len()) as u64;
-        self.rejected_spans += refused;
         self.batch = self.batch.subset(&kept);
         tempoform_core::metrics::discarded_spans(tenant, reason, refused);
+        refused
     }
 }

@@ -43,6 +43,9 @@ async fn a_tenant_with_only_a_retention_keeps_its_rates() {
     assert_eq!(limits["compaction"]["block_retention"], json!({"value": "720h", "origin": "tenant"}));
     assert_eq!(limits["ingestion"]["rate_limit_bytes"], json!({"value": 7_000_000, "origin": "default"}));
     assert_eq!(limits["ingestion"]["burst_size_bytes"], json!({"value": 30_000_000, "origin": "default"}));
+    let window =
+        json!({"value": "1h", "origin": "default", "setting": "compactor.compaction.compaction_window"});
+    assert_eq!(limits["compaction"]["compaction_window"], window);
     // What is shown is what the distributor holds the tenant to.
     let enforced =
         component_options::distributor(admin.config(), admin.limits.get().expect("set"), Arc::new(|| 1));

@@ -4,8 +4,10 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use reqwest::StatusCode;
 use tempoform_core::TraceId;
 use tempoform_test_support::{Exporter, Load, Server, ServerConfig, skipped};
 use tempoform_wire::otlp::TracesData;
@@ -18,7 +20,7 @@ pub(crate) async fn spans_of(url: &str, id: TraceId) -> Result<usize> {
         .header("accept", "application/protobuf")
         .send()
         .await?;
-    if answer.status() == reqwest::StatusCode::NOT_FOUND {
+    if answer.status() == StatusCode::NOT_FOUND {
         return Ok(0);
     }
     let bytes = answer.error_for_status()?.bytes().await?;
@@ -99,11 +101,11 @@ async fn a_torn_or_corrupt_tail_costs_only_itself() -> Result<()> {
     *damaged.last_mut().context("not empty")? ^= 0xff;
     fs::write(&segment, &damaged)?;
     let server = Server::start(config).await?;
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let mut spans = 0;
     // It is found damaged when a block is to be made of it.
-    while spans != load.spans_per_trace() - 2 && started.elapsed() < std::time::Duration::from_secs(30) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    while spans != load.spans_per_trace() - 2 && started.elapsed() < Duration::from_secs(30) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
         spans = spans_of(&server.url(""), load.trace_id(0)).await? as u64;
     }
     ensure!(spans == load.spans_per_trace() - 2, "one service's request of five is gone: {spans} spans");
@@ -148,6 +150,12 @@ impl Drop for SmallDisk {
     }
 }
 
+/// What `/ready` says.
+async fn ready(server: &Server) -> Result<(StatusCode, String)> {
+    let answer = reqwest::get(server.url("/ready")).await?;
+    Ok((answer.status(), answer.text().await?))
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_writes_loses_nothing_and_recovers() -> Result<()> {
     let Some(disk) = SmallDisk::mount("24m")? else { return Ok(()) };
@@ -168,9 +176,20 @@ async fn a_full_disk_refuses_writes_loses_nothing_and_recovers() -> Result<()> {
     };
     ensure!(refusal.code() == Code::ResourceExhausted, "{refusal:?}");
     ensure!(refusal.message().contains("full"), "{refusal:?}");
+    let (status, said) = ready(&server).await?;
+    ensure!(
+        status == StatusCode::SERVICE_UNAVAILABLE && said.contains("write-ahead log"),
+        "{status}: {said}"
+    );
+    ensure!(said.contains("is full") && said.starts_with("ingester: "), "{said}");
 
-    // Space returns: writes are taken again, and what was acknowledged is all there, after a crash too.
+    // Space returns: it is ready by itself, writes are taken again, and what was acknowledged is all there, after a crash too.
     Command::new("mount").args(["-o", "remount,size=96m"]).arg(disk.0.path()).status()?;
+    let began = Instant::now();
+    while ready(&server).await?.0 != StatusCode::OK {
+        ensure!(began.elapsed() < Duration::from_secs(60), "not ready: {}", server.log_tail());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let more = *acknowledged.last().context("something was acknowledged")? + 64_000;
     send(&exporter, &load, more..more + 64).await.context("after space returned")?;
     let server = Server::start(server.kill()?).await?;

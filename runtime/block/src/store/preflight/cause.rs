@@ -24,6 +24,10 @@ pub enum Cause {
     WrongCredentials,
     /// The credentials are right, and lack a right.
     Denied,
+    /// Nothing can be written to that file system by anybody.
+    ReadOnly,
+    /// There is no space left, or no quota.
+    Full,
     /// The server does not answer.
     Unreachable,
     /// Anything else.
@@ -45,7 +49,7 @@ impl Cause {
 
     /// Most telling first: an answer of 403 may be any of several.
     fn of_text(text: &str) -> Self {
-        const SAID: [(Cause, &[&str]); 10] = [
+        const SAID: [(Cause, &[&str]); 12] = [
             (
                 Cause::NoBucket,
                 &[
@@ -98,6 +102,17 @@ impl Cause {
                 Cause::NoCredentials,
                 &["169.254.169.254", "169.254.170.2", "metadata.google.internal", "MissingCredential"],
             ),
+            (Cause::ReadOnly, &["Read-only file system"]),
+            (
+                Cause::Full,
+                &[
+                    "No space left on device",
+                    "Disk quota exceeded",
+                    "Quota exceeded",
+                    "QuotaExceeded",
+                    "StorageFull",
+                ],
+            ),
             (
                 Cause::Denied,
                 &[
@@ -106,6 +121,7 @@ impl Cause {
                     "AuthorizationPermissionMismatch",
                     "403 Forbidden",
                     "Permission denied",
+                    "Operation not permitted",
                 ],
             ),
             (
@@ -154,6 +170,10 @@ mod tests {
             ("Client sent an HTTP request to an HTTPS server.", Cause::WrongScheme),
             ("PUT http://169.254.169.254/latest/api/token: Connection refused", Cause::NoCredentials),
             ("tcp connect error: Connection refused (os error 111)", Cause::Unreachable),
+            ("Unable to open file /ro/x#1: Read-only file system (os error 30)", Cause::ReadOnly),
+            ("Unable to copy data to file: No space left on device (os error 28)", Cause::Full),
+            ("507 Insufficient Storage: <Code>XMinioStorageFull</Code>", Cause::Full),
+            ("Unable to open file /data/x#1: Permission denied (os error 13)", Cause::Denied),
             ("503 Slow Down", Cause::Other),
         ] {
             assert_eq!(Cause::of_text(text), cause, "{text}");

@@ -22,8 +22,10 @@ use rights::Bucket;
 use super::{open, prefixed};
 use crate::error::Result;
 
-/// Longest time of one request.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time of a step, whatever requests it takes.
+const STEP: Duration = Duration::from_secs(10);
+/// Longest time of one request: what it failed on is told before its step is over.
+const REQUEST: Duration = Duration::from_secs(9);
 const CONTENT: &[u8] = b"tempoform checks whether it may use this bucket; this object can go";
 
 /// A kind of request.
@@ -119,7 +121,7 @@ impl Preflight {
 /// # Errors
 /// [`BlockError::Configuration`](crate::BlockError::Configuration) for settings with which no request can be sent.
 pub async fn preflight(config: &Trace) -> Result<Preflight> {
-    let (objects, prefix) = open::for_preflight(config, TIMEOUT)?;
+    let (objects, prefix) = open::for_preflight(config, REQUEST)?;
     let Some(bucket) = Bucket::of(config) else { return Ok(Preflight::default()) };
     let prefix = open::prefix(prefix)?;
     let name = format!("tempoform-check-{}", Uuid::new_v4());
@@ -219,11 +221,12 @@ impl Trial {
         let outcome = if self.is_over {
             Outcome::NotTried
         } else {
-            match tokio::time::timeout(2 * TIMEOUT, request).await {
+            match tokio::time::timeout(STEP, request).await {
                 Ok(Ok(())) => Outcome::Works,
                 Ok(Err(error)) => self.failure(action, Cause::of(&error), error.to_string()),
                 Err(_) => {
-                    self.failure(action, Cause::Unreachable, format!("no answer within {:?}", 2 * TIMEOUT))
+                    let said = format!("nothing: {:?} did not end within {STEP:?}", action.as_str());
+                    self.failure(action, self.bucket.cause_of_silence(), said)
                 }
             }
         };
@@ -254,11 +257,11 @@ impl Trial {
             }
         }
         for key in std::mem::take(&mut self.written) {
-            let deleted = tokio::time::timeout(TIMEOUT, self.objects.delete(&key)).await;
+            let deleted = tokio::time::timeout(STEP, self.objects.delete(&key)).await;
             match deleted {
                 Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => {}
                 // It may never have been written; who may not write cannot have left anything.
-                _ if tokio::time::timeout(TIMEOUT, self.objects.head(&key))
+                _ if tokio::time::timeout(STEP, self.objects.head(&key))
                     .await
                     .is_ok_and(|head| head.is_ok()) =>
                 {
@@ -298,13 +301,38 @@ mod tests {
         assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_never_ends_is_ended_and_named() {
+        let config = folder(std::path::Path::new("/data"));
+        let mut trial = Trial {
+            objects: Arc::new(object_store::memory::InMemory::new()),
+            bucket: Bucket::of(&config).unwrap(),
+            written: Vec::new(),
+            report: Preflight::default(),
+            is_over: false,
+        };
+        assert!(!trial.step(Action::Put, std::future::pending()).await);
+        assert!(!trial.step(Action::Parts, std::future::pending()).await);
+        let Outcome::Fails { said, advice, .. } = &trial.report.steps[0].outcome else {
+            panic!("no failure")
+        };
+        assert!(said.contains("\"write\" did not end within 10s"), "{said}");
+        assert!(advice.contains("/data") && advice.contains("storage.trace.local.path"), "{advice}");
+        assert_eq!(trial.report.steps[1].outcome, Outcome::NotTried);
+    }
+
     #[tokio::test]
     async fn a_folder_that_is_not_there_is_not_made() {
         let temporary = tempfile::tempdir().unwrap();
         let missing = temporary.path().join("missing");
         let error = preflight(&folder(&missing)).await.unwrap_err();
         assert!(error.to_string().contains("storage.trace.local.path"), "{error}");
+        assert!(error.to_string().contains("make the folder"), "{error}");
         assert!(!missing.exists());
+        let file = temporary.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = preflight(&folder(&file)).await.unwrap_err();
+        assert!(error.to_string().contains("is no folder"), "{error}");
     }
 
     #[tokio::test]

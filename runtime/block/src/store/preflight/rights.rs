@@ -8,6 +8,9 @@ use tempoform_config::{Backend, Trace};
 
 use super::{Action, Cause};
 
+/// The setting that names a folder of blocks.
+pub(super) const LOCAL_PATH: &str = "storage.trace.local.path";
+
 /// A bucket, as its owner knows it.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
@@ -17,7 +20,17 @@ pub(super) struct Bucket {
     /// Where the server is, as the configuration has it.
     endpoint: String,
     region: String,
+    /// Whether keys, or a place to ask for them, are known without asking the network.
+    has_keys: bool,
 }
+
+/// Variables of the environment from which the client for S3 takes keys, or the address of who gives them.
+const S3_KEYS: [&str; 4] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
 
 impl Bucket {
     pub(super) fn of(config: &Trace) -> Option<Self> {
@@ -33,7 +46,17 @@ impl Bucket {
             Backend::Azure => (&azure.container_name, azure.prefix.as_str(), azure.endpoint_suffix.clone()),
         };
         let prefix = if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_matches('/')) };
-        Some(Self { backend, name: name.clone(), prefix, endpoint, region: or(&s3.region, "us-east-1") })
+        let has_keys = backend != Backend::S3
+            || !s3.access_key.is_empty()
+            || S3_KEYS.iter().any(|variable| std::env::var_os(variable).is_some());
+        let region = or(&s3.region, "us-east-1");
+        Some(Self { backend, name: name.clone(), prefix, endpoint, region, has_keys })
+    }
+
+    /// Why a request ends without an answer. Without keys the client asks for them at an address that many machines do
+    /// not have.
+    pub(super) fn cause_of_silence(&self) -> Cause {
+        if self.has_keys { Cause::Unreachable } else { Cause::NoCredentials }
     }
 
     /// Whether uploads in parts can be given up.
@@ -75,7 +98,9 @@ impl Bucket {
         match cause {
             Cause::Denied => self.grant(action),
             Cause::NoBucket => match backend {
-                Backend::Local => format!("make the folder {name}, or mend storage.trace.local.path"),
+                Backend::Local => {
+                    format!("make the folder {name}, or name another ({LOCAL_PATH} of a configuration)")
+                }
                 Backend::Azure => format!("make the container {name}, or mend its name or the account's"),
                 _ => format!("make the bucket {name}, or mend its name or the endpoint ({endpoint})"),
             },
@@ -92,7 +117,10 @@ impl Bucket {
             ),
             Cause::ClockSkew => "set this machine's clock right: stores refuse what was signed minutes ago, or hence".to_owned(),
             Cause::NoCredentials => match backend {
-                Backend::S3 => "give keys, or run where there is an identity (web identity token, container or instance role)",
+                Backend::S3 => {
+                    "there are no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or storage.trace.s3.access_key and \
+                     secret_key of a configuration), or run where there is an identity (web identity token, container or instance role)"
+                }
                 Backend::Gcs => "give GOOGLE_APPLICATION_CREDENTIALS, or run where there is a workload identity",
                 Backend::Azure => "give the account's key, or run where there is a managed or workload identity",
                 Backend::Local => "a folder needs none",
@@ -105,6 +133,21 @@ impl Bucket {
                 Backend::Local => "a folder needs none",
             }
             .to_owned(),
+            Cause::ReadOnly => format!(
+                "the file system of {name} is mounted read-only: mount it for writing, or name another folder ({LOCAL_PATH} \
+                 of a configuration)"
+            ),
+            Cause::Full => match backend {
+                Backend::Local => format!(
+                    "there is no space left where the folder {name} is, or no quota: free some, or name another folder \
+                     ({LOCAL_PATH} of a configuration)"
+                ),
+                _ => format!("the store of bucket {name} is full, or its quota is used up: free some, or raise it"),
+            },
+            Cause::Unreachable if *backend == Backend::Local => format!(
+                "the file system of {name} does not do it: a server of files may be away, or it is none for data (like \
+                 /proc). Mend it, or name another folder ({LOCAL_PATH} of a configuration)"
+            ),
             Cause::Unreachable => format!(
                 "nothing answers at {endpoint}: check the address and port, name resolution, and network policies or proxies \
                  between"
@@ -134,7 +177,10 @@ impl Bucket {
                     "grant {right} on container {name}; the role Storage Blob Data Contributor has all that is needed"
                 )
             }
-            (Backend::Local, _) => format!("let this user {right} in the folder {name}"),
+            (Backend::Local, _) => format!(
+                "let the user that runs this {right} in the folder {name} (chown or chmod it), or name another folder \
+                 ({LOCAL_PATH} of a configuration)"
+            ),
         }
     }
 }
