@@ -5,4 +5,5 @@ mod crd;
 mod documents;
 mod manifests;
 mod objects;
+mod real_pod;
 mod rollout;
