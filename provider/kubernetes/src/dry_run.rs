@@ -19,10 +19,30 @@ pub(crate) struct Foreseen {
     pub(crate) conflicts: Vec<Conflict>,
     /// Why it cannot be changed in place.
     pub(crate) replaced: Option<String>,
-    /// Whether the number of replicas is left to an autoscaler.
-    pub(crate) yields_replicas: bool,
+    /// How the number of replicas is left to an autoscaler, where it is.
+    pub(crate) yields: Option<Yields>,
     /// What could not be found out.
     pub(crate) unknown: Option<Unknown>,
+}
+
+/// How a number of replicas is left to an autoscaler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Yields {
+    /// By not saying it: the field is the autoscaler's.
+    Unsaid,
+    /// By saying what it is: the field is ours, and without a word it would become the default.
+    As(Value),
+}
+
+impl Yields {
+    /// Leaves the number to whoever decides about it.
+    pub(crate) fn apply_to(&self, value: &mut Value) {
+        let Some(spec) = value["spec"].as_object_mut() else { return };
+        match self {
+            Self::Unsaid => drop(spec.remove("replicas")),
+            Self::As(replicas) => drop(spec.insert("replicas".to_owned(), replicas.clone())),
+        }
+    }
 }
 
 /// Why the server cannot tell yet what would come of an object.
@@ -43,18 +63,17 @@ pub(crate) async fn foresee(
         object: object.clone(),
         conflicts: Vec::new(),
         replaced: None,
-        yields_replicas: false,
+        yields: None,
         unknown: None,
     };
     let gently = Apply { dry_run: true, force: false };
     let mut value = object.value.clone();
     let mut answer = objects.apply(&value, gently).await;
-    if let Some(found) = refused(&answer).map(conflicts)
-        && found.iter().any(|conflict| conflict.field == ".spec.replicas")
-        && is_autoscaled
-    {
-        without_replicas(&mut value);
-        foreseen.yields_replicas = true;
+    if is_autoscaled && let Some(live) = live {
+        foreseen.yields = yields(&answer, &value, &live.value);
+    }
+    if let Some(yields) = &foreseen.yields {
+        yields.apply_to(&mut value);
         answer = objects.apply(&value, gently).await;
     }
     if let Some(status) = refused(&answer) {
@@ -96,11 +115,14 @@ fn refused(answer: &kube::Result<Value>) -> Option<&Status> {
     }
 }
 
-/// Leaves the number of replicas to whoever has set it.
-pub(crate) fn without_replicas(value: &mut Value) {
-    if let Some(spec) = value["spec"].as_object_mut() {
-        spec.remove("replicas");
+/// Whether, and how, an autoscaled workload must not be told its number of replicas.
+fn yields(answer: &kube::Result<Value>, declared: &Value, live: &Value) -> Option<Yields> {
+    let is_of_other = |conflict: &Conflict| conflict.field == ".spec.replicas";
+    if refused(answer).map(conflicts).is_some_and(|found| found.iter().any(is_of_other)) {
+        return Some(Yields::Unsaid);
     }
+    let (wanted, is) = (&declared["spec"]["replicas"], &live["spec"]["replicas"]);
+    (!wanted.is_null() && !is.is_null() && wanted != is).then(|| Yields::As(is.clone()))
 }
 
 /// A new object gets all defaults, and nothing of an old one is in its way.

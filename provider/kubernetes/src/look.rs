@@ -15,7 +15,7 @@ use tempoform_engine::plan::{Danger, DangerKind};
 use tempoform_engine::render::kubernetes_object;
 use tempoform_engine::target::{Prospect, TargetError};
 
-use crate::dry_run::{Foreseen, Unknown, foresee};
+use crate::dry_run::{Foreseen, Unknown, Yields, foresee};
 use crate::failure::{Conflict, explain};
 use crate::inventory::{Inventory, Place, part_of};
 use crate::requests::{Objects, declared, persist};
@@ -35,8 +35,8 @@ pub(crate) struct Seen {
     autoscaled: BTreeMap<ObjectId, String>,
     /// Objects that are being deleted, as they were.
     pub(crate) going: BTreeMap<ObjectId, Value>,
-    /// Workloads that are applied without replicas.
-    pub(crate) yields: BTreeSet<ObjectId>,
+    /// Workloads whose number of replicas is left to an autoscaler.
+    pub(crate) yields: BTreeMap<ObjectId, Yields>,
     /// Objects with fields of others.
     pub(crate) contested: BTreeSet<ObjectId>,
     /// Kinds that are declared and the cluster does not know.
@@ -201,7 +201,7 @@ impl Looker<'_> {
 
 /// What came of one object.
 fn add(prospect: &mut Prospect, seen: &mut Seen, foreseen: Foreseen) {
-    let Foreseen { object, conflicts, replaced, yields_replicas, unknown } = foreseen;
+    let Foreseen { object, conflicts, replaced, yields, unknown } = foreseen;
     let id = object.id.clone();
     let tempo = &prospect.desired.name;
     let fields = fields_of_others(&conflicts);
@@ -229,11 +229,11 @@ fn add(prospect: &mut Prospect, seen: &mut Seen, foreseen: Foreseen) {
         let reason = format!("cannot be changed in place, its pods go on running: {reason}");
         prospect.replaced.insert(id.clone(), reason);
     }
-    if yields_replicas {
+    if let Some(yields) = yields {
         let scaler = seen.autoscaled.get(&id).map_or("", String::as_str);
         let note = format!("the replicas of {id} are left to HorizontalPodAutoscaler {scaler:?}");
         prospect.notes.push(note);
-        seen.yields.insert(id);
+        seen.yields.insert(id, yields);
     }
     if let Some(Unknown::Kind(kind)) = unknown {
         seen.missing_kinds.insert(kind);

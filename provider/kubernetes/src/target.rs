@@ -19,7 +19,6 @@ use tokio::sync::{RwLock, mpsc};
 
 use crate::change::{self, Dependents};
 use crate::connection::{Access, Connection};
-use crate::dry_run::without_replicas;
 use crate::failure::explain;
 use crate::forward::Forward;
 use crate::inventory::Place;
@@ -192,8 +191,8 @@ impl ClusterTarget {
     fn sent(&self, object: &Object) -> (Value, bool) {
         let mut value = object.value.clone();
         let seen = self.seen();
-        if seen.yields.contains(&object.id) {
-            without_replicas(&mut value);
+        if let Some(yields) = seen.yields.get(&object.id) {
+            yields.apply_to(&mut value);
         }
         (value, self.force && seen.contested.contains(&object.id))
     }

@@ -139,6 +139,8 @@ fn cluster(filter: Option<&str>) -> Result<()> {
     let mut tools = Tools::new()?;
     let kubernetes = tools.kubernetes(&mut report);
     let environment = report.skips_of_tests(tools.cache())?;
+    // What runs in pods.
+    Cargo::new("build").args(["--package", "tempoform-service", "--bin", "tempo"]).run()?;
     let filter: Vec<&str> = filter.into_iter().collect();
     let tested = cluster_tests(&filter, &environment, &kubernetes);
     report.print();

@@ -6,5 +6,6 @@ mod crd;
 mod documents;
 mod manifests;
 mod objects;
+mod real_pod;
 mod rollout;
 mod target;

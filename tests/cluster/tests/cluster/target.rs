@@ -186,16 +186,50 @@ async fn a_tempo_comes_changes_by_what_changed_and_goes() -> Result<()> {
     );
     assert_eq!(applied(&plane, &open, &[]).await?.destroyed, told(&pruned).len());
 
-    // All of it goes, and the volumes stay.
+    // All of it goes, and the volumes stay, whatever was declared when the sets were applied; those of others always do.
+    let goes = open.replace("  mode: distributed\n", "  mode: distributed\n  deletionPolicy: delete\n");
+    applied(&plane, &goes, &[]).await?;
+    let claims: Api<PersistentVolumeClaim> = namespaced(&client);
+    let helm = json!({"metadata": {"name": "data-tempo-shop-0", "labels": {"app.kubernetes.io/name": "tempo",
+            "app.kubernetes.io/instance": "shop", "app.kubernetes.io/managed-by": "Helm"}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+    claims.create(&PostParams::default(), &serde_json::from_value(helm)?).await?;
     let (target, _) = declare(&plane, &open).await?;
     let left = target.destroy(DataPolicy::Keep, &|_| {}).await?;
     assert_eq!(left.iter().filter(|line| line.contains("tempo-shop-ingester-")).count(), 3, "{left:?}");
     let observed = target.observe().await?;
-    assert!(observed.objects.iter().all(|_| false) && observed.guarded.is_none(), "{observed:?}");
-    let claims: Api<PersistentVolumeClaim> = namespaced(&client);
-    assert!(!claims.list(&ListParams::default()).await?.items.is_empty());
-    let left = target.destroy(DataPolicy::Delete, &|_| {}).await?;
-    assert!(left.is_empty(), "{left:?}");
+    assert!(observed.objects.is_empty() && observed.guarded.is_none(), "{observed:?}");
+    let names = async || -> Result<Vec<String>> {
+        Ok(claims.list(&ListParams::default()).await?.items.iter().map(|claim| claim.name_any()).collect())
+    };
+    assert!(names().await?.contains(&"data-tempo-shop-ingester-2".to_owned()));
+    assert!(target.destroy(DataPolicy::Delete, &|_| {}).await?.is_empty());
+    crate::objects::until("only the claim of another is left", async || {
+        Ok(names().await? == ["data-tempo-shop-0"])
+    })
+    .await?;
+    plane.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_that_ended_early_is_gone_on_with() -> Result<()> {
+    // There is no node.
+    let Some(plane) = ControlPlane::start().await? else { return Ok(()) };
+    for _ in 0..2 {
+        let (target, desired) = declare(&plane, DOCUMENT).await?;
+        let plan = plan_on(&target, &desired).await?;
+        let options = ApplyOptions { concurrency: 8, timeout: Duration::from_secs(2) };
+        let applied = apply(&target, &plan, &desired, options, &Silent, &CancellationToken::new()).await;
+        target.unlock().await;
+        let error = applied.expect_err("no pod comes").to_string();
+        assert!(
+            error.contains("StatefulSet/tracing/tempo-shop-ingester does not get on: 0 of 1 pods are ready"),
+            "{error}"
+        );
+        // What needs ingesters is not begun, the second time either.
+        let deployments: Api<Deployment> = namespaced(&plane.client());
+        assert!(deployments.list(&ListParams::default()).await?.items.is_empty());
+    }
     plane.stop()
 }
 
@@ -238,6 +272,21 @@ async fn what_others_change_is_told_and_repaired() -> Result<()> {
     assert_eq!(danger.kind, DangerKind::Conflict);
     assert!(danger.message.contains(".spec.replicas by \"kubectl-edit\""), "{}", danger.message);
     assert!(applied(&plane, DOCUMENT, &[]).await.is_err());
+    // What the plan did not tell of is not taken either, with whatever word.
+    let (mut target, desired) = declare(&plane, &DOCUMENT.replace("tempoform:1", "tempoform:3")).await?;
+    let early = plan_on(&target, &desired).await?;
+    meddle(&deployments, "tempo-shop-compactor", json!({"spec": {"replicas": 0}})).await?;
+    target.take_from_others();
+    let change = early
+        .changes
+        .iter()
+        .find(|change| change.object.name == "tempo-shop-compactor" && change.object.kind == "Deployment");
+    let change = change.context("another image")?;
+    let object = desired.objects.iter().find(|object| object.id == change.object);
+    let refused = target.apply_change(change, object).await.expect_err("a field of another");
+    assert!(refused.to_string().contains(".spec.replicas (\"kubectl-edit\""), "{refused}");
+    assert!(refused.advice().is_some_and(|advice| advice.contains("--allow conflict")));
+    meddle(&deployments, "tempo-shop-compactor", json!({"spec": {"replicas": 1}})).await?;
     assert_eq!(deployments.get("tempo-shop-querier").await?.spec.and_then(|spec| spec.replicas), Some(5));
     applied(&plane, DOCUMENT, &[DangerKind::Conflict]).await?;
 
@@ -292,6 +341,27 @@ async fn what_is_there_already_is_adopted_only_on_demand() -> Result<()> {
     let kept = maps.get("tempo-shop-overrides").await?;
     assert_eq!(kept.data.and_then(|data| data.get("overrides.yaml").cloned()).as_deref(), Some("mine"));
 
+    // Adopted, it goes with the rest; what has lost the label does not.
+    let declared = declare(&plane, DOCUMENT).await?;
+    let (mut target, desired) = declared;
+    let plan = plan_on(&target, &desired).await?;
+    target.take_from_others();
+    target.begin().await?;
+    for change in plan.changes.iter().filter(|change| change.object.kind == "ConfigMap") {
+        let object = desired.objects.iter().find(|object| object.id == change.object);
+        target.apply_change(change, object).await?;
+    }
+    target.unlock().await;
+    let adopted = maps.get("tempo-shop-overrides").await?;
+    assert_ne!(adopted.data.and_then(|data| data.get("overrides.yaml").cloned()).as_deref(), Some("mine"));
+    let unlabelled = json!({"metadata": {"labels": {"applyset.kubernetes.io/part-of": null}}});
+    meddle(&maps, "tempo-shop-ingester-config", unlabelled).await?;
+    target.destroy(DataPolicy::Keep, &|_| {}).await?;
+    let left: Vec<String> =
+        maps.list(&ListParams::default()).await?.items.iter().map(|map| map.name_any()).collect();
+    assert!(left.contains(&"tempo-shop-ingester-config".to_owned()), "{left:?}");
+    assert!(!left.contains(&"tempo-shop-overrides".to_owned()), "{left:?}");
+
     // One apply at a time.
     let ((one, _), (other, _)) = (declare(&plane, DOCUMENT).await?, declare(&plane, DOCUMENT).await?);
     one.lock().await?;
@@ -320,6 +390,18 @@ async fn a_volume_that_grows_keeps_its_pods() -> Result<()> {
     applied(&plane, &sized("10Gi"), &[]).await?;
     let pods: Api<Pod> = namespaced(&client);
     let before = pods.get("tempo-shop-ingester-0").await?.uid();
+    // Somebody lets an autoscaler decide about ingesters.
+    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "ingesters"},
+        "spec": {"minReplicas": 2, "maxReplicas": 2, "scaleTargetRef":
+            {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "tempo-shop-ingester"}}});
+    let scalers = namespaced::<k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler>(&client);
+    scalers.create(&PostParams::default(), &serde_json::from_value(scaler)?).await?;
+    let sets: Api<StatefulSet> = namespaced(&client);
+    let ready = async |count| {
+        let status = sets.get("tempo-shop-ingester").await?.status;
+        Ok(status.and_then(|status| status.ready_replicas) == Some(count))
+    };
+    crate::objects::until("two ingesters are ready", async || ready(2).await).await?;
 
     let larger = planned(&plane, &sized("20Gi")).await?;
     let changes = told(&larger);
@@ -336,6 +418,7 @@ async fn a_volume_that_grows_keeps_its_pods() -> Result<()> {
     classes.patch("growing", &PatchParams::default(), &allowed).await?;
     applied(&plane, &sized("20Gi"), &[]).await?;
     assert_eq!(pods.get("tempo-shop-ingester-0").await?.uid(), before, "the pod went on running");
+    assert_eq!(sets.get("tempo-shop-ingester").await?.spec.and_then(|spec| spec.replicas), Some(2));
     let claims: Api<PersistentVolumeClaim> = namespaced(&client);
     let claim = serde_json::to_value(claims.get("data-tempo-shop-ingester-0").await?.spec)?;
     assert_eq!(claim["resources"]["requests"]["storage"], "20Gi");

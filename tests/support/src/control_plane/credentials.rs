@@ -30,8 +30,8 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Makes them for an API server on the port `port`, which is known to others by `address`.
-    pub(super) fn write(folder: &Path, port: u16, address: &str) -> Result<Self> {
+    /// Makes them for an API server on the port `port`, which others know by `addresses`.
+    pub(super) fn write(folder: &Path, port: u16, addresses: &[&str]) -> Result<Self> {
         let file = |name: &str| folder.join(name);
         let credentials = Self {
             authority: file("ca.crt"),
@@ -44,9 +44,9 @@ impl Credentials {
         };
         let authority = authority()?;
         let key = KeyPair::generate()?;
-        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc", address];
-        let certificate =
-            CertificateParams::new(names.map(str::to_owned).to_vec())?.signed_by(&key, &authority)?;
+        let names = [&["127.0.0.1", "localhost", "kubernetes.default.svc"], addresses].concat();
+        let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
         let token = Uuid::new_v4();
         fs::write(&credentials.authority, authority.pem())?;
         fs::write(&credentials.certificate, certificate.pem())?;

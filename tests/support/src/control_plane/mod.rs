@@ -1,26 +1,33 @@
 //! A real Kubernetes control plane: etcd, the API server and the controllers of a release, as child processes.
 
+mod cgroups;
 mod credentials;
-mod nodes;
+mod image;
+mod kwok;
+mod node;
 mod program;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use k8s_openapi::api::core::v1::ServiceAccount;
+use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tempfile::TempDir;
 
+use self::cgroups::Cgroups;
 use self::credentials::Credentials;
 use self::program::Program;
 use crate::{Usage, free_port, skipped};
 
 /// Where Services get their addresses.
 const SERVICE_RANGE: &str = "10.96.0.0/24";
-/// The address that the API server makes known. Nobody has it: it must not be one of the loopback, and there is no
-/// route from which it could be guessed.
+/// The address of the API server's own Service.
+const SERVICE: &str = "10.96.0.1";
+/// The address that the API server makes known to pods; a real node has it, otherwise nobody. It must not be one of the
+/// loopback, and there is no route from which it could be guessed.
 const ADVERTISED: &str = "10.77.0.1";
 /// How long each part may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct ControlPlane {
     // Fields are dropped in this order: who depends on another ends before it.
     nodes: Vec<Program>,
+    cgroups: Option<Cgroups>,
     controllers: Program,
     api_server: Option<Program>,
     etcd: Program,
@@ -69,7 +77,7 @@ impl ControlPlane {
         let started = Instant::now();
         let folder = tempfile::tempdir()?;
         let ports = Ports { etcd: free_port()?, api: free_port()? };
-        let credentials = Credentials::write(folder.path(), ports.api, ADVERTISED)?;
+        let credentials = Credentials::write(folder.path(), ports.api, &[ADVERTISED, SERVICE])?;
         let client = client(&credentials.kubeconfig).await?;
 
         let etcd = start_etcd(&executable, folder.path(), ports)?;
@@ -91,9 +99,9 @@ impl ControlPlane {
         wait_for_controllers(&client, &mut controllers).await?;
         let api_server = Some(api_server);
         let ready_after = started.elapsed();
-        let nodes = Vec::new();
         Ok(Self {
-            nodes,
+            nodes: Vec::new(),
+            cgroups: None,
             controllers,
             api_server,
             etcd,
@@ -131,7 +139,29 @@ impl ControlPlane {
         wait_until_ready(&self.client, self.api_server.insert(started)).await
     }
 
-    /// What each process has used so far.
+    /// The scheduler, which only nodes need.
+    fn start_scheduler(&self) -> Result<Program> {
+        let arguments = [
+            flag("kubeconfig", self.kubeconfig().display()),
+            flag("leader-elect", false),
+            // It serves nothing.
+            flag("secure-port", 0),
+        ];
+        Program::start(&self.executable, "kube-scheduler", self.folder.path(), &arguments)
+    }
+
+    /// Waits until every node is ready; `node` is the program that makes them so.
+    async fn wait_for_nodes(&self, node: &mut Program) -> Result<()> {
+        let nodes = Api::<Node>::all(self.client());
+        wait(node, || async {
+            let nodes = nodes.list(&ListParams::default()).await?.items;
+            ensure!(!nodes.is_empty() && nodes.iter().all(is_ready), "not every node is ready");
+            Ok(())
+        })
+        .await
+    }
+
+    /// What each process has used so far; of a real node, containerd and the pods are left out.
     ///
     /// # Errors
     /// When one is gone.
@@ -145,8 +175,8 @@ impl ControlPlane {
     /// # Errors
     /// When its folder cannot be removed.
     pub fn stop(self) -> Result<()> {
-        let Self { nodes, controllers, api_server, etcd, folder, .. } = self;
-        drop((nodes, controllers, api_server, etcd));
+        let Self { nodes, cgroups, controllers, api_server, etcd, folder, .. } = self;
+        drop((nodes, cgroups, controllers, api_server, etcd));
         folder.close().context("could not remove the folder of the control plane")
     }
 }
@@ -155,6 +185,11 @@ impl ControlPlane {
 fn has_way_out() -> Result<bool> {
     let routes = std::fs::read_to_string("/proc/net/route").context("/proc/net/route")?;
     Ok(routes.lines().skip(1).any(|route| route.split_whitespace().nth(1) == Some("00000000")))
+}
+
+fn is_ready(node: &Node) -> bool {
+    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 async fn client(kubeconfig: &Path) -> Result<Client> {
@@ -200,8 +235,10 @@ fn start_api_server(
         &[
             flag("etcd-servers", format!("http://127.0.0.1:{}", ports.etcd)),
             flag("secure-port", ports.api),
-            flag("bind-address", "127.0.0.1"),
+            flag("bind-address", "0.0.0.0"),
             flag("advertise-address", ADVERTISED),
+            // There is no name service that knows nodes.
+            flag("kubelet-preferred-address-types", "InternalIP"),
             flag("tls-cert-file", credentials.certificate.display()),
             flag("tls-private-key-file", credentials.key.display()),
             flag("token-auth-file", credentials.tokens.display()),

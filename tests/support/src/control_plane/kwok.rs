@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{ListParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::program::Program;
-use super::{ControlPlane, flag, wait};
+use super::{ControlPlane, flag};
 use crate::skipped;
 
 /// The label by which pods are spread over zones.
@@ -33,25 +33,9 @@ impl ControlPlane {
         for (number, zone) in zones.iter().enumerate() {
             make_node(&plane.client, &format!("node-{number}"), zone).await?;
         }
-        let nodes = Api::<Node>::all(plane.client());
-        wait(&mut kwok, || async {
-            let nodes = nodes.list(&ListParams::default()).await?.items;
-            ensure!(nodes.iter().all(is_ready), "not every node is ready");
-            Ok(())
-        })
-        .await?;
+        plane.wait_for_nodes(&mut kwok).await?;
         plane.nodes.push(kwok);
         Ok(Some(plane))
-    }
-
-    fn start_scheduler(&self) -> Result<Program> {
-        let arguments = [
-            flag("kubeconfig", self.kubeconfig().display()),
-            flag("leader-elect", false),
-            // It serves nothing.
-            flag("secure-port", 0),
-        ];
-        Program::start(&self.executable, "kube-scheduler", self.folder.path(), &arguments)
     }
 }
 
@@ -75,9 +59,4 @@ async fn make_node(client: &Client, name: &str, zone: &str) -> Result<()> {
     node.metadata.labels = Some(labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     Api::all(client.clone()).create(&PostParams::default(), &node).await?;
     Ok(())
-}
-
-fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
