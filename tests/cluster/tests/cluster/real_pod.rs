@@ -1,16 +1,18 @@
 //! A rendered Tempo in pods that really run.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::DeleteParams;
 use kube::{Api, Client};
-use tempoform_engine::render;
 use tempoform_test_support::{ControlPlane, Exporter, Load, executable};
 use tokio::net::TcpStream;
 
-use crate::objects::{NAMESPACE, Run, apply, until};
+use crate::objects::{NAMESPACE, until};
 
 const DOCUMENT: &str = include_str!("../../../../examples/quickstart/tempo.yaml");
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/quickstart");
 const SERVICE: &str = "tempo-quickstart";
 const POD: &str = "tempo-quickstart-0";
 
@@ -23,8 +25,20 @@ async fn takes_spans_through_its_service_and_keeps_them_when_its_pod_is_replaced
     let image = tempo.components.first_key_value().context("a component")?.1.image.to_string();
     plane.import_image(&image, &executable("tempo")?).await?;
     plane.make_volume(NAMESPACE, &format!("data-{POD}"), "10Gi").await?;
-    for manifest in render::manifests(&tempo)? {
-        apply(&client, &manifest.value, Run::Real).await.with_context(|| manifest.to_string())?;
+    // The canary goes in and comes back through the API server.
+    let applied = Command::new(executable("tempoform")?)
+        .args(["apply", "-f", EXAMPLE, "--auto-approve", "--namespace", NAMESPACE])
+        .env("KUBECONFIG", plane.kubeconfig())
+        .output()?;
+    let (out, err) = (String::from_utf8_lossy(&applied.stdout), String::from_utf8_lossy(&applied.stderr));
+    ensure!(applied.status.success(), "{out}{err}");
+    for line in [
+        "ok   canary/write",
+        "ok   canary/by-id",
+        "Healthy.",
+        "OTLP over gRPC  tempo-quickstart.default.svc:4317",
+    ] {
+        ensure!(out.contains(line), "{line}: {out}{err}");
     }
     let first = ready_pod(&client, None).await?;
 
