@@ -8,6 +8,7 @@ use tempoform_engine::target::TargetError;
 
 use crate::failure::{Conflict, conflicts, explain, immutable, is_missing_kind, is_missing_namespace};
 use crate::kinds::GroupKind;
+use crate::replicas::{kept, without_replicas};
 use crate::requests::{Apply, Objects, declared};
 
 /// What came of applying an object in a dry run.
@@ -20,6 +21,8 @@ pub(crate) struct Foreseen {
     pub(crate) replaced: Option<String>,
     /// Whether the number of replicas is left to an autoscaler.
     pub(crate) yields_replicas: bool,
+    /// The number of replicas that it goes on declaring until an autoscaler has set one.
+    pub(crate) keeps_replicas: Option<Value>,
     /// What could not be found out.
     pub(crate) unknown: Option<Unknown>,
 }
@@ -43,10 +46,19 @@ pub(crate) async fn foresee(
         conflicts: Vec::new(),
         replaced: None,
         yields_replicas: false,
+        keeps_replicas: None,
         unknown: None,
     };
     let gently = Apply { dry_run: true, force: false };
     let mut value = object.value.clone();
+    if is_there {
+        let looked = kept(objects, object).await;
+        foreseen.keeps_replicas =
+            looked.map_err(|error| explain(&format!("cannot look at {}", object.id), error))?;
+        if let Some(number) = &foreseen.keeps_replicas {
+            value["spec"]["replicas"] = number.clone();
+        }
+    }
     let mut answer = objects.apply(&value, gently).await;
     if let Some(found) = refused(&answer).map(conflicts)
         && found.iter().any(|conflict| conflict.field == ".spec.replicas")
@@ -92,13 +104,6 @@ fn refused(answer: &kube::Result<Value>) -> Option<&Status> {
     match answer {
         Err(Error::Api(status)) => Some(status),
         _ => None,
-    }
-}
-
-/// Leaves the number of replicas to whoever has set it.
-pub(crate) fn without_replicas(value: &mut Value) {
-    if let Some(spec) = value["spec"].as_object_mut() {
-        spec.remove("replicas");
     }
 }
 

@@ -18,6 +18,7 @@ mod logs;
 mod pods;
 mod readiness;
 mod removal;
+mod replicas;
 mod requests;
 mod target;
 

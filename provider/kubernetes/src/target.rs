@@ -4,9 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _};
 use futures::{TryStreamExt as _, future::try_join_all};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, PostParams};
 use kube::{Client, Error, ResourceExt as _};
 use serde_json::Value;
 use tempoform_api::Component;
@@ -22,11 +21,12 @@ use tokio::sync::mpsc;
 
 use crate::change::{self, Dependents};
 use crate::connection::{Access, Connection};
-use crate::dry_run::{Foreseen, Unknown, foresee, without_replicas};
+use crate::dry_run::{Foreseen, Unknown, foresee};
 use crate::failure::explain;
 use crate::forward::Forward;
 use crate::inventory::{Inventory, Place};
 use crate::kinds::GroupKind;
+use crate::replicas::{autoscaled, without_replicas};
 use crate::requests::{Objects, declared, persist};
 use crate::{FIELD_MANAGER, logs, pods, readiness, removal};
 
@@ -69,6 +69,8 @@ struct Seen {
     autoscaled: BTreeMap<ObjectId, String>,
     /// Workloads that are applied without replicas.
     yields: BTreeSet<ObjectId>,
+    /// Workloads that are applied with the replicas they have.
+    keeps: BTreeMap<ObjectId, Value>,
     /// Kinds that are declared and the cluster does not know.
     missing_kinds: BTreeSet<String>,
 }
@@ -171,20 +173,6 @@ impl ClusterTarget {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Workloads with an autoscaler that is not one of ours, which would be declared.
-    async fn autoscaled(&self) -> BTreeMap<ObjectId, String> {
-        let api: Api<HorizontalPodAutoscaler> = Api::namespaced(self.client.clone(), &self.place.namespace);
-        // Who may not look at them is told of conflicts.
-        let all = ListParams::default();
-        let listed = persist(|| api.list(&all)).await;
-        let scalers = listed.map(|list| list.items).unwrap_or_default();
-        let pair = |scaler: HorizontalPodAutoscaler| {
-            let of = scaler.spec.as_ref()?.scale_target_ref.clone();
-            Some((ObjectId::new(of.kind, of.name).in_namespace(&self.place.namespace), scaler.name_any()))
-        };
-        scalers.into_iter().filter_map(pair).collect()
-    }
-
     /// The namespace, and the inventory of what will be there.
     async fn make_room(&self) -> Result<(), TargetError> {
         let (has_namespace, mut inventory, missing_kinds) = {
@@ -194,7 +182,7 @@ impl ClusterTarget {
         if !missing_kinds.is_empty() {
             let kinds: Vec<String> = missing_kinds.into_iter().collect();
             return Err(TargetError::new(format!("the cluster does not know {}", kinds.join(", "))).help(
-                "install their CustomResourceDefinitions, or switch off what asks for them in spec.observability",
+                "install their CustomResourceDefinitions, or switch off what asks for them in spec.observability and spec.gatewayApi",
             ));
         }
         if !has_namespace {
@@ -230,6 +218,9 @@ impl ClusterTarget {
         let seen = self.seen();
         if seen.yields.contains(&object.id) {
             without_replicas(&mut value);
+        }
+        if let Some(number) = seen.keeps.get(&object.id) {
+            value["spec"]["replicas"] = number.clone();
         }
         (value, self.force)
     }
@@ -307,8 +298,11 @@ impl Target for ClusterTarget {
     }
 
     async fn observe(&self) -> Result<Observed, TargetError> {
-        let (namespace, inventory, autoscaled) =
-            tokio::join!(self.has_namespace(), self.place_inventory(), self.autoscaled());
+        let (namespace, inventory, autoscaled) = tokio::join!(
+            self.has_namespace(),
+            self.place_inventory(),
+            autoscaled(&self.client, &self.place, &self.declared)
+        );
         let (namespace, inventory) = (namespace?, inventory?);
         let mut notes = Vec::new();
         if !namespace && !self.declared.is_empty() {
@@ -361,9 +355,10 @@ impl Target for ClusterTarget {
             ..Prospect::default()
         };
         let mut missing_kinds = BTreeSet::new();
-        let mut yields = BTreeSet::new();
-        for Foreseen { object, conflicts, replaced, yields_replicas, unknown } in tried {
+        let (mut yields, mut keeps) = (BTreeSet::new(), BTreeMap::new());
+        for Foreseen { object, conflicts, replaced, yields_replicas, keeps_replicas, unknown } in tried {
             let id = object.id.clone();
+            keeps.extend(keeps_replicas.map(|number| (id.clone(), number)));
             if let Some(managers) = foreign.get(&id) {
                 let message = format!(
                     "{id} is there already and is not part of {} (made by {managers}): it would be changed, and be \
@@ -404,7 +399,7 @@ impl Target for ClusterTarget {
             ));
         }
         let mut seen = self.seen();
-        (seen.yields, seen.missing_kinds) = (yields, missing_kinds);
+        (seen.yields, seen.keeps, seen.missing_kinds) = (yields, keeps, missing_kinds);
         drop(seen);
         Ok(prospect)
     }

@@ -1,5 +1,6 @@
 //! Tests with a real Kubernetes. Run by `cargo xtask test`, which seals them off from the network.
 
+mod autoscaling;
 mod control_plane;
 mod crd;
 mod documents;
