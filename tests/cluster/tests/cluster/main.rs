@@ -1,10 +1,10 @@
 //! Tests with a real Kubernetes. Run by `cargo xtask test`, which seals them off from the network.
 
-mod autoscaling;
 mod control_plane;
 mod crd;
 mod documents;
 mod manifests;
 mod objects;
 mod rollout;
+mod scaling;
 mod target;
