@@ -5,7 +5,7 @@
 //!
 //! * `config/`: the runtime's configuration and what else is a file inside a config map
 //! * `kubernetes/COMPONENT/`: the objects of a component
-//! * `kubernetes/common/`, `kubernetes/monitoring/`: the objects of a whole Tempo
+//! * `kubernetes/common/`, `kubernetes/exposure/`, `kubernetes/monitoring/`: the objects of a whole Tempo
 //! * `partials/`: what several templates have in common, included as `{{> NAME}}`
 //! * `dashboards/`: Grafana dashboards; plain JSON, not templates
 
@@ -30,6 +30,7 @@ macro_rules! embed {
 /// Every template and partial.
 pub const ALL: &[Template] = embed! {
     partials: [
+        "autoscaler",
         "claim",
         "container-security",
         "datasource",
@@ -42,6 +43,7 @@ pub const ALL: &[Template] = embed! {
         "pod",
         "pod-security",
         "probes",
+        "route",
         "selector",
         "service-ports",
         "stateful-set",
@@ -59,8 +61,12 @@ pub const ALL: &[Template] = embed! {
         "kubernetes/compactor/service.yaml",
         "kubernetes/distributor/configmap.yaml",
         "kubernetes/distributor/deployment.yaml",
+        "kubernetes/distributor/horizontalpodautoscaler.yaml",
         "kubernetes/distributor/poddisruptionbudget.yaml",
         "kubernetes/distributor/service.yaml",
+        "kubernetes/exposure/grpcroute.yaml",
+        "kubernetes/exposure/httproute.yaml",
+        "kubernetes/exposure/ingress.yaml",
         "kubernetes/ingester/configmap.yaml",
         "kubernetes/ingester/headless-service.yaml",
         "kubernetes/ingester/poddisruptionbudget.yaml",
@@ -73,11 +79,13 @@ pub const ALL: &[Template] = embed! {
         "kubernetes/monitoring/servicemonitor.yaml",
         "kubernetes/querier/configmap.yaml",
         "kubernetes/querier/deployment.yaml",
+        "kubernetes/querier/horizontalpodautoscaler.yaml",
         "kubernetes/querier/poddisruptionbudget.yaml",
         "kubernetes/querier/service.yaml",
         "kubernetes/query-frontend/configmap.yaml",
         "kubernetes/query-frontend/deployment.yaml",
         "kubernetes/query-frontend/discovery-service.yaml",
+        "kubernetes/query-frontend/horizontalpodautoscaler.yaml",
         "kubernetes/query-frontend/poddisruptionbudget.yaml",
         "kubernetes/query-frontend/service.yaml",
         "kubernetes/retriever/configmap.yaml",

@@ -9,6 +9,7 @@ use tempoform_engine::target::TargetError;
 use crate::change::keep_replicas;
 use crate::failure::{Conflict, conflicts, explain, immutable, is_missing_kind, is_missing_namespace};
 use crate::kinds::GroupKind;
+use crate::replicas::{Scaling, Yields, yields};
 use crate::requests::{Apply, Objects, declared};
 
 /// What came of applying an object in a dry run.
@@ -25,26 +26,6 @@ pub(crate) struct Foreseen {
     pub(crate) unknown: Option<Unknown>,
 }
 
-/// How a number of replicas is left to an autoscaler.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Yields {
-    /// By not saying it: the field is the autoscaler's.
-    Unsaid,
-    /// By saying what it is: the field is ours, and without a word it would become the default.
-    As(Value),
-}
-
-impl Yields {
-    /// Leaves the number to whoever decides about it.
-    pub(crate) fn apply_to(&self, value: &mut Value) {
-        let Some(spec) = value["spec"].as_object_mut() else { return };
-        match self {
-            Self::Unsaid => drop(spec.remove("replicas")),
-            Self::As(replicas) => drop(spec.insert("replicas".to_owned(), replicas.clone())),
-        }
-    }
-}
-
 /// Why the server cannot tell yet what would come of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unknown {
@@ -52,12 +33,12 @@ pub(crate) enum Unknown {
     Kind(String),
 }
 
-/// Applies an object in a dry run. `is_autoscaled` tells whether an autoscaler decides about its replicas.
+/// Applies an object in a dry run. `scaling` tells who decides about its replicas.
 pub(crate) async fn foresee(
     objects: &Objects<'_>,
     object: &Object,
     live: Option<&Object>,
-    is_autoscaled: bool,
+    scaling: Scaling,
 ) -> Result<Foreseen, TargetError> {
     let mut foreseen = Foreseen {
         object: object.clone(),
@@ -69,8 +50,9 @@ pub(crate) async fn foresee(
     let gently = Apply { dry_run: true, force: false };
     let mut value = object.value.clone();
     let mut answer = objects.apply(&value, gently).await;
-    if is_autoscaled && let Some(live) = live {
-        foreseen.yields = yields(&answer, &value, &live.value);
+    if let Some(live) = live {
+        let found = refused(&answer).map(conflicts).unwrap_or_default();
+        foreseen.yields = yields(scaling, &found, &value, &live.value);
     }
     if let Some(yields) = &foreseen.yields {
         yields.apply_to(&mut value);
@@ -113,16 +95,6 @@ fn refused(answer: &kube::Result<Value>) -> Option<&Status> {
         Err(Error::Api(status)) => Some(status),
         _ => None,
     }
-}
-
-/// Whether, and how, an autoscaled workload must not be told its number of replicas.
-fn yields(answer: &kube::Result<Value>, declared: &Value, live: &Value) -> Option<Yields> {
-    let is_of_other = |conflict: &Conflict| conflict.field == ".spec.replicas";
-    if refused(answer).map(conflicts).is_some_and(|found| found.iter().any(is_of_other)) {
-        return Some(Yields::Unsaid);
-    }
-    let (wanted, is) = (&declared["spec"]["replicas"], &live["spec"]["replicas"]);
-    (!wanted.is_null() && !is.is_null() && wanted != is).then(|| Yields::As(is.clone()))
 }
 
 /// A new object gets all defaults, and nothing of an old one is in its way.

@@ -21,6 +21,7 @@ mod look;
 mod pods;
 mod readiness;
 mod removal;
+mod replicas;
 mod requests;
 mod target;
 

@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::TryStreamExt as _;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt as _};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, ListParams};
-use kube::{Error, ResourceExt as _};
+use kube::Error;
+use kube::api::Api;
 use serde_json::Value;
 use tempoform_engine::object::{Condition, Desired, Object, ObjectId, Observed, ObservedObject};
 use tempoform_engine::plan::{Danger, DangerKind};
 use tempoform_engine::render::kubernetes_object;
 use tempoform_engine::target::{Prospect, TargetError};
 
-use crate::dry_run::{Foreseen, Unknown, Yields, foresee};
+use crate::dry_run::{Foreseen, Unknown, foresee};
 use crate::failure::{Conflict, explain};
 use crate::inventory::{Inventory, Place, part_of};
+use crate::replicas::{Scaling, Yields, autoscaled, is_ours_alone};
 use crate::requests::{Objects, declared, persist};
 
 /// Requests at a time, to look and to try.
@@ -33,6 +33,8 @@ pub(crate) struct Seen {
     foreign: BTreeMap<ObjectId, String>,
     /// Workloads whose replicas an autoscaler decides about: its name.
     autoscaled: BTreeMap<ObjectId, String>,
+    /// Workloads whose replicas were last set from here.
+    own_replicas: BTreeSet<ObjectId>,
     /// Objects that are being deleted, as they were.
     pub(crate) going: BTreeMap<ObjectId, Value>,
     /// Workloads whose number of replicas is left to an autoscaler.
@@ -53,8 +55,11 @@ pub(crate) struct Looker<'a> {
 impl Looker<'_> {
     /// The members of the inventory, and declared objects that are there without being one.
     pub(crate) async fn observe(&self) -> Result<(Observed, Seen), TargetError> {
-        let (namespace, inventory, autoscaled) =
-            tokio::join!(self.has_namespace(), self.place.read(&self.objects), self.autoscaled());
+        let (namespace, inventory, autoscaled) = tokio::join!(
+            self.has_namespace(),
+            self.place.read(&self.objects),
+            autoscaled(self.objects.client, self.place, self.declared)
+        );
         let namespace = namespace?;
         let inventory = inventory?.unwrap_or_default();
         let mut notes = Vec::new();
@@ -79,6 +84,9 @@ impl Looker<'_> {
         }
         let mut objects = Vec::with_capacity(members.len() + strangers.len());
         for value in members.into_iter().chain(strangers) {
+            if is_ours_alone(&value) {
+                seen.own_replicas.insert(kubernetes_object(value.clone()).id);
+            }
             let is_going = value["metadata"]["deletionTimestamp"].is_string();
             let object = kubernetes_object(declared(value.clone()));
             let condition = match is_going {
@@ -141,21 +149,6 @@ impl Looker<'_> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Workloads with an autoscaler.
-    async fn autoscaled(&self) -> BTreeMap<ObjectId, String> {
-        let api: Api<HorizontalPodAutoscaler> =
-            Api::namespaced(self.objects.client.clone(), &self.place.namespace);
-        let all = ListParams::default();
-        // Who may not look at them is told of conflicts.
-        let listed = persist(|| api.list(&all)).await;
-        let scalers = listed.map(|list| list.items).unwrap_or_default();
-        let pair = |scaler: HorizontalPodAutoscaler| {
-            let of = scaler.spec.as_ref()?.scale_target_ref.clone();
-            Some((ObjectId::new(of.kind, of.name).in_namespace(&self.place.namespace), scaler.name_any()))
-        };
-        scalers.into_iter().filter_map(pair).collect()
-    }
-
     /// Tries every declared object. What is found out for changing goes into `seen`.
     pub(crate) async fn prospect(
         &self,
@@ -168,8 +161,11 @@ impl Looker<'_> {
         let mut tries = Vec::with_capacity(desired.objects.len());
         for object in &desired.objects {
             let live = live.get(&object.id).copied();
-            let is_autoscaled = seen.autoscaled.contains_key(&object.id);
-            tries.push(async move { foresee(&self.objects, object, live, is_autoscaled).await });
+            let scaling = Scaling {
+                is_autoscaled: seen.autoscaled.contains_key(&object.id),
+                is_ours: seen.own_replicas.contains(&object.id),
+            };
+            tries.push(async move { foresee(&self.objects, object, live, scaling).await });
         }
         let tried = stream::iter(tries).buffered(CONCURRENCY).collect().await;
         let mut prospect = Prospect {
@@ -177,9 +173,11 @@ impl Looker<'_> {
             ..Prospect::default()
         };
         let mut untried = 0;
-        for foreseen in all_or_errors(tried)? {
+        for (foreseen, object) in all_or_errors(tried)?.into_iter().zip(&desired.objects) {
             untried += usize::from(foreseen.unknown == Some(Unknown::Namespace));
-            add(&mut prospect, seen, foreseen);
+            // Where none is declared it is no news that an autoscaler decides.
+            let is_declared = !object.value["spec"]["replicas"].is_null();
+            add(&mut prospect, seen, foreseen, is_declared);
         }
         if untried > 0 {
             prospect
@@ -199,8 +197,8 @@ impl Looker<'_> {
     }
 }
 
-/// What came of one object.
-fn add(prospect: &mut Prospect, seen: &mut Seen, foreseen: Foreseen) {
+/// What came of one object, for which a number of replicas is declared or not.
+fn add(prospect: &mut Prospect, seen: &mut Seen, foreseen: Foreseen, is_declared: bool) {
     let Foreseen { object, conflicts, replaced, yields, unknown } = foreseen;
     let id = object.id.clone();
     let tempo = &prospect.desired.name;
@@ -230,9 +228,11 @@ fn add(prospect: &mut Prospect, seen: &mut Seen, foreseen: Foreseen) {
         prospect.replaced.insert(id.clone(), reason);
     }
     if let Some(yields) = yields {
-        let scaler = seen.autoscaled.get(&id).map_or("", String::as_str);
-        let note = format!("the replicas of {id} are left to HorizontalPodAutoscaler {scaler:?}");
-        prospect.notes.push(note);
+        let scaler = seen.autoscaled.get(&id).filter(|_| is_declared);
+        if let Some(scaler) = scaler {
+            let note = format!("the replicas of {id} are left to HorizontalPodAutoscaler {scaler:?}");
+            prospect.notes.push(note);
+        }
         seen.yields.insert(id, yields);
     }
     if let Some(Unknown::Kind(kind)) = unknown {

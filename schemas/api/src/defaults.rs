@@ -9,7 +9,9 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::spec::{Backend, ColumnScope, ColumnType, Mode, RateStrategy};
-use crate::validated::{DedicatedColumn, IngestionLimits, PinnedPorts, Query, QueryLimits, TenantLimits};
+use crate::validated::{
+    DedicatedColumn, Entrance, IngestionLimits, PinnedPorts, Query, QueryLimits, TenantLimits,
+};
 use crate::{Component, Persistence};
 use tempoform_document::{ByteSize, GoDuration};
 
@@ -40,6 +42,8 @@ pub(crate) const CA_KEY: &str = "ca.crt";
 pub(crate) const TOPOLOGY_KEY: &str = "topology.kubernetes.io/zone";
 pub(crate) const RETENTION: GoDuration = GoDuration::from_hours(336);
 pub(crate) const SAMPLING_FRACTION: f64 = 0.1;
+pub(crate) const MIN_REPLICAS: u32 = 1;
+pub(crate) const TARGET_CPU_UTILIZATION_PERCENTAGE: u32 = 75;
 pub(crate) const LISTEN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The folder of blocks with the local backend: below `/var/tempo` in a pod, below the state directory elsewhere.
@@ -54,6 +58,15 @@ pub(crate) fn image() -> String {
 
 pub(crate) fn service_account_name(tempo: &str) -> String {
     format!("tempo-{tempo}")
+}
+
+/// What clients ask for, so that all three may be at one host.
+pub(crate) const fn ingress_path(entrance: Entrance) -> &'static str {
+    match entrance {
+        Entrance::Query => "/",
+        Entrance::OtlpHttp => "/v1/traces",
+        Entrance::OtlpGrpc => "/opentelemetry.proto.collector.trace.v1.TraceService",
+    }
 }
 
 /// The components that run in a mode.

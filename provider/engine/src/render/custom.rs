@@ -58,6 +58,16 @@ custom_resource! {
     GrafanaDatasource in "grafana.integreatly.org" / "v1beta1", "grafanadatasources", GrafanaDatasourceSpec
 }
 
+custom_resource! {
+    /// Requests that a gateway passes on.
+    HTTPRoute in "gateway.networking.k8s.io" / "v1", "httproutes", RouteSpec<HttpMatch>
+}
+
+custom_resource! {
+    /// Calls of gRPC that a gateway passes on.
+    GRPCRoute in "gateway.networking.k8s.io" / "v1", "grpcroutes", RouteSpec<GrpcMatch>
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct ServiceMonitorSpec {
@@ -133,4 +143,64 @@ struct Datasource {
     json_data: BTreeMap<String, Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     secure_json_data: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct RouteSpec<M> {
+    parent_refs: Vec<ParentReference>,
+    hostnames: Vec<String>,
+    rules: Vec<RouteRule<M>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ParentReference {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    section_name: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RouteRule<M> {
+    matches: Vec<M>,
+    backend_refs: Vec<BackendReference>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct BackendReference {
+    name: String,
+    port: u16,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct HttpMatch {
+    path: PathMatch,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PathMatch {
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct GrpcMatch {
+    method: MethodMatch,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct MethodMatch {
+    #[serde(rename = "type")]
+    kind: String,
+    service: String,
 }

@@ -96,6 +96,16 @@ fn self_tracing() {
 }
 
 #[test]
+fn autoscaling() {
+    manifests("autoscaling", &case("autoscaling"));
+}
+
+#[test]
+fn ways_in() {
+    manifests("ways-in", &case("ways-in"));
+}
+
+#[test]
 fn the_resource_itself_reads_back() {
     let original = document(&read(&example("distributed-s3")));
     let manifest = render::tempo_resource(&original.tempo);

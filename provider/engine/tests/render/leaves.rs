@@ -11,9 +11,10 @@ use tempoform_engine::render;
 use crate::support::ports;
 
 /// The ends of fields that change nothing that is rendered, and why.
-const WITHOUT_RENDERING: [(&str, &str); 7] = [
+const WITHOUT_RENDERING: [(&str, &str); 8] = [
     ("local.stateDirectory", "the folder is the local target's, which finds everything by it"),
     ("storage.trace.backend", "it changes only together with the section that it names"),
+    (".autoscaling", "refused for components that hold something"),
     (".ports.otlpGrpc", "refused where no OTLP is received"),
     (".ports.otlpHttp", "refused where no OTLP is received"),
     (".tls.insecureSkipVerify", "refused for stores whose client has no such setting"),
@@ -22,8 +23,9 @@ const WITHOUT_RENDERING: [(&str, &str); 7] = [
 ];
 
 /// Types of Kubernetes, whose inside is Kubernetes' affair.
-const KUBERNETES: [&str; 8] = [
+const KUBERNETES: [&str; 9] = [
     "affinity",
+    "behavior",
     "extraEgress",
     "imagePullSecrets",
     "instanceSelector",
@@ -116,6 +118,9 @@ fn candidates(steps: &[String], schema: &Value) -> Vec<Value> {
     let name = steps.last().map(String::as_str).unwrap_or_default();
     let list = match name {
         "affinity" => json!([{ "nodeAffinity": {} }]),
+        "behavior" => json!([{ "scaleDown": { "stabilizationWindowSeconds": 60 } }]),
+        "hostnames" => json!([["other.example"]]),
+        "parentRefs" => json!([[{ "name": "other", "sectionName": "x" }]]),
         "extraEgress" => json!([[{ "ports": [{ "port": 3128 }] }]]),
         "imagePullSecrets" => json!([[{ "name": "x" }]]),
         "instanceSelector" => json!([{ "matchLabels": { "a": "b" } }]),
@@ -217,6 +222,14 @@ fn bases() -> Vec<Value> {
         single(gcs(json!({ "env": {} })), json!({})),
         single(azure(json!({ "endpoint": "azurite:10000" })), json!({})),
     ];
+    let at = |host: &str| json!({ "host": host });
+    let named = |host: &str| json!({ "hostnames": [host] });
+    let scaled = json!({ "autoscaling": { "minReplicas": 2, "maxReplicas": 4 } });
+    bases.push(distributed(json!({
+        "distributor": scaled, "querier": scaled, "queryFrontend": scaled,
+        "ingress": { "query": at("a"), "otlpHttp": at("b"), "otlpGrpc": at("c") },
+        "gatewayApi": { "parentRefs": [{ "name": "x" }], "query": named("a"), "otlpHttp": named("b"), "otlpGrpc": named("c") },
+    })));
     for credentials in [
         json!({ "secretRef": { "name": "key" } }),
         json!({ "workloadIdentity": { "clientId": "x" } }),

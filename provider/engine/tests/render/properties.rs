@@ -58,6 +58,26 @@ fn additions() -> impl Strategy<Value = Value> {
         })
 }
 
+fn ways_in() -> impl Strategy<Value = (Value, Value)> {
+    let annotations = prop::collection::btree_map("[a-z]{1,8}", odd_text(), 0..3);
+    (prop::sample::subsequence(vec!["query", "otlpHttp", "otlpGrpc"], 1..=3), annotations, any::<bool>())
+        .prop_map(|(entrances, annotations, secure)| {
+            let routes = entrances.iter().map(|name| {
+                let mut route = json!({"host": "*.example.com", "annotations": annotations});
+                if secure {
+                    route["tls"] = json!({"secretName": "on"});
+                }
+                ((*name).to_owned(), route)
+            });
+            let ingress: Map<_, _> = routes.collect();
+            let mut gateway = json!({"parentRefs": [{"name": "null", "namespace": "123"}]});
+            for name in entrances {
+                gateway[name] = json!({"hostnames": [if name == "otlpGrpc" { "grpc.no" } else { "on" }]});
+            }
+            (ingress.into(), gateway)
+        })
+}
+
 fn observability() -> impl Strategy<Value = Value> {
     prop::collection::vec(
         prop::sample::select(vec!["serviceMonitors", "rules", "dashboards", "grafanaDatasource"]),
@@ -87,6 +107,7 @@ prop_compose! {
         replicas in 3_u32..7,
         upstream in any::<bool>(),
         receiver in prop::sample::select(vec!["distributor", "querier", "compactor"]),
+        (autoscaled, least, more_than_least) in (prop::sample::subsequence(vec!["distributor", "querier", "queryFrontend"], 0..=3), 1_u32..9, 0_u32..9),
     ) -> Value {
         let mut spec = json!({"mode": "distributed", "storage": {"trace": storage},
             "ingester": {"replicas": replicas}, "replication": {"factor": 3, "zones": zones}});
@@ -94,6 +115,9 @@ prop_compose! {
             spec["replication"]["factor"] = 1.into();
         }
         spec[receiver] = more;
+        for component in autoscaled {
+            spec[component]["autoscaling"] = json!({"minReplicas": least, "maxReplicas": least + more_than_least});
+        }
         if upstream {
             spec["image"] = "grafana/tempo:2.10.8".into();
             spec[receiver]["extraArgs"] = args.into();
@@ -109,9 +133,14 @@ prop_compose! {
         labels in prop::collection::btree_map("[a-z]{1,6}", "[a-z0-9]{0,6}|no|1", 0..3),
         mut spec in prop_oneof![single_binary(), distributed()],
         observability in observability(),
+        ways_in in prop::option::of(ways_in()),
         tenants in prop::collection::btree_map("[a-z]{1,6}", 1_u32..500, 0..3),
     ) -> String {
         spec["observability"] = observability;
+        if let Some((ingress, gateway)) = ways_in {
+            spec["ingress"] = ingress;
+            spec["gatewayApi"] = gateway;
+        }
         spec["tenancy"] = json!({"tenants": tenants.keys().map(|name| json!({"name": name})).collect::<Vec<_>>()});
         let retention: Map<String, Value> =
             tenants.into_iter().map(|(name, hours)| (name, format!("{}h", hours + 24).into())).collect();
@@ -143,6 +172,8 @@ proptest! {
         for workload in workloads(&manifests) {
             references_exist(workload, &manifests);
         }
+        autoscalers_have_the_last_word(&manifests);
+        ways_in_lead_somewhere(&manifests);
         configurations_load(&manifests);
     }
 
@@ -260,6 +291,58 @@ fn references_exist(workload: &Manifest, manifests: &[Manifest]) {
         for port in list(&service.value["spec"]["ports"]) {
             assert!(ports.contains(&port["targetPort"].to_string()), "{service}: {port}");
         }
+    }
+}
+
+/// An autoscaler and a document that both set the number would undo each other's changes.
+fn autoscalers_have_the_last_word(manifests: &[Manifest]) {
+    let of = |workload: &Manifest| {
+        let scalers = manifests.iter().filter(|m| m.kind == "HorizontalPodAutoscaler");
+        scalers
+            .filter(|m| {
+                let target = &m.value["spec"]["scaleTargetRef"];
+                target["kind"] == workload.kind && target["name"] == workload.name
+            })
+            .count()
+    };
+    for workload in workloads(manifests) {
+        let left_alone = usize::from(workload.value["spec"]["replicas"].is_null());
+        assert_eq!(of(workload), left_alone, "{workload}");
+    }
+    let scalers = manifests.iter().filter(|m| m.kind == "HorizontalPodAutoscaler").count();
+    assert_eq!(workloads(manifests).map(of).sum::<usize>(), scalers, "each has its workload");
+}
+
+/// Each route's service has its port, and the pods' policies let strangers in there.
+fn ways_in_lead_somewhere(manifests: &[Manifest]) {
+    for route in manifests {
+        let spec = &route.value["spec"];
+        let (service, port) = match route.kind.as_str() {
+            "Ingress" => {
+                let service = &spec["rules"][0]["http"]["paths"][0]["backend"]["service"];
+                (&service["name"], &service["port"]["name"])
+            }
+            "HTTPRoute" | "GRPCRoute" => {
+                let backend = &spec["rules"][0]["backendRefs"][0];
+                (&backend["name"], &backend["port"])
+            }
+            _ => continue,
+        };
+        let service = manifests.iter().find(|m| m.kind == "Service" && *service == m.name).unwrap();
+        let found =
+            list(&service.value["spec"]["ports"]).find(|it| it["name"] == *port || it["port"] == *port);
+        let target = &found.unwrap_or_else(|| panic!("{route}: {service} has no port {port}"))["targetPort"];
+        let selector = &service.value["spec"]["selector"];
+        let policies = manifests.iter().filter(|m| m.kind == "NetworkPolicy");
+        let policy = policies
+            .into_iter()
+            .find(|m| m.value["spec"]["podSelector"]["matchLabels"] == *selector)
+            .unwrap();
+        let open = list(&policy.value["spec"]["ingress"]).filter(|rule| rule["from"].is_null());
+        assert!(
+            open.flat_map(|rule| list(&rule["ports"])).any(|it| it["port"] == *target),
+            "{route}: {policy}"
+        );
     }
 }
 

@@ -86,6 +86,45 @@ pub(crate) fn spec() -> Value {
     ])
 }
 
+/// Rules of a component whose instances keep nothing.
+pub(crate) fn scalable() -> Value {
+    rules(&[
+        (
+            "!(has(self.autoscaling) && has(self.replicas))",
+            "an autoscaler decides about the number of instances: keep replicas or autoscaling",
+            Some(".replicas"),
+        ),
+        (
+            "!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)",
+            "autoscaling by CPU needs resources.requests.cpu",
+            Some(".resources"),
+        ),
+        (
+            "!has(self.autoscaling) || !has(self.autoscaling.targetMemoryUtilizationPercentage) || !has(self.resources) || (has(self.resources.requests) && 'memory' in self.resources.requests) || (has(self.resources.limits) && 'memory' in self.resources.limits)",
+            "autoscaling by memory needs resources.requests.memory",
+            Some(".resources"),
+        ),
+    ])
+}
+
+/// Rules of all other components.
+pub(crate) fn not_scalable() -> Value {
+    rules(&[(
+        "!has(self.autoscaling)",
+        "only the distributor, the querier and the queryFrontend can be scaled automatically: the others hold data or caches, or gain nothing from it",
+        Some(".autoscaling"),
+    )])
+}
+
+/// Rules of `autoscaling`.
+pub(crate) fn autoscaling() -> Value {
+    rules(&[(
+        "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas",
+        "minReplicas must not be larger than maxReplicas",
+        Some(".minReplicas"),
+    )])
+}
+
 /// Rules of `spec.storage.trace`: the backend's section is there, and no other.
 pub(crate) fn trace_storage() -> Value {
     rules(&[

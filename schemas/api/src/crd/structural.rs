@@ -8,8 +8,9 @@ use super::rules;
 const KNOWN_FORMATS: [&str; 6] = ["int32", "int64", "float", "double", "date-time", "byte"];
 
 /// Fields of ours that hold Kubernetes' own types, whose descriptions are left to Kubernetes' documentation.
-const KUBERNETES_TYPES: [&str; 11] = [
+const KUBERNETES_TYPES: [&str; 12] = [
     "affinity",
+    "behavior",
     "conditions",
     "envFrom",
     "extraEgress",

@@ -106,8 +106,9 @@ fn list_maps_have_their_keys_required() {
 
 #[test]
 fn every_field_of_ours_is_described() {
-    const KUBERNETES: [&str; 11] = [
+    const KUBERNETES: [&str; 12] = [
         "affinity",
+        "behavior",
         "conditions",
         "envFrom",
         "extraEgress",

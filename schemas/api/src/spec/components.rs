@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::autoscaling::AutoscalingSpec;
 use super::tls::ServerTlsSpec;
 
 /// A piece of a Kubernetes manifest that is passed on as it is.
@@ -93,9 +94,9 @@ pub struct PersistenceSpec {
 /// `#[serde(flatten)]` and `deny_unknown_fields` exclude each other.
 macro_rules! component_block {
     ($(#[$doc:meta])* pub struct $name:ident { $($own:tt)* }) => {
-        $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+        $(#[$doc])*
         pub struct $name {
             /// How many instances run. Defaults: ingester 3, all others 1.
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,12 +170,32 @@ macro_rules! component_block {
 
 component_block! {
     /// A component without settings of its own.
-    pub struct ComponentSpec {}
+    #[schemars(extend("x-kubernetes-validations" = crate::crd::rules::not_scalable()))]
+    pub struct ComponentSpec {
+        /// Refused: only the distributor, the querier and the query frontend can be scaled automatically.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(schema_with = "crate::crd::fragments::free_form_object")]
+        pub autoscaling: Option<RawFragment>,
+    }
+}
+
+component_block! {
+    /// A component without settings of its own whose instances keep nothing, so that their number may change at any time.
+    #[schemars(extend("x-kubernetes-validations" = crate::crd::rules::scalable()))]
+    pub struct ScalableSpec {
+        /// Between how many instances an autoscaler chooses (Kubernetes), in place of `replicas`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub autoscaling: Option<AutoscalingSpec>,
+    }
 }
 
 component_block! {
     /// The distributor.
+    #[schemars(extend("x-kubernetes-validations" = crate::crd::rules::scalable()))]
     pub struct DistributorSpec {
+        /// Between how many instances an autoscaler chooses (Kubernetes), in place of `replicas`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub autoscaling: Option<AutoscalingSpec>,
         /// Certificate of the receivers that do not name their own in `spec.ingestion`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tls: Option<ServerTlsSpec>,
@@ -183,7 +204,12 @@ component_block! {
 
 component_block! {
     /// The ingester.
+    #[schemars(extend("x-kubernetes-validations" = crate::crd::rules::not_scalable()))]
     pub struct IngesterSpec {
+        /// Refused: only the distributor, the querier and the query frontend can be scaled automatically.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(schema_with = "crate::crd::fragments::free_form_object")]
+        pub autoscaling: Option<RawFragment>,
         /// The volume with the write-ahead log.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub persistence: Option<PersistenceSpec>,
@@ -192,7 +218,12 @@ component_block! {
 
 component_block! {
     /// The single binary.
+    #[schemars(extend("x-kubernetes-validations" = crate::crd::rules::not_scalable()))]
     pub struct SingleBinarySpec {
+        /// Refused: only the distributor, the querier and the query frontend can be scaled automatically.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(schema_with = "crate::crd::fragments::free_form_object")]
+        pub autoscaling: Option<RawFragment>,
         /// The volume with the write-ahead log and, with the local backend, the blocks.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub persistence: Option<PersistenceSpec>,

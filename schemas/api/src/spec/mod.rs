@@ -3,8 +3,10 @@
 //! Only [`validate`](crate::validate) reads these types; everything downstream works from
 //! [`ValidatedTempo`](crate::ValidatedTempo).
 
+mod autoscaling;
 mod blocks;
 mod components;
+mod exposure;
 mod ingestion;
 mod limits;
 mod local;
@@ -16,11 +18,15 @@ mod storage;
 mod tenancy;
 mod tls;
 
+pub use autoscaling::AutoscalingSpec;
 pub use blocks::{BlocksSpec, CacheSpec, ColumnScope, ColumnType, DedicatedColumnSpec};
 pub(crate) use components::CommonSpec;
 pub use components::{
     ComponentSpec, DistributorSpec, IngesterSpec, PersistenceSpec, PodTemplateSpec, PortsSpec, RawFragment,
-    SingleBinarySpec,
+    ScalableSpec, SingleBinarySpec,
+};
+pub use exposure::{
+    GatewayApiSpec, GatewayRouteSpec, IngressRouteSpec, IngressSpec, IngressTlsSpec, ParentRefSpec,
 };
 pub use ingestion::{IngestionSpec, OtlpSpec, ReceiverSpec};
 pub use limits::{
@@ -172,10 +178,10 @@ pub struct TempoSpec {
     pub ingester: Option<IngesterSpec>,
     /// Evaluates queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub querier: Option<ComponentSpec>,
+    pub querier: Option<ScalableSpec>,
     /// Answers the query API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query_frontend: Option<ComponentSpec>,
+    pub query_frontend: Option<ScalableSpec>,
     /// Reads object storage for queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retriever: Option<ComponentSpec>,
@@ -217,6 +223,12 @@ pub struct TempoSpec {
     /// Which traffic to and from the pods is allowed (Kubernetes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicySpec>,
+    /// Ways in from outside of the cluster, by an Ingress controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<IngressSpec>,
+    /// Ways in from outside of the cluster, by a gateway of the Gateway API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_api: Option<GatewayApiSpec>,
 
     /// Runtime configuration that is merged, deeply, over the rendered one: maps are joined, everything else is replaced. Checked against the runtime's own schema. Keys that other fields of the document decide about, and secrets in clear, are refused.
     #[serde(default, skip_serializing_if = "Map::is_empty")]

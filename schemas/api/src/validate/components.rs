@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::report::Report;
-use super::{fragments, images, listen_address, names, quantity};
+use super::{autoscaling, fragments, images, listen_address, names, quantity};
 use crate::Component;
 use crate::defaults;
-use crate::spec::{CommonSpec, Mode, PersistenceSpec, PodTemplateSpec, PortsSpec, TempoSpec};
+use crate::spec::{
+    AutoscalingSpec, CommonSpec, ComponentSpec, Mode, PersistenceSpec, PodTemplateSpec, PortsSpec,
+    ScalableSpec, TempoSpec,
+};
 use crate::validated::{
     ComponentSettings, Image, Ingestion, LocalListen, Persistence, PinnedPorts, PodTemplate, Ports,
     Scheduling,
@@ -20,6 +23,9 @@ use tempoform_document::path::child;
 struct Block<'a> {
     common: CommonSpec<'a>,
     persistence: Option<&'a PersistenceSpec>,
+    autoscaling: Option<&'a AutoscalingSpec>,
+    /// Whether it asks for an autoscaler that the component cannot have.
+    asks_for_autoscaling: bool,
 }
 
 pub(super) fn resolve(
@@ -40,22 +46,38 @@ pub(super) fn resolve(
 }
 
 fn block(spec: &TempoSpec, component: Component) -> Option<Block<'_>> {
-    let without_volume = |common| Block { common, persistence: None };
     match component {
-        Component::Distributor => spec.distributor.as_ref().map(|block| without_volume(block.common())),
-        Component::Ingester => spec
-            .ingester
+        Component::Distributor => spec
+            .distributor
             .as_ref()
-            .map(|block| Block { common: block.common(), persistence: block.persistence.as_ref() }),
-        Component::Querier => spec.querier.as_ref().map(|block| without_volume(block.common())),
-        Component::QueryFrontend => spec.query_frontend.as_ref().map(|block| without_volume(block.common())),
-        Component::Retriever => spec.retriever.as_ref().map(|block| without_volume(block.common())),
-        Component::Compactor => spec.compactor.as_ref().map(|block| without_volume(block.common())),
-        Component::Tempo => spec
-            .tempo
-            .as_ref()
-            .map(|block| Block { common: block.common(), persistence: block.persistence.as_ref() }),
+            .map(|block| Block { autoscaling: block.autoscaling.as_ref(), ..whole(block.common()) }),
+        Component::Ingester => spec.ingester.as_ref().map(|block| Block {
+            persistence: block.persistence.as_ref(),
+            asks_for_autoscaling: block.autoscaling.is_some(),
+            ..whole(block.common())
+        }),
+        Component::Querier => spec.querier.as_ref().map(scalable),
+        Component::QueryFrontend => spec.query_frontend.as_ref().map(scalable),
+        Component::Retriever => spec.retriever.as_ref().map(fixed),
+        Component::Compactor => spec.compactor.as_ref().map(fixed),
+        Component::Tempo => spec.tempo.as_ref().map(|block| Block {
+            persistence: block.persistence.as_ref(),
+            asks_for_autoscaling: block.autoscaling.is_some(),
+            ..whole(block.common())
+        }),
     }
+}
+
+fn whole(common: CommonSpec<'_>) -> Block<'_> {
+    Block { common, persistence: None, autoscaling: None, asks_for_autoscaling: false }
+}
+
+fn scalable(block: &ScalableSpec) -> Block<'_> {
+    Block { autoscaling: block.autoscaling.as_ref(), ..whole(block.common()) }
+}
+
+fn fixed(block: &ComponentSpec) -> Block<'_> {
+    Block { asks_for_autoscaling: block.autoscaling.is_some(), ..whole(block.common()) }
 }
 
 fn refuse_blocks_of_other_mode(spec: &TempoSpec, report: &mut Report) {
@@ -89,9 +111,17 @@ impl Resolver<'_> {
         let common = block.map(|block| block.common);
         let resources = resources(component, common, &path, report);
         let memory_limit = memory_limit(&resources);
+        if block.is_some_and(|block| block.asks_for_autoscaling) {
+            autoscaling::refuse(component, report);
+        }
+        let autoscaling = block.and_then(|block| block.autoscaling).map(|spec| {
+            let replicas = common.and_then(|common| common.replicas);
+            autoscaling::resolve(spec, replicas, &resources, &path, report)
+        });
         ComponentSettings {
             component,
             replicas: replicas(component, common, &path, report),
+            autoscaling,
             image: self.image(common, &path, report),
             memory_limit,
             resources,

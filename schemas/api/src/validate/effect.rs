@@ -10,12 +10,14 @@ use crate::spec::{Tempo, TempoSpec};
 use crate::validated::Target;
 
 /// Fields of `spec` that only Kubernetes has a use for.
-const KUBERNETES_ONLY: [&str; 10] = [
+const KUBERNETES_ONLY: [&str; 12] = [
     "image",
     "imagePullPolicy",
     "imagePullSecrets",
     "serviceAccount",
     "networkPolicy",
+    "ingress",
+    "gatewayApi",
     "replication.topologyKey",
     "observability.serviceMonitors",
     "observability.rules",
@@ -24,8 +26,9 @@ const KUBERNETES_ONLY: [&str; 10] = [
 ];
 
 /// The same in a component's block.
-const KUBERNETES_ONLY_IN_BLOCKS: [&str; 17] = [
+const KUBERNETES_ONLY_IN_BLOCKS: [&str; 18] = [
     "image",
+    "autoscaling",
     "resources.requests",
     "resources.limits.cpu",
     "nodeSelector",

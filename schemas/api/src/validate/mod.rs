@@ -3,11 +3,13 @@
 //! Each step resolves its part of the spec with the defaults of [`defaults`](crate::defaults) and reports what is
 //! wrong with it; a step that finds a problem goes on with a stand-in, so that one run finds them all.
 
+mod autoscaling;
 mod bounds;
 mod components;
 mod config;
 mod effect;
 mod endpoint;
+mod exposure;
 mod fragments;
 mod images;
 mod ingestion;
@@ -77,6 +79,8 @@ fn resolve(tempo: &Tempo, report: &mut Report) -> ValidatedTempo {
     let storage = storage::resolve(&spec.storage.trace, report);
     config::check(&spec.config, report);
     metadata(tempo, report);
+    let ingress = exposure::ingress(spec.ingress.as_ref(), &ingestion, report);
+    let gateway_api = exposure::gateway_api(spec.gateway_api.as_ref(), &ingestion, report);
     let targets = runtime(spec, &ingestion, &storage, &components, report);
     ValidatedTempo {
         service_account: service_account(spec, &name, report),
@@ -99,6 +103,8 @@ fn resolve(tempo: &Tempo, report: &mut Report) -> ValidatedTempo {
         blocks,
         observability: observability::resolve(spec.observability.as_ref(), report),
         network_policy: network_policy(spec.network_policy.as_ref()),
+        ingress,
+        gateway_api,
         config: spec.config.clone(),
         deletion_policy: spec.deletion_policy.unwrap_or_default(),
         local,

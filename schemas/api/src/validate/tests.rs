@@ -5,8 +5,10 @@ use super::*;
 use crate::Component;
 use crate::validated::{GcsCredentials, S3Credentials, Storage};
 
+mod autoscaling;
 mod bounds;
 mod components;
+mod exposure;
 mod refusals;
 mod replication;
 mod storage;

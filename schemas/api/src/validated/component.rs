@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use k8s_openapi::api::core::v1::{
     Affinity, EnvFromSource, EnvVar, PodSecurityContext, ResourceRequirements, Toleration,
     TopologySpreadConstraint,
@@ -20,8 +21,10 @@ use tempoform_document::ByteSize;
 pub struct ComponentSettings {
     /// Which component.
     pub component: Component,
-    /// Instances; 0 switches it off.
+    /// Instances; 0 switches it off. On Kubernetes [`Self::autoscaling`] goes before it.
     pub replicas: u32,
+    /// Who decides about the number of instances on Kubernetes; `None`: the document.
+    pub autoscaling: Option<Autoscaling>,
     /// Its image.
     pub image: Image,
     /// CPU and memory, as given or by default.
@@ -45,6 +48,22 @@ pub struct ComponentSettings {
     pub local: LocalListen,
     /// The volume of a component with a write-ahead log; there exactly if [`Component::has_wal`].
     pub persistence: Option<Persistence>,
+}
+
+/// Between which numbers of instances an autoscaler chooses, and by what.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Autoscaling {
+    /// The fewest, at least 1.
+    pub min_replicas: u32,
+    /// The most, at least as many.
+    pub max_replicas: u32,
+    /// The use of CPU that is aimed at, in percent of what is requested; above 0.
+    pub target_cpu_utilization_percentage: u32,
+    /// The same for memory; `None`: it is not looked at.
+    pub target_memory_utilization_percentage: Option<u32>,
+    /// How fast instances are added and removed; `None`: Kubernetes' own way.
+    pub behavior: Option<HorizontalPodAutoscalerBehavior>,
 }
 
 /// A container image.

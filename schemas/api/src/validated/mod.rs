@@ -4,13 +4,16 @@
 //! left means that the thing itself is optional (no disk cache, no TLS), never that a default is missing.
 
 mod component;
+mod exposure;
 mod settings;
 mod storage;
 mod tls;
 
 pub use component::{
-    ComponentSettings, Image, LocalListen, Persistence, PinnedPorts, PodTemplate, Ports, Scheduling,
+    Autoscaling, ComponentSettings, Image, LocalListen, Persistence, PinnedPorts, PodTemplate, Ports,
+    Scheduling,
 };
+pub use exposure::{Entrance, GatewayApi, GatewayParent, Ingress};
 pub use settings::{
     Blocks, Cache, Datasource, DedicatedColumn, Ingestion, IngestionLimits, Limits, Local, Monitoring,
     NetworkPolicy, Observability, Query, QueryLimits, Receiver, Replication, Retention, SelfTracing,
@@ -77,6 +80,10 @@ pub struct ValidatedTempo {
     pub observability: Observability,
     /// The network policies; `None`: none is created.
     pub network_policy: Option<NetworkPolicy>,
+    /// Ways in from outside by an Ingress controller.
+    pub ingress: BTreeMap<Entrance, Ingress>,
+    /// Ways in from outside by a gateway; `None`: there are none.
+    pub gateway_api: Option<GatewayApi>,
     /// What is merged over the rendered runtime configuration.
     pub config: Map<String, Value>,
     /// What becomes of the data on removal.

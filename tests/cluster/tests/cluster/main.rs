@@ -8,4 +8,5 @@ mod manifests;
 mod objects;
 mod real_pod;
 mod rollout;
+mod scaling;
 mod target;

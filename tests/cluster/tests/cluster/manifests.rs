@@ -12,10 +12,12 @@ use crate::objects::{Run, apply, install, make_namespaces, open_definition};
 
 /// Kinds that other operators define, with their plural names. Their definitions are not here: these objects are only
 /// known to be taken as objects, with metadata as it must be.
-const KINDS_OF_OTHERS: [(&str, &str); 3] = [
+const KINDS_OF_OTHERS: [(&str, &str); 5] = [
     ("ServiceMonitor", "servicemonitors"),
     ("PrometheusRule", "prometheusrules"),
     ("GrafanaDatasource", "grafanadatasources"),
+    ("HTTPRoute", "httproutes"),
+    ("GRPCRoute", "grpcroutes"),
 ];
 
 /// Quantities of the documents that Kubernetes writes in another way.

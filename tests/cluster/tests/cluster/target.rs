@@ -22,7 +22,7 @@ const NAMESPACE: &str = "tracing";
 const ZONES: [&str; 1] = ["a"];
 
 /// A Tempo with some of everything.
-const DOCUMENT: &str = r"
+pub(crate) const DOCUMENT: &str = r"
 apiVersion: tempoform.io/v1alpha1
 kind: Tempo
 metadata:
@@ -52,11 +52,7 @@ spec:
 struct Silent;
 
 impl Observer for Silent {
-    fn progress(&self, progress: Progress) {
-        if let Progress::Failed { object, reason } = progress {
-            eprintln!("{object}: {reason}");
-        }
-    }
+    fn progress(&self, _: Progress) {}
 }
 
 /// A target with what a document declares.
@@ -71,12 +67,12 @@ async fn declare(plane: &ControlPlane, document: &str) -> Result<(ClusterTarget,
     Ok((target, desired))
 }
 
-async fn planned(plane: &ControlPlane, document: &str) -> Result<Plan> {
+pub(crate) async fn planned(plane: &ControlPlane, document: &str) -> Result<Plan> {
     let (target, desired) = declare(plane, document).await?;
     Ok(plan_on(&target, &desired).await?)
 }
 
-async fn applied(plane: &ControlPlane, document: &str, allowed: &[DangerKind]) -> Result<Applied> {
+pub(crate) async fn applied(plane: &ControlPlane, document: &str, allowed: &[DangerKind]) -> Result<Applied> {
     let (mut target, desired) = declare(plane, document).await?;
     let plan = plan_on(&target, &desired).await?;
     let refused = plan.refused(allowed);
@@ -91,7 +87,7 @@ async fn applied(plane: &ControlPlane, document: &str, allowed: &[DangerKind]) -
 }
 
 /// The changes of a plan, one a line: `update StatefulSet/tracing/a spec.replicas`.
-fn told(plan: &Plan) -> Vec<String> {
+pub(crate) fn told(plan: &Plan) -> Vec<String> {
     let due = plan.changes.iter().filter(|change| change.action != Action::NoChange);
     let line = |change: &tempoform_engine::plan::Change| {
         let fields: Vec<String> = change.fields.iter().map(|field| field.path.to_string()).collect();
@@ -101,7 +97,7 @@ fn told(plan: &Plan) -> Vec<String> {
     due.map(line).collect()
 }
 
-fn namespaced<K>(client: &Client) -> Api<K>
+pub(crate) fn namespaced<K>(client: &Client) -> Api<K>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     K::DynamicType: Default,

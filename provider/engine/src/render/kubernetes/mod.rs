@@ -1,5 +1,7 @@
 //! A Tempo as Kubernetes objects.
 
+mod autoscaler;
+mod exposure;
 mod meta;
 mod monitoring;
 mod pod_check;
@@ -35,6 +37,7 @@ pub(super) fn manifests(tempo: &ValidatedTempo) -> Result<Vec<Manifest>, RenderE
     let mut all = common(tempo)?;
     all.extend(parts.iter().flat_map(|part| part.foundation.iter().cloned()));
     all.extend(parts.into_iter().flat_map(|part| part.workloads));
+    all.extend(exposure::manifests(tempo)?);
     all.extend(monitoring::manifests(tempo)?);
     refuse_duplicates(&all)?;
     Ok(all)
@@ -203,6 +206,10 @@ fn component(tempo: &ValidatedTempo, process: &Process<'_>) -> Result<ComponentO
     if let Some(template) = templates.budget {
         foundation.push(typed::render::<PodDisruptionBudget>(template, &meta)?);
     }
+    if let (Some(template), Some(autoscaling)) = (templates.autoscaler, &process.settings.autoscaling) {
+        let workload = names.stateful_set(component, None);
+        foundation.push(autoscaler::render(template, meta.clone(), &workload, autoscaling)?);
+    }
 
     let configured = Configured { access: &access, config_hash: &config_hash, ports: &pod_ports };
     let workloads = parts(tempo, process)
@@ -312,6 +319,8 @@ struct Templates {
     service: &'static str,
     headless: Option<&'static str>,
     budget: Option<&'static str>,
+    /// For components that can be scaled automatically.
+    autoscaler: Option<&'static str>,
     workload: WorkloadTemplate,
 }
 
@@ -327,6 +336,7 @@ macro_rules! stateful_set {
             service: concat!("kubernetes/", $folder, "/service.yaml"),
             headless: Some(concat!("kubernetes/", $folder, "/headless-service.yaml")),
             budget: Some(concat!("kubernetes/", $folder, "/poddisruptionbudget.yaml")),
+            autoscaler: None,
             workload: WorkloadTemplate::StatefulSet(concat!("kubernetes/", $folder, "/statefulset.yaml")),
         }
     };
@@ -339,6 +349,7 @@ macro_rules! deployment {
             service: concat!("kubernetes/", $folder, "/service.yaml"),
             headless: None,
             budget: Some(concat!("kubernetes/", $folder, "/poddisruptionbudget.yaml")),
+            autoscaler: Some(concat!("kubernetes/", $folder, "/horizontalpodautoscaler.yaml")),
             workload: WorkloadTemplate::Deployment(concat!("kubernetes/", $folder, "/deployment.yaml")),
         }
     };
@@ -353,7 +364,7 @@ impl Templates {
             Component::QueryFrontend => deployment!("query-frontend"),
             Component::Retriever => stateful_set!("retriever"),
             // Nobody waits for a compactor, so nothing protects its pods from eviction.
-            Component::Compactor => Self { budget: None, ..deployment!("compactor") },
+            Component::Compactor => Self { budget: None, autoscaler: None, ..deployment!("compactor") },
             Component::Tempo => stateful_set!("tempo"),
         }
     }

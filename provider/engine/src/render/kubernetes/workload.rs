@@ -30,6 +30,8 @@ pub(super) struct Workload<'a> {
     #[serde(flatten)]
     meta: Meta<'a>,
     replicas: u32,
+    /// Whether the number is left to an autoscaler.
+    autoscaled: bool,
     headless_service: String,
     target: &'static str,
     image: &'a str,
@@ -124,6 +126,7 @@ pub(super) fn values<'a>(
     Workload {
         meta: meta.named(names.stateful_set(component, part.zone)).in_zone(part.zone),
         replicas: part.replicas,
+        autoscaled: settings.autoscaling.is_some(),
         headless_service: names.of_component(component, "headless"),
         target: component.target(),
         image: settings.image.as_str(),
