@@ -19,7 +19,7 @@ pub(crate) async fn run(args: &Destroy) -> Result<ExitCode, Failure> {
     let tempo = &declared.document.validated;
     let delete = args.delete_data || tempo.deletion_policy == DeletionPolicy::Delete;
     match running::open(&declared, &args.destination).await? {
-        Running::Local(target) => from_machine(args, tempo, &declared, target, delete).await,
+        Running::Local(target) => from_machine(args, tempo, &declared, *target, delete).await,
         Running::Cluster(target) => from_cluster(args, tempo, &target, delete).await,
     }
 }

@@ -21,8 +21,8 @@ const CANARY_TENANT: &str = "tempoform-canary";
 
 /// A target of one of the kinds.
 pub(crate) enum Running {
-    Local(LocalTarget),
-    Cluster(ClusterTarget),
+    Local(Box<LocalTarget>),
+    Cluster(Box<ClusterTarget>),
 }
 
 impl Running {
@@ -44,8 +44,8 @@ impl Running {
 
     pub(crate) fn target(&self) -> &dyn Target {
         match self {
-            Self::Local(target) => target,
-            Self::Cluster(target) => target,
+            Self::Local(target) => target.as_ref(),
+            Self::Cluster(target) => target.as_ref(),
         }
     }
 }
@@ -66,8 +66,8 @@ pub(crate) fn load(files: &Files, destination: &Destination) -> Result<Declared,
 pub(crate) async fn open(declared: &Declared, destination: &Destination) -> Result<Running, Failure> {
     destination.check()?;
     Ok(match destination.target() {
-        Place::Local => Running::Local(local::open(declared)?),
-        Place::Kubernetes => Running::Cluster(cluster(declared, destination).await?),
+        Place::Local => Running::Local(Box::new(local::open(declared)?)),
+        Place::Kubernetes => Running::Cluster(Box::new(cluster(declared, destination).await?)),
     })
 }
 
@@ -86,7 +86,7 @@ pub(crate) async fn declare(
             let mut target = local::open(declared)?;
             let facts = guarded(tempo, target.directory().path());
             let desired = target.declare(&definitions, facts)?;
-            Ok((Running::Local(target), desired))
+            Ok((Running::Local(Box::new(target)), desired))
         }
         Place::Kubernetes => {
             let mut target = cluster(declared, destination).await?;
@@ -94,7 +94,7 @@ pub(crate) async fn declare(
                 render::kubernetes(tempo, target.namespace()).map_err(|error| declared.failure(error))?;
             let facts = guarded(tempo, Path::new(POD_DATA));
             let desired = target.declare(&tempo.name, objects, facts);
-            Ok((Running::Cluster(target), desired))
+            Ok((Running::Cluster(Box::new(target)), desired))
         }
     }
 }
