@@ -111,6 +111,9 @@ impl From<ApplyError> for Failure {
                 let failure = Self::from(error);
                 return Self { message: format!("{}; nothing was changed", failure.message), ..failure };
             }
+            ApplyError::NotServing { .. } => {
+                return Self::new(error.to_string()).help("look at `tempoform logs`, then apply again");
+            }
             error => error,
         };
         let ApplyError::Failed { failures, remaining, total } = &error else {

@@ -12,6 +12,9 @@ use crate::object::{Desired, Object, ObjectId};
 use crate::plan::{Action, Change, Plan};
 use crate::target::{Target, TargetError};
 
+/// Between two looks at an unchanged object that has failed.
+const RETRY: Duration = Duration::from_secs(2);
+
 /// What happens during an apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -95,6 +98,15 @@ pub enum ApplyError {
     /// The target could not begin; nothing was changed.
     #[error("nothing was changed")]
     NotBegun(#[source] TargetError),
+    /// Every change is made, and objects that were not changed do not serve.
+    #[error("everything is as declared, and not everything serves: {}", list(failures))]
+    NotServing {
+        /// Each with its reason.
+        failures: Vec<(ObjectId, TargetError)>,
+    },
+    /// Every change is made, and it was asked to stop before everything served.
+    #[error("interrupted: everything is as declared, and it is not known whether it serves")]
+    NotAwaited,
     /// It was asked to stop.
     #[error("interrupted: {done} of {total} changes are made; the next apply makes the others")]
     Interrupted {
@@ -162,6 +174,9 @@ pub async fn apply(
             return Err(ApplyError::Interrupted { done, total });
         }
     }
+    // What stays as it is may not serve yet: a former apply ended early, or what kept it was mended elsewhere. It keeps no
+    // change from being made.
+    run.unchanged(plan).await?;
     Ok(applied)
 }
 
@@ -183,7 +198,7 @@ impl Applied {
 /// The plan's changes as steps that follow each other; each step has rows that run at the same
 /// time; each row's changes follow each other.
 fn steps(plan: &Plan) -> Vec<Vec<Vec<&Change>>> {
-    let due = plan.changes.iter().collect::<Vec<_>>();
+    let due = plan.changes.iter().filter(|change| change.action != Action::NoChange).collect::<Vec<_>>();
     due.chunk_by(|a, b| (a.wave, a.action == Action::Delete) == (b.wave, b.action == Action::Delete))
         .map(rows)
         .collect()
@@ -195,8 +210,7 @@ fn rows<'a>(step: &[&'a Change]) -> Vec<Vec<&'a Change>> {
     let mut rows: Vec<Vec<&Change>> = Vec::new();
     for change in step {
         let alone = |other: &Change| {
-            matches!(other.action, Action::Create | Action::NoChange)
-                || (other.action == Action::Delete && !other.stateful)
+            other.action == Action::Create || (other.action == Action::Delete && !other.stateful)
         };
         let row = rows.iter_mut().find(|row| {
             !alone(change) && row.iter().all(|other| other.component == change.component && !alone(other))
@@ -244,9 +258,6 @@ impl Run<'_> {
             return Outcome::Foreign(change.object.clone());
         }
         let object = change.object.clone();
-        if change.action == Action::NoChange {
-            return self.unchanged(object).await;
-        }
         let began = Instant::now();
         self.observer.progress(Progress::Started { object: object.clone(), action: change.action });
         // Dropping the work on cancel is safe: the target has recorded that the change began.
@@ -269,15 +280,36 @@ impl Run<'_> {
         }
     }
 
-    async fn unchanged(&self, object: ObjectId) -> Outcome {
-        let waited = tokio::select! {
+    /// Waits for what is not changed.
+    async fn unchanged(&self, plan: &Plan) -> Result<(), ApplyError> {
+        let mut waits = Vec::new();
+        for change in plan.changes.iter().filter(|change| change.action == Action::NoChange) {
+            waits.push(async move {
+                self.comes(&change.object).await.err().map(|error| (change.object.clone(), error))
+            });
+        }
+        let waited =
+            stream::iter(waits).buffer_unordered(self.options.concurrency.max(1)).collect::<Vec<_>>();
+        let failures: Vec<_> = tokio::select! {
             biased;
-            () = self.cancel.cancelled() => return Outcome::Cancelled,
-            waited = self.serves(&object) => waited,
+            () = self.cancel.cancelled() => return Err(ApplyError::NotAwaited),
+            waited = waited => waited.into_iter().flatten().collect(),
         };
-        match waited {
-            Ok(()) => Outcome::Done(Action::NoChange),
-            Err(error) => Outcome::Failed(object, error),
+        if failures.is_empty() { Ok(()) } else { Err(ApplyError::NotServing { failures }) }
+    }
+
+    /// Waits until an object serves that was not changed. What has failed is no reason to end early: its cause may be gone.
+    async fn comes(&self, object: &ObjectId) -> Result<(), TargetError> {
+        let deadline = Instant::now() + self.options.timeout;
+        loop {
+            match self.serves(object).await {
+                Err(error) if Instant::now() + RETRY < deadline => {
+                    let (object, reason) = (object.clone(), error.to_string());
+                    self.observer.progress(Progress::Waiting { object, reason });
+                    tokio::time::sleep(RETRY).await;
+                }
+                waited => return waited,
+            }
         }
     }
 

@@ -15,10 +15,13 @@ use tokio::time::Instant;
 use crate::FIELD_MANAGER;
 use crate::failure::{conflicts, explain};
 use crate::inventory::Place;
+use crate::replicas::Yields;
 use crate::requests::{Apply, Objects, persist};
 
 /// How long an object may take to go, besides what its pods are given to end.
 const GOING: Duration = Duration::from_secs(300);
+/// How long the controller of StatefulSets may take to let go of volume claims.
+const LETTING_GO: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What becomes of the objects that an object made.
@@ -50,6 +53,19 @@ pub(crate) async fn put(
         }
     }
     Err(explain(&format!("cannot apply {id}"), error))
+}
+
+/// What is sent of a workload whose number of replicas was to be said as it was found: without it where somebody has set it
+/// since.
+pub(crate) async fn without_stale_replicas(objects: &Objects<'_>, mut value: Value) -> Value {
+    let tried = objects.apply(&value, Apply { dry_run: true, force: false }).await;
+    if let Err(Error::Api(status)) = tried {
+        let found = conflicts(&status);
+        if !found.is_empty() && found.iter().all(|conflict| conflict.field == ".spec.replicas") {
+            Yields::Unsaid.apply_to(&mut value);
+        }
+    }
+    value
 }
 
 /// Removes an object, if it is (still) a member of `place`, and waits until it is gone.
@@ -154,10 +170,29 @@ pub(crate) async fn keep_claims(
     let patch = json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}});
     let patch = Patch::Merge(&patch);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match persist(|| api.patch(&id.name, &params, &patch)).await {
-        Ok(_) => Ok(()),
-        Err(Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(failed(error)),
+    let set = match persist(|| api.patch(&id.name, &params, &patch)).await {
+        Ok(set) => set,
+        Err(Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    // The controller lets go of them a moment later. Until then they would go with the set.
+    let (uid, end) = (set.metadata.uid, Instant::now() + LETTING_GO);
+    let claims: Api<PersistentVolumeClaim> =
+        Api::namespaced(objects.client.clone(), id.namespace.as_deref().unwrap_or_default());
+    let all = ListParams::default();
+    loop {
+        let listed = persist(|| claims.list(&all)).await.map_err(failed)?;
+        let owners = listed.items.iter().flat_map(|claim| claim.metadata.owner_references.iter().flatten());
+        if !owners.into_iter().any(|owner| Some(&owner.uid) == uid.as_ref()) {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            return Err(TargetError::new(format!(
+                "the volume claims of {id} would go with it, so it was not deleted"
+            ))
+            .help("is kube-controller-manager well? Try again, or use --delete-data if they are to go"));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! One apply at a time: a lease beside the inventory, renewed while it lasts.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -25,7 +26,9 @@ const RENEWED: Duration = Duration::from_secs(10);
 pub(crate) struct Lock {
     api: Api<Lease>,
     name: String,
-    uid: Option<String>,
+    holder: String,
+    /// Who has taken it over since.
+    lost_to: Arc<OnceLock<String>>,
     _renewal: AbortOnDropHandle<()>,
 }
 
@@ -37,41 +40,58 @@ impl Lock {
         let failed = |error| explain(&format!("cannot take Lease/{}/{name}", place.namespace), error);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let new = lease(place, &holder);
-        let taken = match persist(|| api.create(&params, &new)).await {
-            Ok(taken) => taken,
+        match persist(|| api.create(&params, &new)).await {
+            Ok(_) => {}
             Err(Error::Api(status)) if status.code == 404 => return Ok(None),
             Err(Error::Api(status)) if status.code == 409 => {
                 let held = persist(|| api.get(&name)).await.map_err(failed)?;
-                if let Some(left) = left(&held) {
+                // An answer that got lost was the one that it was taken.
+                let is_ours =
+                    held.spec.as_ref().and_then(|spec| spec.holder_identity.as_ref()) == Some(&holder);
+                if let Some(left) = left(&held).filter(|_| !is_ours) {
                     return Err(in_use(place, &held, left));
                 }
                 // With its version, so that one of two who see it ended gets it.
                 let next = Lease { spec: new.spec, ..held };
                 match persist(|| api.replace(&name, &params, &next)).await {
-                    Ok(taken) => taken,
+                    Ok(_) => {}
                     Err(Error::Api(status)) if status.code == 409 => return Err(in_use(place, &next, HELD)),
                     Err(error) => return Err(failed(error)),
                 }
             }
             Err(error) => return Err(failed(error)),
-        };
-        let uid = taken.uid();
-        let renewal = tokio::spawn(renew(api.clone(), name.clone(), holder));
-        Ok(Some(Self { api, name, uid, _renewal: AbortOnDropHandle::new(renewal) }))
+        }
+        let lost_to = Arc::default();
+        let renewal = tokio::spawn(renew(api.clone(), name.clone(), holder.clone(), Arc::clone(&lost_to)));
+        Ok(Some(Self { api, name, holder, lost_to, _renewal: AbortOnDropHandle::new(renewal) }))
+    }
+
+    /// Who holds it now, if that is somebody else.
+    pub(crate) fn lost_to(&self) -> Option<&String> {
+        self.lost_to.get()
     }
 
     /// Gives it back.
     pub(crate) async fn release(self) {
-        let preconditions = Preconditions { uid: self.uid.clone(), resource_version: None };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let released = async {
+            let lease = self.api.get(&self.name).await?;
+            let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_ref());
+            if holder == Some(&self.holder) {
+                let preconditions =
+                    Preconditions { uid: lease.uid(), resource_version: lease.resource_version() };
+                let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+                self.api.delete(&self.name, &params).await?;
+            }
+            Ok::<(), Error>(())
+        };
         // It ends by itself otherwise.
-        if let Err(error) = self.api.delete(&self.name, &params).await {
+        if let Err(error) = released.await {
             tracing::debug!(%error, lease = %self.name, "the lease could not be given back");
         }
     }
 }
 
-async fn renew(api: Api<Lease>, name: String, holder: String) {
+async fn renew(api: Api<Lease>, name: String, holder: String, lost_to: Arc<OnceLock<String>>) {
     loop {
         tokio::time::sleep(RENEWED).await;
         let renewed = async {
@@ -80,6 +100,10 @@ async fn renew(api: Api<Lease>, name: String, holder: String) {
             if spec.holder_identity.as_deref() == Some(&holder) {
                 spec.renew_time = Some(MicroTime(Timestamp::now()));
                 api.replace(&name, &PostParams::default(), &lease).await?;
+            } else {
+                let other = spec.holder_identity.clone();
+                // The first stays.
+                drop(lost_to.set(other.unwrap_or_else(|| "somebody".to_owned())));
             }
             Ok::<(), Error>(())
         };

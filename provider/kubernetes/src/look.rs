@@ -175,6 +175,13 @@ impl Looker<'_> {
         let mut untried = 0;
         for (foreseen, object) in all_or_errors(tried)?.into_iter().zip(&desired.objects) {
             untried += usize::from(foreseen.unknown == Some(Unknown::Namespace));
+            let id = &foreseen.object.id;
+            if let (Some(reason), Some(managers)) = (&foreseen.replaced, seen.foreign.get(id)) {
+                return Err(TargetError::new(format!(
+                    "{id} is there already (made by {managers}), and cannot be changed into what is declared: {reason}"
+                ))
+                .help("only what this Tempo has made is created anew: delete it yourself, or give the Tempo another name"));
+            }
             // Where none is declared it is no news that an autoscaler decides.
             let is_declared = !object.value["spec"]["replicas"].is_null();
             add(&mut prospect, seen, foreseen, is_declared);

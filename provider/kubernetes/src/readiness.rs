@@ -23,7 +23,11 @@ pub(crate) struct Look {
 pub(crate) async fn look(client: &Client, id: &ObjectId, value: Value) -> Result<Look, TargetError> {
     let status = &value["status"];
     let count = |key: &str| status[key].as_i64().and_then(|count| i32::try_from(count).ok()).unwrap_or(0);
-    let progress = count("updatedReplicas") + count("readyReplicas");
+    let is_of_now = status["observedGeneration"].as_i64() >= value["metadata"]["generation"].as_i64();
+    // Pods that are too many going is progress too.
+    let progress = count("updatedReplicas") + count("readyReplicas") - count("replicas");
+    // A status of before says nothing about what is waited for.
+    let progress = if is_of_now { progress } else { i32::MIN };
     Ok(Look { readiness: judge(client, id, value).await?, progress })
 }
 

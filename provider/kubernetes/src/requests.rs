@@ -148,6 +148,10 @@ pub(crate) fn declared(mut value: Value) -> Value {
         object.remove("status");
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.retain(|key, _| !KEPT_BY_THE_SERVER.contains(&key.as_str()));
+            // The whole object once more, as text in which no secret is masked.
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            }
         }
     }
     value

@@ -26,6 +26,7 @@ use crate::kinds::GroupKind;
 use crate::lock::Lock;
 use crate::look::{Looker, Seen};
 use crate::readiness::{self, Look};
+use crate::replicas::Yields;
 use crate::requests::{Objects, persist};
 use crate::{FIELD_MANAGER, instances, logs, removal};
 
@@ -117,6 +118,16 @@ impl ClusterTarget {
         drop(self.critical.write().await);
         if let Some(lock) = self.lock.lock().await.take() {
             lock.release().await;
+        }
+    }
+
+    async fn still_locked(&self) -> Result<(), TargetError> {
+        match self.lock.lock().await.as_ref().and_then(Lock::lost_to) {
+            None => Ok(()),
+            Some(other) => {
+                Err(TargetError::new(format!("{} is being applied by {other} meanwhile", self.place.tempo))
+                    .help("this one kept silent for too long; apply again when that is done"))
+            }
         }
     }
 
@@ -249,6 +260,7 @@ impl Target for ClusterTarget {
     }
 
     async fn apply_change(&self, change: &Change, desired: Option<&Object>) -> Result<(), TargetError> {
+        self.still_locked().await?;
         let objects = self.objects();
         match (change.action, desired) {
             (_, None) => {
@@ -258,10 +270,14 @@ impl Target for ClusterTarget {
             }
             (Action::Replace, Some(object)) => self.replace(object).await,
             (_, Some(object)) => {
-                let (value, force) = self.sent(object);
+                let (mut value, force) = self.sent(object);
                 let going = self.seen().going.get(&object.id).cloned();
                 if let Some(going) = going {
                     change::gone(&objects, &object.id, &going).await?;
+                }
+                // The autoscaler may have set the number since the plan.
+                if let Some(Yields::As(_)) = self.seen().yields.get(&object.id) {
+                    value = change::without_stale_replicas(&objects, value).await;
                 }
                 change::put(&objects, &object.id, &value, force).await
             }
@@ -280,7 +296,7 @@ impl Target for ClusterTarget {
         waiting: &Listener<'_>,
     ) -> Result<(), TargetError> {
         let patience = deadline.saturating_duration_since(Instant::now());
-        let (mut deadline, mut best, mut told) = (deadline, 0, String::new());
+        let (mut deadline, mut best, mut told) = (deadline, i32::MIN, String::new());
         loop {
             let Look { readiness, progress } = self.look(id).await?;
             if progress > best {
@@ -312,6 +328,15 @@ impl Target for ClusterTarget {
     async fn destroy(&self, data: DataPolicy, progress: &Listener<'_>) -> Result<Vec<String>, TargetError> {
         let mut found = self.observe().await?.objects;
         found.retain(|found| self.place.has(&found.object.value));
+        let unknown = self.seen().inventory.unknown.clone();
+        if !unknown.is_empty() {
+            return Err(TargetError::new(format!(
+                "{} has objects of kinds that this version does not know: {}",
+                self.place.tempo,
+                unknown.join(", ")
+            ))
+            .help("use the version of tempoform that applied them"));
+        }
         removal::destroy(&self.objects(), &self.place, found, data, progress).await
     }
 

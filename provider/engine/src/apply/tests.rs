@@ -189,13 +189,13 @@ async fn removals_come_last_and_those_with_data_one_by_one() {
     assert_eq!(
         target.calls(),
         [
-            "ready ingester-2",
             "create ingester-9",
             "ready ingester-9",
             "settle ingester-9",
-            "ready distributor-0",
             "delete ingester-1",
-            "delete ingester-0"
+            "delete ingester-0",
+            "ready ingester-2",
+            "ready distributor-0"
         ]
     );
 }

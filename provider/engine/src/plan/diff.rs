@@ -2,7 +2,7 @@ use serde_json::{Map, Value};
 
 use super::FieldPath;
 use super::meaning::{is_document, is_nothing, same};
-use super::secret::{MASK, is_hidden};
+use super::secret::{MASK, is_hidden, mask};
 
 /// One field that differs. Secrets are already masked.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +115,8 @@ fn leaf(path: &FieldPath, before: Option<&Value>, after: Option<&Value>) -> Fiel
     let visible = |value: &Value| match value {
         value if is_hidden(path, value) => Value::from(MASK),
         // A whole file, which could not be read and so not be masked.
+        // A field that turns from a text into a map is shown whole.
+        Value::Object(_) | Value::Array(_) => mask(value, &|_| "hidden".to_owned()),
         Value::String(text) if is_file => Value::from(format!("(text of {} bytes)", text.len())),
         value => value.clone(),
     };

@@ -153,7 +153,12 @@ pub fn plan(target: &str, desired: &Desired, observed: &Observed) -> Plan {
         .map(|found| removal(&found.object))
         .collect();
     removals.sort_by(|a, b| (b.wave, &b.object).cmp(&(a.wave, &a.object)));
-    changes.append(&mut removals);
+    // An autoscaler that goes must not decide any more when the number is set that is declared instead.
+    let (mut first, mut last): (Vec<_>, Vec<_>) =
+        removals.into_iter().partition(|removal| removal.object.kind == "HorizontalPodAutoscaler");
+    first.append(&mut changes);
+    first.append(&mut last);
+    let changes = first;
 
     let dangers = danger::find(desired, observed, &changes);
     Plan {
