@@ -276,7 +276,8 @@ impl Target for ClusterTarget {
                     change::gone(&objects, &object.id, &going).await?;
                 }
                 // The autoscaler may have set the number since the plan.
-                if let Some(Yields::As(_)) = self.seen().yields.get(&object.id) {
+                let keeps = matches!(self.seen().yields.get(&object.id), Some(Yields::As(_)));
+                if keeps {
                     value = change::without_stale_replicas(&objects, value).await;
                 }
                 change::put(&objects, &object.id, &value, force).await
