@@ -1,5 +1,6 @@
 //! One apply at a time: a lease beside the inventory, renewed while it lasts.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -152,12 +153,14 @@ fn in_use(place: &Place, held: &Lease, left: Duration) -> TargetError {
     ))
 }
 
-/// Who applies, for people.
+/// Who applies, for people; another each time.
 fn holder() -> String {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let number = TAKEN.fetch_add(1, Ordering::Relaxed) + 1;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
     let host = host.map(|name| name.trim().to_owned()).unwrap_or_else(|_| "unknown host".to_owned());
     let started = Timestamp::now();
-    format!("tempoform {} on {host} since {started:.0}", std::process::id())
+    format!("tempoform {}-{number} on {host} since {started:.0}", std::process::id())
 }
 
 #[cfg(test)]
@@ -178,6 +181,7 @@ mod tests {
         assert!(left(&renewed(29)).is_some());
         assert_eq!(left(&renewed(31)), None);
         assert!(in_use(&place, &held, HELD).to_string().contains("is being applied by me"));
+        assert_ne!(holder(), holder(), "one process may apply twice");
         held.spec.as_mut().unwrap().holder_identity = None;
         assert_eq!(left(&held), None);
     }
